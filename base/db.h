@@ -1,0 +1,71 @@
+/* base/db.h -- SQLite behind one door: open, migrate, prepare once, transact.
+ *
+ * One connection belongs to one thread.  The read-write connection is the ledger
+ * thread's, and it alone checkpoints (reference/runtime.md 5); everything else
+ * opens read-only.  Integers, text and blobs only; nothing is ever REAL.
+ */
+#ifndef MAAS_DB_H
+#define MAAS_DB_H
+#include "base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+struct db_stmt; /* owned by the connection; never finalised by callers */
+
+enum { DB_SQLITE_VERSION_MIN = 3051003 }; /* before it: the WAL-reset corruption bug */
+
+enum db_mode { DB_WRITER, DB_READER };
+
+/* Refuses a linked SQLite older than DB_SQLITE_VERSION_MIN.  Writer: WAL,
+ * synchronous=FULL, no autocheckpoint, foreign keys, recursive triggers,
+ * DEFENSIVE, cell_size_check, mmap off.  err: one sentence. */
+MUST_CHECK enum status db_open(const char *path, enum db_mode mode, struct db **ret, char err[static 256]);
+void db_close(struct db *db);
+
+/* Runs the numbered schema texts that user_version has not seen, each in one transaction. */
+MUST_CHECK enum status db_migrate(struct db *db, const char *const *texts, size_t count, char err[static 256]);
+
+/* Runs inside BEGIN IMMEDIATE .. COMMIT; rolled back unless OK.  The body may not
+ * talk to anyone: a failed commit means that nothing of it happened. */
+MUST_CHECK enum status db_tx(struct db *db, enum status (*body)(struct db *db, void *arg), void *arg);
+MUST_CHECK enum status db_begin(struct db *db);
+MUST_CHECK enum status db_commit(struct db *db);
+void db_rollback(struct db *db);
+/* A savepoint around one operation of a batch. */
+MUST_CHECK enum status db_savepoint(struct db *db);
+MUST_CHECK enum status db_release(struct db *db);
+void db_rollback_to(struct db *db);
+
+/* Prepared once per connection and SQL text (compared by pointer: pass a literal
+ * or a static array's element); reset and unbound.  NULL: see db_error. */
+struct db_stmt *db_prepare(struct db *db, const char *sql);
+void db_int(struct db_stmt *s, int at, int64_t value); /* 1-based */
+void db_text(struct db_stmt *s, int at, const char *text, ptrdiff_t len); /* len < 0: strlen; NULL text: NULL; not copied: must live until reset */
+void db_blob(struct db_stmt *s, int at, const void *bytes, size_t len);
+void db_null(struct db_stmt *s, int at);
+
+enum db_row { DB_ROW, DB_DONE, DB_FAILED };
+enum db_row db_step(struct db_stmt *s);
+/* Step a statement that returns no rows, and reset it. */
+MUST_CHECK enum status db_run(struct db_stmt *s);
+void db_reset(struct db_stmt *s);
+int64_t db_col_int(struct db_stmt *s, int at); /* 0-based */
+const char *db_col_text(struct db_stmt *s, int at, size_t *ret_len); /* NULL for NULL; valid until the next step */
+const void *db_col_blob(struct db_stmt *s, int at, size_t *ret_len);
+bool db_col_null(struct db_stmt *s, int at);
+
+int64_t db_last_id(const struct db *db);
+int64_t db_changes(const struct db *db);
+/* BAD_FIELD for a constraint, CONFLICT for a UNIQUE/PRIMARY KEY one, STORE_BUSY, NO_MEMORY, else STORE_FAILED. */
+enum status db_status(const struct db *db);
+const char *db_error(const struct db *db); /* for the log; never for a client */
+bool db_lost(const struct db *db);         /* a write or fsync failed: this connection must not be trusted any more */
+
+/* Copies WAL pages back without waiting for readers; *ret_wal_bytes afterwards. */
+MUST_CHECK enum status db_checkpoint(struct db *db, bool restart, uint64_t *ret_wal_bytes);
+MUST_CHECK enum status db_quick_check(struct db *db, char err[static 256]);
+/* A query that runs longer is interrupted (readers). 0: no deadline. */
+void db_deadline(struct db *db, uint64_t ms);
+#endif

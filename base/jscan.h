@@ -1,0 +1,43 @@
+/* base/jscan.h -- one pass over a JSON text that finds its top-level members.
+ *
+ * The hot path never builds a tree: it validates the text (RFC 8259, UTF-8,
+ * depth, no duplicate top-level key, no \u0000) and remembers where the values
+ * of the keys it was asked for lie, so that the body can be passed on untouched
+ * or spliced.  Keys are compared after unescaping ("mod\u0065l" is "model").
+ */
+#ifndef MAAS_JSCAN_H
+#define MAAS_JSCAN_H
+#include "base/span.h"
+#include "base/status.h"
+#include <stdint.h>
+
+enum { JSCAN_DEPTH_MAX = 64, JSCAN_KEY_BYTES_MAX = 1024 };
+
+enum jtype { J_ABSENT, J_NULL, J_FALSE, J_TRUE, J_NUMBER, J_STRING, J_ARRAY, J_OBJECT };
+
+struct jfield {
+    const char *key;   /* asked for; at most 64 keys a scan */
+    enum jtype type;   /* J_ABSENT when the text has no such member */
+    struct span value; /* raw text of the value, quotes and brackets included */
+    size_t key_at;     /* offset of the key's opening quote */
+};
+
+struct jscan_error {
+    size_t at;        /* byte offset */
+    const char *what; /* a static sentence: "expected ',' or '}'", "duplicate key" */
+};
+
+/* The text must be one object (spaces around it are fine).  STATUS_OK or STATUS_BAD_JSON. */
+MUST_CHECK enum status jscan_object(struct span text, struct jfield *fields, size_t n,
+                                    struct jscan_error *ret_error);
+/* Same grammar, members of a nested object that jscan_object has already validated. */
+MUST_CHECK enum status jscan_member(struct span object, struct jfield *fields, size_t n);
+
+/* Number of elements of a validated array; 0 for an empty one. */
+size_t jscan_array_count(struct span array);
+
+/* An integer without fraction or exponent in int64; false otherwise. */
+MUST_CHECK bool jscan_int(const struct jfield *f, int64_t *ret);
+/* Unescapes a string value into buf with a NUL; false when it does not fit. */
+MUST_CHECK bool jscan_string(const struct jfield *f, char *buf, size_t size);
+#endif
