@@ -10,6 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+.SECONDARY:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
@@ -27,7 +28,7 @@ SYSCONFDIR   ?= /etc
 UNITDIR      ?= $(PREFIX)/lib/systemd/system
 B            := build/$(KIND)
 Q            := $(if $(V),,@)
-say           = $(if $(V),@:,@printf '  %-5s %s\n' '$(1)' '$(2)')
+say           = $(if $(V),@:,@printf '  %-4s %-8s %s\n' '$(1)' '$(KIND)' '$(2)')
 
 # --- Flags --------------------------------------------------------------------------------------
 
@@ -136,14 +137,14 @@ $(B)/gen/schema.h: $(SCHEMA) $(B)/gen/sources Makefile
 # One X(name) for each tests/FOLDER/test_name.c, which defines `Suite *name_suite(void)`.
 $(B)/gen/%_suites.h: $(B)/gen/sources Makefile
 	$(call say,GEN,$@)
-	$(Q){ echo '/* Made from the file names in tests/$*/ by make. */'; \
+	$(Q){ echo '/* Made from the file names in tests/$*/ by make. */'; echo '#include <check.h>'; \
 	  echo '#define $(shell echo $* | tr a-z A-Z)_SUITES(X) $(patsubst %,X(%),$(call suites,$*))'; \
 	  for s in $(call suites,$*); do echo "Suite *$${s}_suite(void);"; done; } >$@
 
 # --- Compile and link -----------------------------------------------------------------------------
 
 $(B)/obj/%.o: %.c $(B)/gen/flags $(READY) | $(GEN)
-	$(call say,CC,$< $(filter-out release,$(KIND)))
+	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -fPIE -c $< -o $@
 
@@ -262,8 +263,9 @@ bench: build-bench build/.bootstrap-bench ## measure against nginx, as ratios
 lint: build/.bootstrap-test ## layers, doors, format, banned calls, sizes, shell scripts
 	@tools/lint.sh
 
-format: build/.bootstrap-test ## let clang-format rewrite the C files
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+FILES ?= '*.c' '*.h'
+format: build/.bootstrap-test ## let clang-format rewrite the C files (FILES='auth/*' for some)
+	@git ls-files -co --exclude-standard $(FILES) | grep '\.[ch]$$' | xargs -r clang-format -i
 
 docs: all ## write the pages that come from tables: docs/settings.md, docs/errors.md
 	$(Q)$(B)/maasgated --help-config --markdown >$(B)/settings.md && cp $(B)/settings.md docs/settings.md

@@ -24,7 +24,7 @@ packages() {
     build) echo build-essential pkg-config dpkg-dev debian-archive-keyring ca-certificates xz-utils \
         curl python3 libjansson-dev libuv1-dev libssl-dev libcurl4-openssl-dev libyaml-dev \
         libsystemd-dev zlib1g-dev ;;
-    test) echo check libsubunit-dev clang clang-format llvm valgrind shellcheck codespell \
+    test) echo check libsubunit-dev clang clang-format llvm valgrind shellcheck \
         python3-venv procps
         [ -n "$(clang_version)" ] && echo "libclang-rt-$(clang_version)-dev"
         # systemd-analyze checks our units; it needs no running systemd.
