@@ -178,8 +178,8 @@ build_sqlite() {
 
 # One CycloneDX component per source package, with the hash of each of its files from the .dsc.
 sbom_source() {
-    local name=$1 version=$2 hash size file files=
-    while read -r hash size file; do
+    local name=$1 version=$2 hash file files=
+    while read -r hash _ file; do
         files="$files${files:+,}
         { \"type\": \"file\", \"name\": \"$file\",
           \"hashes\": [ { \"alg\": \"SHA-256\", \"content\": \"$hash\" } ] }"
