@@ -1,63 +1,87 @@
 /* auth/keys.h -- API keys: who calls.
  *
- * A key is "sk-maas-" + 10 base32 digits that name it + 32 random base32 digits +
- * 6 digits of CRC-32 checksum.  Only HMAC-SHA256(pepper, key) is stored; the key is shown once.
+ * The shape of a key is in auth/key_text.h.  Only HMAC-SHA256(pepper, key) is
+ * stored; the key is shown once.
  * The keyring is the in-memory table that every loop thread asks; entries live
  * as long as the process, so a pointer to one never dangles.
  */
 #ifndef MAAS_KEYS_H
 #define MAAS_KEYS_H
+#include "auth/key_text.h"
 #include "auth/limits.h"
 #include "base/env.h"
 #include "base/span.h"
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct db;
 
-enum { KEY_NAME_DIGITS = 10, KEY_TEXT_BYTES = 64, KEY_DIGEST_BYTES = 32 };
+enum { KEY_DIGEST_BYTES = 32, PEPPER_BYTES_MIN = 32 };
 
 struct key { /* what a request needs to know about its caller; immutable but for the atomics */
-    int64_t key_id, project_id;   /* row ids */
+    int64_t key_id, project_id;     /* row ids */
     char name[KEY_NAME_DIGITS + 1]; /* public part, safe to log */
     uint8_t digest[KEY_DIGEST_BYTES];
-    _Atomic int64_t expires_us;   /* wall clock; INT64_MAX: never */
+    _Atomic int64_t expires_us; /* wall clock; INT64_MAX: never */
     _Atomic bool revoked;
     struct limits limits;
     struct limits_state state;
 };
 
-struct keyring; /* thread-safe */
+struct keyring; /* any thread */
 
-/* The pepper is copied; >= 32 bytes. */
+/* The pepper is not kept, only what HMAC makes of it; >= PEPPER_BYTES_MIN.  NULL: no memory. */
 MUST_CHECK struct keyring *keyring_new(const uint8_t *pepper, size_t pepper_len);
 void keyring_free(struct keyring *r);
-/* Loads every key of the store; again after a change it adds new ones and marks revoked ones. */
-MUST_CHECK enum status keyring_load(struct keyring *r, struct db *db, const struct limits *defaults);
+/* Loads every key of the store; again after a change it adds new ones and marks
+ * revoked ones.  A key's limits are fixed when it is first loaded.  Call it after
+ * the commit, on a connection that sees it: what was rolled back must not get in. */
+MUST_CHECK enum status keyring_load(struct keyring *r, struct db *db,
+                                    const struct limits *defaults);
+
+void keyring_digest(const struct keyring *r, struct span text,
+                    uint8_t ret[static KEY_DIGEST_BYTES]);
 
 /* OK, NO_KEY (empty), BAD_KEY (unknown, checksum, digest or revoked: one answer
  * for all of them), KEY_EXPIRED.  Constant time in the secret part. */
-MUST_CHECK enum status keyring_check(const struct keyring *r, struct span text, int64_t wall_us, struct key **ret);
+MUST_CHECK enum status keyring_check(const struct keyring *r, struct span text, int64_t wall_us,
+                                     struct key **ret);
 
 /* ---- administration: run on the ledger thread with its connection, inside its transaction ---- */
 struct project_new {
     const char *slug, *display_name; /* slug: [a-z0-9-]{1,63} */
-    int64_t budget_atoms;            /* < 0: the default of the caller's configuration is not applied here; must be >= 0 */
+    int64_t budget_atoms;            /* >= 0; the caller applies the default of the configuration */
     const char *budget_period;       /* "month" or "total" */
-    const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference; /* for the invoice; may be "" */
+    const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number,
+        *buyer_reference; /* for the invoice; may be "" */
 };
-MUST_CHECK enum status project_create(struct db *db, const struct project_new *p, int64_t wall_us, int64_t *ret_id);
+MUST_CHECK enum status project_create(struct db *db, const struct project_new *p, int64_t wall_us,
+                                      int64_t *ret_id);
+
+/* budget_period NULL: as it was.  NOT_FOUND when there is no such project. */
+MUST_CHECK enum status project_set_budget(struct db *db, const char *slug, int64_t budget_atoms,
+                                          const char *budget_period);
 
 struct key_new {
-    const char *project;   /* slug */
+    const char *project; /* slug */
     const char *label;
     int64_t requests_per_minute, tokens_per_minute, concurrency; /* 0: the defaults */
-    int64_t expires_us;    /* 0: never */
+    int64_t expires_us;                                          /* 0: never */
 };
 /* `ret_text` receives the key, the only time it is readable. */
-MUST_CHECK enum status key_create(struct db *db, const struct keyring *r, const struct env *env, const struct key_new *k,
-                                  char ret_text[static KEY_TEXT_BYTES], char ret_name[static KEY_NAME_DIGITS + 1]);
-/* By public name, or by the label inside a project. NOT_FOUND when there is none. */
+MUST_CHECK enum status key_create(struct db *db, const struct keyring *r, const struct env *env,
+                                  const struct key_new *k, char ret_text[static KEY_TEXT_BYTES],
+                                  char ret_name[static KEY_NAME_DIGITS + 1]);
+/* `name` is a public name or "PROJECT/LABEL".  NOT_FOUND when there is none,
+ * CONFLICT when several live keys have the label.  Repeatable. */
 MUST_CHECK enum status key_revoke(struct db *db, const char *name, int64_t wall_us);
+
+/* ---- lists for administration, on any connection; never a digest ---- */
+/* [{"slug","display_name","budget","budget_period","buyer_name","created"}] */
+MUST_CHECK enum status project_list(struct db *db, json_t **ret);
+/* [{"name","project","label","state":"live|expired|revoked","requests_per_minute",..,"expires","revoked","created"}];
+ * project NULL: of all.  Times are ISO 8601 or null, a limit of 0 is the default. */
+MUST_CHECK enum status key_list(struct db *db, const char *project, int64_t wall_us, json_t **ret);
 #endif

@@ -11,7 +11,7 @@
 
 enum { TICK_BITS = 37, CLOCK_BITS_MAX = 59 };
 #define NS_PER_MINUTE INT64_C(60000000000)
-#define TICKS_MAX (INT64_C(1) << 60)
+#define TICKS_MAX     (INT64_C(1) << 60)
 
 /* A rate in ticks. units == 0: nothing passes. */
 struct ticks {
@@ -45,9 +45,9 @@ static int64_t ticks_to_ns(const struct ticks *t, int64_t ticks)
 
 static struct ticks ticks_of(struct rate r, int64_t now_ns)
 {
-    struct ticks t = {.units = at_most(r.units, INT64_C(1) << TICK_BITS)};
+    struct ticks t = { .units = at_most(r.units, INT64_C(1) << TICK_BITS) };
     if (t.units <= 0)
-        return (struct ticks){0};
+        return (struct ticks){ 0 };
     t.shift = TICK_BITS - (63 - __builtin_clzll((unsigned long long)t.units));
     t.burst = at_most((__int128)r.burst << t.shift, TICKS_MAX - 1);
     t.now = clock_to_ticks(&t, now_ns);
@@ -74,7 +74,7 @@ struct rate_answer rate_take(struct rate_state *s, struct rate r, int64_t cost, 
     assert(cost >= 0);
     struct ticks t = ticks_of(r, now_ns);
     if (t.units == 0)
-        return (struct rate_answer){.impossible = true};
+        return (struct rate_answer){ .impossible = true };
     int64_t step = units_to_ticks(&t, cost);
     int64_t tat = atomic_load_explicit(&s->tat, memory_order_relaxed);
     int64_t next;
@@ -96,7 +96,7 @@ static struct rate_answer rate_look(struct rate_state *s, struct rate r, int64_t
 {
     struct ticks t = ticks_of(r, now_ns);
     if (t.units == 0)
-        return (struct rate_answer){.impossible = true};
+        return (struct rate_answer){ .impossible = true };
     return answer(&t, atomic_load_explicit(&s->tat, memory_order_relaxed), true);
 }
 
@@ -109,9 +109,9 @@ void rate_give_back(struct rate_state *s, struct rate r, int64_t cost, int64_t t
         return;
     int64_t step = units_to_ticks(&t, cost);
     int64_t tat = atomic_load_explicit(&s->tat, memory_order_relaxed);
-    while (tat > t.now && !atomic_compare_exchange_weak_explicit(
-                              &s->tat, &tat, later(tat - step, t.now), memory_order_acq_rel,
-                              memory_order_relaxed))
+    while (tat > t.now &&
+           !atomic_compare_exchange_weak_explicit(&s->tat, &tat, later(tat - step, t.now),
+                                                  memory_order_acq_rel, memory_order_relaxed))
         ;
 }
 
@@ -179,7 +179,7 @@ enum status limits_enter(struct limits_state *s, const struct limits *l, int64_t
         place_free(s);
         return status;
     }
-    *ret_grant = (struct limits_grant){.held = true, .tokens = tokens, .taken_ns = now_ns};
+    *ret_grant = (struct limits_grant){ .held = true, .tokens = tokens, .taken_ns = now_ns };
     return STATUS_OK;
 }
 

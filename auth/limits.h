@@ -17,8 +17,15 @@ struct rate {
     int64_t units, burst;
 };
 
+/* The usual shape: a whole minute's worth at once, so that "3 a minute" lets three pass. */
+static inline struct rate rate_per_minute(int64_t units)
+{
+    return (struct rate){ units, units };
+}
+
 struct rate_state {
-    _Atomic int64_t tat; /* theoretical arrival time, in ticks of its rate (see limits.c); 0: full */
+    _Atomic int64_t
+        tat; /* theoretical arrival time, in ticks of its rate (see limits.c); 0: full */
 };
 
 struct rate_answer {
@@ -30,7 +37,8 @@ struct rate_answer {
 
 struct rate_answer rate_take(struct rate_state *s, struct rate r, int64_t cost, int64_t now_ns);
 /* Gives back `cost` taken at `taken_ns`: nothing once time has refilled it anyway. */
-void rate_give_back(struct rate_state *s, struct rate r, int64_t cost, int64_t taken_ns, int64_t now_ns);
+void rate_give_back(struct rate_state *s, struct rate r, int64_t cost, int64_t taken_ns,
+                    int64_t now_ns);
 /* Takes without asking: what was used beyond its reservation becomes debt. */
 void rate_owe(struct rate_state *s, struct rate r, int64_t cost, int64_t now_ns);
 
@@ -58,8 +66,10 @@ struct limits_view { /* for the x-ratelimit-* headers */
 /* All or nothing: concurrency, then requests, then tokens; an earlier one is
  * undone when a later one refuses.  OK, RATE_CONCURRENCY, RATE_REQUESTS,
  * RATE_TOKENS or TOO_LARGE_FOR_LIMIT; *ret_view is filled in every case. */
-MUST_CHECK enum status limits_enter(struct limits_state *s, const struct limits *l, int64_t tokens, int64_t now_ns,
-                                    struct limits_grant *ret_grant, struct limits_view *ret_view);
+MUST_CHECK enum status limits_enter(struct limits_state *s, const struct limits *l, int64_t tokens,
+                                    int64_t now_ns, struct limits_grant *ret_grant,
+                                    struct limits_view *ret_view);
 /* Corrects the tokens to `used` (< 0: none of them) and frees the place.  Repeatable: the second call does nothing. */
-void limits_leave(struct limits_state *s, const struct limits *l, struct limits_grant *g, int64_t used, int64_t now_ns);
+void limits_leave(struct limits_state *s, const struct limits *l, struct limits_grant *g,
+                  int64_t used, int64_t now_ns);
 #endif
