@@ -154,7 +154,7 @@ $(B)/pic/%.o: %.c $(B)/gen/flags $(READY) | $(GEN)
 	$(Q)$(COMPILE) -fPIC $(if $(filter base/%,$<),-fvisibility=hidden) -c $< -o $@
 
 define archive
-$(B)/lib$(1).a: $(call objects,$(2)) $(B)/gen/sources
+$(B)/lib$(1).a: $(call objects,$(2)) $(B)/gen/sources | $(READY)
 	$$(call say,AR,$$@)
 	$(Q)rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
 endef
