@@ -293,7 +293,7 @@ install: all $(if $(WORKER),$(B)/sdk/libmaasworker.a) ## into DESTDIR with PREFI
 	  install -m 640 $$c $(D)$(SYSCONFDIR)/maasgate/; done
 
 clean: ## remove what was built, but not build/deps
-	rm -rf $(filter-out build/deps build/.bootstrap-%,$(wildcard build/* ))
+	rm -rf $(filter-out build/deps%,$(wildcard build/*))
 
 distclean: ## remove all of build/
 	rm -rf build

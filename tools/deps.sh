@@ -4,7 +4,7 @@
 #   tools/deps.sh      -> build/deps/{include,lib,cflags,ldlibs,sbom.cdx.json,log}
 #
 # Their sources are Debian's own (sid), fetched by apt with a private configuration: its own sources
-# list, lists and cache under build/deps.  The mirror, the keyring and any proxy are those of this
+# list, lists and cache under build.  The mirror, the keyring and any proxy are those of this
 # machine; its apt configuration is read and never changed.  A system library that is new enough is
 # used as it is.  build/deps/cflags and build/deps/ldlibs are compiler response files (@file), so the
 # Makefile need not know which way it went.
@@ -30,13 +30,14 @@ say() { printf 'deps: [%3d s] %s\n' $((SECONDS - began)) "$*"; }
 die() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 cd "$(dirname "$0")/.."
-root=$PWD/build/deps
+final=$PWD/build/deps
+root=$PWD/build/deps.new # takes the place of the former one when it is whole
 mkdir -p build
 exec 9>build/.deps.lock
 flock 9
 
 # What an existing build/deps was made by: this very script, on this release of the system.
-stamp=$root/.stamp
+stamp=$final/.stamp
 key=$(cat "$0" /etc/os-release | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then
     touch "$stamp"
@@ -57,25 +58,32 @@ step() {
 
 # --- where this machine takes Debian from ---------------------------------------------------------
 
-# apt parses its own sources, one-line and deb822 alike: "repository|origin|label|file:line".
-debian_targets() {
-    apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(SOURCESENTRY)' 'Created-By: Packages' |
-        awk -F'|' '($2 == "Debian" && $3 == "Debian") || ($2 !~ /[A-Za-z]/ && $1 ~ /\/debian\/?$/)' |
-        awk -F'|' '!seen[$1]++'
+# apt parses its own sources, one-line and deb822 alike.  Where package lists are here they say which
+# repository is Debian's; where none are (a container image), the path has to.
+debian_repositories() {
+    {
+        apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
+            sed -n 's/ Debian Debian$//p'
+        apt-get --print-uris update | sed -n "s|^'\\(.*/debian/\\)dists/[^/]*/InRelease' .*|\\1|p"
+    } 2>/dev/null | awk '!seen[$0]++'
 }
 
 # The keyring named beside that repository in the machine's sources; Debian's own if none is.
 keyring_for() {
-    local uri=${1%/} entry=${2%:*} ring
-    ring=$(awk -v uri="$uri" '
-        BEGIN { RS = "" }
-        index($0, uri) && match($0, /(signed-by=|Signed-By:[ \t]*)\/[^] \t\n]+/) {
-            s = substr($0, RSTART, RLENGTH); sub(/^[^\/]*/, "", s); print s; exit
-        }' "$entry" 2>/dev/null || true)
-    for ring in "$ring" /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
-        [ -z "$ring" ] || [ ! -r "$ring" ] || { echo "$ring"; return; }
-    done
-    die "no keyring to check Debian's signatures with; install debian-archive-keyring"
+    local uri=${1%/} file ring
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do
+        [ ! -f "$file" ] || awk -v uri="$uri" '
+            BEGIN { if (ARGV[1] ~ /\.sources$/) RS = "" }
+            index($0, uri) && match($0, /(signed-by=|Signed-By:[ \t]*)\/[^] \t\n]+/) {
+                s = substr($0, RSTART, RLENGTH); sub(/^[^\/]*/, "", s); print s
+            }' "$file"
+    done | {
+        read -r ring || true
+        for ring in "${ring-}" /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
+            [ -z "$ring" ] || [ ! -r "$ring" ] || { echo "$ring"; return; }
+        done
+        die "no keyring to check Debian's signatures with; install debian-archive-keyring"
+    }
 }
 
 # Hooks of the machine's own configuration (cache cleaners, desktop indexes) have no business here.
@@ -107,12 +115,10 @@ private_apt() {
 
 # apt refuses lists whose signature does not verify; nothing here tells it otherwise.
 update_private_lists() {
-    local target uri entry
+    local uri
     write_apt_conf
-    for target in $(debian_targets); do
-        uri=${target%%|*}
-        entry=${target##*|}
-        echo "deb-src [signed-by=$(keyring_for "$uri" "$entry")] $uri sid main" >"$root/apt/sources.list"
+    for uri in $(debian_repositories); do
+        echo "deb-src [signed-by=$(keyring_for "$uri")] $uri sid main" >"$root/apt/sources.list"
         if private_apt apt-get -q -o APT::Update::Error-Mode=any update \
             </dev/null >>"$root/log/apt-update.log" 2>&1; then
             return
@@ -253,7 +259,7 @@ if [ ${#wanted[@]} -gt 0 ]; then
         fetch "$name" "$version"
         built+=("$name $version")
     done
-    say "compiling (${built[*]}); logs are in build/deps/log"
+    say "compiling (${built[*]}); logs are in build/deps.new/log"
     jobs=()
     for name in "${built[@]%% *}"; do
         case $name in
@@ -275,5 +281,7 @@ fi
 write_sbom
 # Keep what was fetched (small, and the SBOM speaks of it); drop the index and the object files.
 rm -rf "$root/apt" "$root"/src/*/tree
-echo "$key" >"$stamp"
+echo "$key" >"$root/.stamp"
+rm -rf "$final"
+mv "$root" "$final"
 say "done: ${built[*]-}${built:+, in build/deps}"
