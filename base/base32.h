@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum { BASE32_U64_DIGITS = 13 };
-#define BASE32_TEXT_BYTES(len) (((len) * 8 + 4) / 5 + 1)
+#define BASE32_TEXT_BYTES(len) (((len)*8 + 4) / 5 + 1)
 
 /* Most significant bit first, zero bits at the end; BASE32_TEXT_BYTES(len) bytes with the
  * NUL.  Returns text. */

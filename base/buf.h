@@ -24,7 +24,8 @@ void buf_clear(struct buf *b); /* empties it, keeps the memory */
 
 MUST_CHECK bool buf_add(struct buf *b, const void *bytes, size_t len);
 MUST_CHECK bool buf_text(struct buf *b, const char *text);
-MUST_CHECK bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+MUST_CHECK bool buf_printf(struct buf *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 MUST_CHECK bool buf_vprintf(struct buf *b, const char *fmt, va_list args)
     __attribute__((format(printf, 2, 0)));
 
@@ -34,6 +35,6 @@ MUST_CHECK char *buf_take(struct buf *b, size_t *ret_len);
 
 static inline struct span buf_span(const struct buf *b)
 {
-    return (struct span){b->at, b->len};
+    return (struct span){ b->at, b->len };
 }
 #endif

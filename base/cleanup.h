@@ -18,11 +18,11 @@
 #define AUTO(free_fn) __attribute__((cleanup(free_fn)))
 
 /* The value goes to a new owner: the local forgets it, so it is not freed. */
-#define TAKE(p)                                                                                    \
-    __extension__({                                                                                \
-        __typeof__(p) take_ = (p);                                                                 \
-        (p) = NULL;                                                                                \
-        take_;                                                                                     \
+#define TAKE(p)                    \
+    __extension__({                \
+        __typeof__(p) take_ = (p); \
+        (p) = NULL;                \
+        take_;                     \
     })
 
 static inline void free_ptr(void *p) /* of any pointer type: cleanup passes its address */

@@ -20,20 +20,24 @@ enum db_mode { DB_WRITER, DB_READER };
 
 /* Refuses a linked SQLite older than DB_SQLITE_VERSION_MIN.  Writer: WAL,
  * synchronous=FULL, no autocheckpoint, foreign keys, recursive triggers,
- * DEFENSIVE, cell_size_check, mmap off.  err: one sentence. */
-MUST_CHECK enum status db_open(const char *path, enum db_mode mode, struct db **ret, char err[static 256]);
+ * DEFENSIVE, cell_size_check, mmap off; a new file is readable by its owner only.
+ * ":memory:" is a store for tests.  err: one sentence. */
+MUST_CHECK enum status db_open(const char *path, enum db_mode mode, struct db **ret,
+                               char err[static 256]);
 void db_close(struct db *db);
 
 /* Runs the numbered schema texts that user_version has not seen, each in one transaction. */
-MUST_CHECK enum status db_migrate(struct db *db, const char *const *texts, size_t count, char err[static 256]);
+MUST_CHECK enum status db_migrate(struct db *db, const char *const *texts, size_t count,
+                                  char err[static 256]);
 
 /* Runs inside BEGIN IMMEDIATE .. COMMIT; rolled back unless OK.  The body may not
  * talk to anyone: a failed commit means that nothing of it happened. */
-MUST_CHECK enum status db_tx(struct db *db, enum status (*body)(struct db *db, void *arg), void *arg);
+MUST_CHECK enum status db_tx(struct db *db, enum status (*body)(struct db *db, void *arg),
+                             void *arg);
 MUST_CHECK enum status db_begin(struct db *db);
 MUST_CHECK enum status db_commit(struct db *db);
 void db_rollback(struct db *db);
-/* A savepoint around one operation of a batch. */
+/* A savepoint around one operation of a batch; rolling back to it also ends it. */
 MUST_CHECK enum status db_savepoint(struct db *db);
 MUST_CHECK enum status db_release(struct db *db);
 void db_rollback_to(struct db *db);
@@ -42,7 +46,8 @@ void db_rollback_to(struct db *db);
  * or a static array's element); reset and unbound.  NULL: see db_error. */
 struct db_stmt *db_prepare(struct db *db, const char *sql);
 void db_int(struct db_stmt *s, int at, int64_t value); /* 1-based */
-void db_text(struct db_stmt *s, int at, const char *text, ptrdiff_t len); /* len < 0: strlen; NULL text: NULL; not copied: must live until reset */
+/* NULL is NULL; len < 0: up to the NUL.  Not copied: text and blob live until the reset. */
+void db_text(struct db_stmt *s, int at, const char *text, ptrdiff_t len);
 void db_blob(struct db_stmt *s, int at, const void *bytes, size_t len);
 void db_null(struct db_stmt *s, int at);
 
@@ -52,7 +57,8 @@ enum db_row db_step(struct db_stmt *s);
 MUST_CHECK enum status db_run(struct db_stmt *s);
 void db_reset(struct db_stmt *s);
 int64_t db_col_int(struct db_stmt *s, int at); /* 0-based */
-const char *db_col_text(struct db_stmt *s, int at, size_t *ret_len); /* NULL for NULL; valid until the next step */
+/* NULL for NULL; valid until the next step; ret_len may be NULL. */
+const char *db_col_text(struct db_stmt *s, int at, size_t *ret_len);
 const void *db_col_blob(struct db_stmt *s, int at, size_t *ret_len);
 bool db_col_null(struct db_stmt *s, int at);
 
@@ -61,11 +67,13 @@ int64_t db_changes(const struct db *db);
 /* BAD_FIELD for a constraint, CONFLICT for a UNIQUE/PRIMARY KEY one, STORE_BUSY, NO_MEMORY, else STORE_FAILED. */
 enum status db_status(const struct db *db);
 const char *db_error(const struct db *db); /* for the log; never for a client */
-bool db_lost(const struct db *db);         /* a write or fsync failed: this connection must not be trusted any more */
+bool db_lost(const struct db
+                 *db); /* a write or fsync failed: this connection must not be trusted any more */
 
-/* Copies WAL pages back without waiting for readers; *ret_wal_bytes afterwards. */
+/* Copies WAL pages back without waiting for readers; `restart` waits a moment for them, so
+ * that the next write begins the WAL anew.  ret_wal_bytes: the WAL in use. */
 MUST_CHECK enum status db_checkpoint(struct db *db, bool restart, uint64_t *ret_wal_bytes);
 MUST_CHECK enum status db_quick_check(struct db *db, char err[static 256]);
-/* A query that runs longer is interrupted (readers). 0: no deadline. */
+/* A statement still running that long after its first step is interrupted; 0: no deadline. */
 void db_deadline(struct db *db, uint64_t ms);
 #endif

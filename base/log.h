@@ -25,12 +25,12 @@ enum log_blame { BLAME_NONE, BLAME_BUG, BLAME_PEER, BLAME_ENV };
 void log_write(enum log_level level, enum log_blame blame, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define log_bug(...) log_write(LEVEL_ERROR, BLAME_BUG, __VA_ARGS__)
-#define log_env(...) log_write(LEVEL_ERROR, BLAME_ENV, __VA_ARGS__)
-#define log_peer(...) log_write(LEVEL_WARNING, BLAME_PEER, __VA_ARGS__)
+#define log_bug(...)     log_write(LEVEL_ERROR, BLAME_BUG, __VA_ARGS__)
+#define log_env(...)     log_write(LEVEL_ERROR, BLAME_ENV, __VA_ARGS__)
+#define log_peer(...)    log_write(LEVEL_WARNING, BLAME_PEER, __VA_ARGS__)
 #define log_warning(...) log_write(LEVEL_WARNING, BLAME_NONE, __VA_ARGS__)
-#define log_info(...) log_write(LEVEL_INFO, BLAME_NONE, __VA_ARGS__)
-#define log_debug(...) log_write(LEVEL_DEBUG, BLAME_NONE, __VA_ARGS__)
+#define log_info(...)    log_write(LEVEL_INFO, BLAME_NONE, __VA_ARGS__)
+#define log_debug(...)   log_write(LEVEL_DEBUG, BLAME_NONE, __VA_ARGS__)
 
 void log_set_level(enum log_level most); /* default LEVEL_INFO */
 bool log_level_find(const char *name, enum log_level *ret);

@@ -13,7 +13,7 @@
 
 enum { MONEY_ATOM_EXP = 10 }; /* atoms per unit = 10^10 */
 #define MONEY_ATOMS_PER_UNIT INT64_C(10000000000)
-#define MONEY_ATOMS_MAX INT64_C(9000000000000000000)
+#define MONEY_ATOMS_MAX      INT64_C(9000000000000000000)
 
 /* A struct, so that tokens or cents cannot be passed where money is meant. */
 typedef struct {

@@ -10,7 +10,7 @@ struct span {
     size_t len;
 };
 
-#define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+#define SPAN(literal) ((struct span){ (literal), sizeof(literal) - 1 })
 
 static inline bool span_is(struct span s, const char *text)
 {

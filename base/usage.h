@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 /*    id  name                        unit */
-#define METER_MAP(X)                                                                               \
-    X(0, REQUESTS, "requests", "request")                                                          \
-    X(1, INPUT_UNCACHED, "input_uncached_tokens", "token")                                         \
-    X(2, INPUT_CACHED, "input_cached_tokens", "token")                                             \
-    X(3, INPUT_CACHE_WRITE, "input_cache_write_tokens", "token")                                   \
-    X(4, OUTPUT_TEXT, "output_text_tokens", "token")                                               \
-    X(5, OUTPUT_REASONING, "output_reasoning_tokens", "token")                                     \
-    X(6, IMAGES, "images", "image")                                                                \
-    X(7, CHARACTERS, "characters", "character")                                                    \
-    X(8, AUDIO_MS, "audio_ms", "millisecond")                                                      \
-    X(9, COMPUTE_MS, "compute_ms", "millisecond")                                                  \
+#define METER_MAP(X)                                             \
+    X(0, REQUESTS, "requests", "request")                        \
+    X(1, INPUT_UNCACHED, "input_uncached_tokens", "token")       \
+    X(2, INPUT_CACHED, "input_cached_tokens", "token")           \
+    X(3, INPUT_CACHE_WRITE, "input_cache_write_tokens", "token") \
+    X(4, OUTPUT_TEXT, "output_text_tokens", "token")             \
+    X(5, OUTPUT_REASONING, "output_reasoning_tokens", "token")   \
+    X(6, IMAGES, "images", "image")                              \
+    X(7, CHARACTERS, "characters", "character")                  \
+    X(8, AUDIO_MS, "audio_ms", "millisecond")                    \
+    X(9, COMPUTE_MS, "compute_ms", "millisecond")                \
     X(10, TENSOR_ELEMENTS, "tensor_elements", "element")
 
 enum meter {

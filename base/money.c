@@ -1,0 +1,176 @@
+/* base/money.c -- exact arithmetic on atoms: products in 128 bits, two roundings. */
+#include "base/money.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+__extension__ typedef __int128 wide;
+
+static bool in_range(wide atoms)
+{
+    return atoms >= -MONEY_ATOMS_MAX && atoms <= MONEY_ATOMS_MAX;
+}
+
+static bool put(wide atoms, money_t *ret)
+{
+    if (!in_range(atoms))
+        return false;
+    ret->atoms = (int64_t)atoms;
+    return true;
+}
+
+bool money_add(money_t a, money_t b, money_t *ret)
+{
+    return put((wide)a.atoms + b.atoms, ret);
+}
+
+bool money_sub(money_t a, money_t b, money_t *ret)
+{
+    return put((wide)a.atoms - b.atoms, ret);
+}
+
+/* The quotient goes towards zero in C, so the remainder has the sign of n. */
+static wide divide_half_even(wide n, wide d)
+{
+    wide quotient = n / d, rest = n % d, sign = n < 0 ? -1 : 1;
+    wide twice = rest * sign * 2;
+    if (twice > d || (twice == d && quotient % 2 != 0))
+        quotient += sign;
+    return quotient;
+}
+
+static wide divide_half_away(wide n, wide d)
+{
+    wide quotient = n / d, rest = n % d, sign = n < 0 ? -1 : 1;
+    return rest * sign * 2 >= d ? quotient + sign : quotient;
+}
+
+bool money_rate(uint64_t qty, struct price p, money_t *ret)
+{
+    assert(p.per_units > 0);
+    /* 64 bits times 63 bits and a sign always fits 128. */
+    return put(divide_half_even((wide)qty * p.atoms, p.per_units), ret);
+}
+
+static int64_t power_of_ten(int exponent)
+{
+    int64_t power = 1;
+    while (exponent-- > 0)
+        power *= 10;
+    return power;
+}
+
+bool money_to_minor(money_t a, int minor_exp, int64_t *ret)
+{
+    if (minor_exp < 0 || minor_exp > MONEY_ATOM_EXP)
+        return false;
+    *ret = (int64_t)divide_half_away(a.atoms, power_of_ten(MONEY_ATOM_EXP - minor_exp));
+    return true;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Digits without a leading zero, and where they end; NULL when there are none or too many. */
+static const char *parse_whole(const char *text, int64_t *ret)
+{
+    int64_t value = 0;
+    if (!is_digit(*text) || (*text == '0' && is_digit(text[1])))
+        return NULL;
+    for (; is_digit(*text); text++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, *text - '0', &value))
+            return NULL;
+    *ret = value;
+    return text;
+}
+
+/* What follows the point, in atoms; digits after the tenth must be zeros. */
+static const char *parse_places(const char *text, int64_t *ret)
+{
+    int64_t atoms = 0, worth = MONEY_ATOMS_PER_UNIT;
+    if (!is_digit(*text))
+        return NULL;
+    for (; is_digit(*text); text++) {
+        worth /= 10;
+        if (worth == 0 && *text != '0')
+            return NULL;
+        atoms += worth * (*text - '0');
+    }
+    *ret = atoms;
+    return text;
+}
+
+static const char *parse_amount(const char *text, int64_t *ret)
+{
+    int64_t units, places = 0;
+    text = parse_whole(text, &units);
+    if (text && *text == '.')
+        text = parse_places(text + 1, &places);
+    wide atoms = text ? (wide)units * MONEY_ATOMS_PER_UNIT + places : 0;
+    if (!text || !in_range(atoms))
+        return NULL;
+    *ret = (int64_t)atoms;
+    return text;
+}
+
+static int64_t unit_factor(char letter)
+{
+    switch (letter) {
+    case 'k':
+        return 1000;
+    case 'M':
+        return 1000000;
+    case 'G':
+        return 1000000000;
+    default:
+        return 0;
+    }
+}
+
+bool money_parse_price(const char *text, struct price *ret)
+{
+    struct price p = { 0, 1 };
+    text = parse_amount(text, &p.atoms);
+    if (text && *text == '/') {
+        text = parse_whole(text + 1, &p.per_units);
+        int64_t factor = text ? unit_factor(*text) : 0;
+        if (factor) {
+            text++;
+            if (__builtin_mul_overflow(p.per_units, factor, &p.per_units))
+                return false;
+        }
+    }
+    if (!text || *text || p.per_units == 0)
+        return false;
+    *ret = p;
+    return true;
+}
+
+bool money_parse(const char *text, money_t *ret)
+{
+    int64_t atoms;
+    text = parse_amount(text, &atoms);
+    if (!text || *text)
+        return false;
+    ret->atoms = atoms;
+    return true;
+}
+
+char *money_text(money_t a, int min_places, char buf[static MONEY_TEXT_BYTES])
+{
+    assert(min_places >= 0 && min_places <= MONEY_ATOM_EXP);
+    uint64_t atoms = a.atoms < 0 ? 0 - (uint64_t)a.atoms : (uint64_t)a.atoms;
+    int len = snprintf(buf, MONEY_TEXT_BYTES, "%s%llu.%010llu", a.atoms < 0 ? "-" : "",
+                       (unsigned long long)(atoms / (uint64_t)MONEY_ATOMS_PER_UNIT),
+                       (unsigned long long)(atoms % (uint64_t)MONEY_ATOMS_PER_UNIT));
+    char *end = buf + len, *least = end - MONEY_ATOM_EXP + min_places;
+    while (end > least && end[-1] == '0')
+        end--;
+    if (end[-1] == '.')
+        end--;
+    *end = '\0';
+    return buf;
+}
