@@ -1,6 +1,6 @@
 # maasgate: `make help` lists the targets, `make demo` is the first thing to try.
 #
-# Everything made goes to build/KIND, and nothing has to be installed by hand: the stamps in build/
+# Everything goes to build/KIND and nothing has to be installed by hand: the stamps in build/
 # call tools/bootstrap.sh (Debian packages) and tools/deps.sh (libmicrohttpd and SQLite) when needed.
 #
 #   KIND=release|asan|ubsan|tsan|clang    which build           WERROR=1  warnings are errors
@@ -210,7 +210,6 @@ $(call objects,$(UNIT) $(TORTURE) $(HELPERS)): | build/.bootstrap-test
 build-tests: all $(TESTS)
 build-bench: all $(BENCHES:bench/%.c=$(B)/bench_%)
 bootstrap-test: build/.bootstrap-test
-
 # --- Try it ---------------------------------------------------------------------------------------
 
 export KIND PORT
