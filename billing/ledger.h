@@ -1,0 +1,148 @@
+/* billing/ledger.h -- the only door to money, and the only writer of the store.
+ *
+ * One thread owns the one read-write connection.  Other threads submit
+ * operations; the thread takes what has gathered, applies it in one transaction
+ * (synchronous=FULL), and calls `done` of each operation ON THE LEDGER THREAD
+ * after the commit: an operation that is done with STATUS_OK is on disk.  `done`
+ * must only hand the operation back to its owner (a queue and a wake-up).
+ *
+ * hold   insert #1, durable before a byte goes to a backend; refused with
+ *        NO_QUOTA when budget - settled - other holds < hold.
+ * settle insert #2, durable before the last byte of the answer; at most once per
+ *        request (primary key); amount <= hold is asserted.  A request that
+ *        costs nothing (failed before any token, refused) is settled with 0.
+ * Every hold is settled: by the request, or by recovery at the next start.
+ */
+#ifndef MAAS_LEDGER_H
+#define MAAS_LEDGER_H
+#include "base/env.h"
+#include "base/money.h"
+#include "base/mpsc.h"
+#include "base/rid.h"
+#include "base/usage.h"
+#include <stdatomic.h>
+
+struct db;
+struct ledger;
+
+/* How a request ended, for the bill (reference/billing.md 3.3).  Stored as text. */
+#define OUTCOME_MAP(X)                                                                          \
+    X(OK, "ok")                       /* usage reported by the backend */                       \
+    X(OK_NOUSAGE, "ok_nousage")       /* finished, no usage: what the gateway itself counted */ \
+    X(OK_UNPRICED, "ok_unpriced")     /* a reported bucket has no price: billed 0 */            \
+    X(FAILED_PRE, "failed_pre")       /* failed before anything was delivered: 0 */             \
+    X(CLIENT_GONE_0, "client_gone_0") /* client left before the first token: 0 */               \
+    X(CLIENT_GONE, "client_gone")     /* client left in the middle: input + what was sent */    \
+    X(UPSTREAM_CUT, "upstream_cut")   /* backend died in the middle: input + what was sent */   \
+    X(ORPHAN_0, "orphan_0")           /* daemon died, nothing known to be delivered: 0 */       \
+    X(ORPHAN, "orphan")               /* daemon died mid-stream: last durable checkpoint */
+
+enum outcome {
+#define X(NAME, text) OUTCOME_##NAME,
+    OUTCOME_MAP(X)
+#undef X
+        OUTCOME_COUNT
+};
+const char *outcome_name(enum outcome o);
+
+enum evidence { EVIDENCE_UPSTREAM, EVIDENCE_GATEWAY, EVIDENCE_ESTIMATE, EVIDENCE_NONE };
+const char *evidence_name(enum evidence e);
+
+enum endpoint {
+    ENDPOINT_CHAT,
+    ENDPOINT_EMBEDDINGS,
+    ENDPOINT_IMAGES,
+    ENDPOINT_INFER,
+    ENDPOINT_COUNT
+};
+const char *endpoint_name(
+    enum endpoint e); /* "chat.completions", "embeddings", "images.generations", "infer" */
+
+struct bill_line {
+    enum meter meter;
+    uint64_t qty;
+    money_t amount;
+};
+
+enum ledger_kind { LEDGER_HOLD, LEDGER_SETTLE, LEDGER_CALL };
+
+struct ledger_op { /* embed it first; owned by the submitter, lent until done */
+    struct mpsc_node node;
+    enum ledger_kind kind;
+    enum status status; /* valid in done */
+    void (*done)(struct ledger_op *op);
+};
+
+struct ledger_hold {
+    struct ledger_op op;
+    rid_t rid;
+    int64_t project, key, model; /* row ids */
+    enum endpoint endpoint;
+    int64_t price_version;
+    int64_t estimate_in, max_out, n;
+    money_t hold; /* >= 0: an upper bound of what the request can cost */
+    int64_t accepted_us;
+};
+
+struct ledger_settle {
+    struct ledger_op op;
+    rid_t rid;
+    int64_t project, key, model, model_served, backend; /* row ids; backend 0: none was reached */
+    enum endpoint endpoint;
+    int64_t price_version;
+    money_t hold; /* as it was held */
+    enum outcome outcome;
+    enum evidence evidence;
+    struct bill_line lines[METER_COUNT];
+    unsigned line_count;
+    money_t amount;                     /* sum of the lines */
+    int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
+    int64_t http_status;
+};
+
+/* Anything else that writes (administration) or must see the newest rows.  Runs
+ * on the ledger thread inside the batch's transaction, in a savepoint of its own
+ * that is rolled back unless it returns STATUS_OK. */
+struct ledger_call {
+    struct ledger_op op;
+    enum status (*run)(struct ledger_call *call, struct db *db, int64_t now_us);
+    void *arg;
+};
+
+struct ledger_options {
+    const char *dir;      /* ledger.db, ledger.lock */
+    const char *currency; /* refused when the store has another */
+    const struct env *env;
+    uint64_t checkpoint_wal_bytes; /* 0: default */
+};
+
+/* Takes the lock, opens, migrates, checks, recovers what the last run left open,
+ * rebuilds holds and budgets, starts the thread.  err: one sentence. */
+MUST_CHECK enum status ledger_open(const struct ledger_options *o, struct ledger **ret,
+                                   char err[static 256]);
+/* Finishes what was submitted, checkpoints, closes.  No submissions may follow. */
+void ledger_close(struct ledger *l);
+
+/* Any thread; never blocks, never fails: the answer comes in done. */
+void ledger_submit(struct ledger *l, struct ledger_op *op);
+
+rid_t ledger_last_rid(const struct ledger *l); /* the largest id in the store at open */
+/* False for good after a failed write or fsync, and while the disk is full: then holds are
+ * refused, settlements are kept and written when there is room again. */
+bool ledger_healthy(const struct ledger *l);
+
+struct ledger_stats { /* monotone counters; any thread */
+    _Atomic uint64_t holds, settles, refused, commits, commit_ns, recovered, wal_bytes, queue;
+};
+const struct ledger_stats *ledger_stats(const struct ledger *l);
+
+/* ---- for use inside a ledger_call ---- */
+/* The row id of a model or backend name, made when new. */
+MUST_CHECK enum status ledger_name_id(struct db *db, const char *name, int64_t *ret);
+/* Publishes a price book if its hash differs from the newest version; the version's id. */
+MUST_CHECK enum status ledger_publish_prices(struct db *db, const char *book, const char *currency,
+                                             const char *text, const uint8_t sha256[static 32],
+                                             int64_t now_us, int64_t *ret_version);
+/* After project_create or a budget change: what the ledger keeps in memory follows the rows. */
+MUST_CHECK enum status ledger_reload_projects(struct ledger *l);
+#endif

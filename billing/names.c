@@ -1,0 +1,135 @@
+/* billing/names.c -- the words and small texts of the store: outcomes, evidence,
+ * endpoints, usage lines, the ids of models and backends, published price books. */
+#include "base/db.h"
+#include "billing/ledger.h"
+#include "billing/lines.h"
+#include <assert.h>
+
+static const char sql_find_name[] = "SELECT id FROM name WHERE name = ?1";
+static const char sql_add_name[] = "INSERT INTO name (name) VALUES (?1)";
+static const char sql_find_prices[] = "SELECT id FROM price_version WHERE sha256 = ?1";
+static const char sql_add_prices[] =
+    "INSERT INTO price_version (book, currency, text, sha256, effective_from_us)"
+    " VALUES (?1,?2,?3,?4,?5)";
+
+const char *outcome_name(enum outcome o)
+{
+    static const char *const names[] = {
+#define X(NAME, text) [OUTCOME_##NAME] = text,
+        OUTCOME_MAP(X)
+#undef X
+    };
+    assert((unsigned)o < OUTCOME_COUNT);
+    return names[o];
+}
+
+const char *evidence_name(enum evidence e)
+{
+    static const char *const names[] = {
+        [EVIDENCE_UPSTREAM] = "upstream",
+        [EVIDENCE_GATEWAY] = "gateway",
+        [EVIDENCE_ESTIMATE] = "estimate",
+        [EVIDENCE_NONE] = "none",
+    };
+    assert((unsigned)e < sizeof names / sizeof names[0]);
+    return names[e];
+}
+
+const char *endpoint_name(enum endpoint e)
+{
+    static const char *const names[] = {
+        [ENDPOINT_CHAT] = "chat.completions",
+        [ENDPOINT_EMBEDDINGS] = "embeddings",
+        [ENDPOINT_IMAGES] = "images.generations",
+        [ENDPOINT_INFER] = "infer",
+    };
+    assert((unsigned)e < ENDPOINT_COUNT);
+    return names[e];
+}
+
+static char *put_number(char *at, uint64_t value)
+{
+    char digits[20];
+    unsigned count = 0;
+    do {
+        digits[count++] = (char)('0' + value % 10);
+    } while (value /= 10);
+    while (count)
+        *at++ = digits[--count];
+    return at;
+}
+
+size_t lines_text(const struct bill_line *lines, unsigned count, char text[static LINES_TEXT_BYTES])
+{
+    char *at = text;
+    *at++ = '[';
+    for (unsigned i = 0; i < count; i++) {
+        if (i)
+            *at++ = ',';
+        *at++ = '[';
+        at = put_number(at, lines[i].meter);
+        *at++ = ',';
+        at = put_number(at, lines[i].qty);
+        *at++ = ',';
+        at = put_number(at, (uint64_t)lines[i].amount.atoms);
+        *at++ = ']';
+    }
+    *at++ = ']';
+    *at = '\0';
+    assert(at < text + LINES_TEXT_BYTES);
+    return (size_t)(at - text);
+}
+
+/* The id in the first row of a bound query; 0: no row. */
+static enum status first_id(struct db *db, struct db_stmt *s, int64_t *ret)
+{
+    enum db_row row = db_step(s);
+    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    db_reset(s);
+    return status;
+}
+
+enum status ledger_name_id(struct db *db, const char *name, int64_t *ret)
+{
+    struct db_stmt *find = db_prepare(db, sql_find_name);
+    struct db_stmt *add = db_prepare(db, sql_add_name);
+    if (!find || !add)
+        return db_status(db);
+    int64_t id;
+    db_text(find, 1, name, -1);
+    enum status s = first_id(db, find, &id);
+    if (!s && !id) {
+        db_text(add, 1, name, -1);
+        s = db_run(add);
+        id = db_last_id(db);
+    }
+    if (!s)
+        *ret = id;
+    return s;
+}
+
+enum status ledger_publish_prices(struct db *db, const char *book, const char *currency,
+                                  const char *text, const uint8_t sha256[static 32], int64_t now_us,
+                                  int64_t *ret_version)
+{
+    struct db_stmt *find = db_prepare(db, sql_find_prices);
+    struct db_stmt *add = db_prepare(db, sql_add_prices);
+    if (!find || !add)
+        return db_status(db);
+    int64_t id;
+    db_blob(find, 1, sha256, 32);
+    enum status s = first_id(db, find, &id);
+    if (!s && !id) {
+        db_text(add, 1, book, -1);
+        db_text(add, 2, currency, -1);
+        db_text(add, 3, text, -1);
+        db_blob(add, 4, sha256, 32);
+        db_int(add, 5, now_us);
+        s = db_run(add);
+        id = db_last_id(db);
+    }
+    if (!s)
+        *ret_version = id;
+    return s;
+}

@@ -1,0 +1,200 @@
+/* billing/recover.c -- what a start does with the rows of earlier starts.
+ *
+ * A request_open without a settlement was in flight when the daemon died.  Nothing
+ * says what the client received, so it is settled as orphan_0: nothing is charged
+ * (reference/billing.md 3.3, row 23), in the customer's favour.  Rows below the
+ * floor that the last boot left are settled for certain and are not looked at.  All
+ * of it is one transaction, so a crash in the middle is recovered by the next start.
+ */
+#include "base/db.h"
+#include "billing/books.h"
+#include <string.h>
+
+enum { ORPHANS_AT_ONCE = 16 };
+
+static const char sql_add_boot[] =
+    "INSERT INTO boot (started_us, open_floor, settled_us) VALUES (?1,?2,?3)";
+static const char sql_last_boot[] =
+    "SELECT open_floor, settled_us FROM boot ORDER BY boot DESC LIMIT 1";
+static const char sql_last_rid[] = "SELECT max(rid) FROM request_open";
+static const char sql_last_settled[] = "SELECT max(settled_us) FROM settlement WHERE rid >= ?1";
+/* Read whole before anything is inserted, so that no scan sees its own work. */
+static const char sql_orphans[] =
+    "SELECT rid, project, key, model, endpoint, price_version, hold_atoms, accepted_us"
+    " FROM request_open o WHERE rid >= ?1"
+    " AND NOT EXISTS (SELECT 1 FROM settlement s WHERE s.rid = o.rid) ORDER BY rid LIMIT ?2";
+
+struct last_boot {
+    int64_t floor, settled_us;
+};
+
+/* The columns of the first row; they stay as they were when there is none or it is NULL. */
+static enum status first_row(struct db *db, struct db_stmt *s, int64_t *ret[], int columns)
+{
+    enum db_row row = db_step(s);
+    for (int i = 0; i < columns && row == DB_ROW; i++)
+        if (!db_col_null(s, i))
+            *ret[i] = db_col_int(s, i);
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    db_reset(s);
+    return status;
+}
+
+static enum status read_last_boot(struct books *b, struct last_boot *last)
+{
+    struct db_stmt *boot = db_prepare(b->db, sql_last_boot);
+    struct db_stmt *rid = db_prepare(b->db, sql_last_rid);
+    struct db_stmt *settled = db_prepare(b->db, sql_last_settled);
+    if (!boot || !rid || !settled)
+        return db_status(b->db);
+    int64_t settled_us = 0;
+    enum status s = first_row(b->db, boot, (int64_t *[]){ &last->floor, &last->settled_us }, 2);
+    if (!s)
+        s = first_row(b->db, rid, (int64_t *[]){ &b->last_rid }, 1);
+    if (s)
+        return s;
+    /* What was settled after the floor was written lies above it (or lowered it again). */
+    db_int(settled, 1, last->floor);
+    s = first_row(b->db, settled, (int64_t *[]){ &settled_us }, 1);
+    if (settled_us > last->settled_us)
+        last->settled_us = settled_us;
+    return s;
+}
+
+static enum status begin_boot(struct books *b, int64_t now_us)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_add_boot);
+    if (!s)
+        return db_status(b->db);
+    b->floor_stored = b->floor_written = b->last_rid + 1;
+    floor_init(&b->floor, b->floor_stored);
+    db_int(s, 1, now_us);
+    db_int(s, 2, b->floor_stored);
+    db_int(s, 3, b->batch_us);
+    enum status status = db_run(s);
+    b->boot = db_last_id(b->db);
+    return status;
+}
+
+/* The names of endpoints are ours; a row with another one is of a store we do not know. */
+static bool endpoint_find(const char *name, enum endpoint *ret)
+{
+    for (unsigned e = 0; e < ENDPOINT_COUNT; e++)
+        if (strcmp(endpoint_name((enum endpoint)e), name) == 0) {
+            *ret = (enum endpoint)e;
+            return true;
+        }
+    return false;
+}
+
+static bool read_orphan(struct db_stmt *row, int64_t now_us, struct ledger_settle *t)
+{
+    *t = (struct ledger_settle){
+        .op.kind = LEDGER_SETTLE,
+        .rid = db_col_int(row, 0),
+        .project = db_col_int(row, 1),
+        .key = db_col_int(row, 2),
+        .model = db_col_int(row, 3),
+        .model_served = db_col_int(row, 3),
+        .price_version = db_col_int(row, 5),
+        .hold.atoms = db_col_int(row, 6),
+        .outcome = OUTCOME_ORPHAN_0,
+        .evidence = EVIDENCE_NONE,
+        .first_byte_us = -1,
+    };
+    int64_t age_us = now_us - db_col_int(row, 7);
+    t->duration_us = age_us > 0 ? age_us : 0;
+    const char *endpoint = db_col_text(row, 4, NULL);
+    return endpoint && endpoint_find(endpoint, &t->endpoint);
+}
+
+/* At most ORPHANS_AT_ONCE of them, from `from` on; *ret_count of them. */
+static enum status read_orphans(struct books *b, rid_t from, struct ledger_settle *orphans,
+                                unsigned *ret_count)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_orphans);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, from);
+    db_int(s, 2, ORPHANS_AT_ONCE);
+    *ret_count = 0;
+    enum status status = STATUS_OK;
+    enum db_row row = DB_DONE;
+    while (!status && (row = db_step(s)) == DB_ROW)
+        if (*ret_count == ORPHANS_AT_ONCE || !read_orphan(s, b->batch_us, &orphans[*ret_count]))
+            status = STATUS_STORE_FAILED;
+        else
+            ++*ret_count;
+    if (row == DB_FAILED)
+        status = db_status(b->db);
+    db_reset(s);
+    return status;
+}
+
+static enum status settle_orphans(struct books *b, const struct ledger_settle *orphans,
+                                  unsigned count)
+{
+    enum status s = STATUS_OK;
+    for (unsigned i = 0; i < count && !s; i++) {
+        const struct ledger_settle *t = &orphans[i];
+        bool known = books_adopt(b, t->rid, t->project, t->hold.atoms);
+        s = known ? books_settle(b, t) : STATUS_STORE_FAILED;
+    }
+    return s;
+}
+
+static enum status recover(struct books *b, rid_t floor, uint64_t *ret_recovered)
+{
+    struct ledger_settle orphans[ORPHANS_AT_ONCE];
+    unsigned count = 0;
+    do {
+        enum status s = read_orphans(b, floor, orphans, &count);
+        if (!s)
+            s = settle_orphans(b, orphans, count);
+        if (s)
+            return s;
+        *ret_recovered += count;
+        if (count)
+            floor = orphans[count - 1].rid + 1;
+    } while (count == ORPHANS_AT_ONCE);
+    floor_init(&b->floor, b->floor_stored); /* nothing older is open any more */
+    return STATUS_OK;
+}
+
+struct opening { /* for the transaction's body */
+    struct books *books;
+    int64_t now_us;
+    uint64_t recovered;
+};
+
+static enum status open_body(struct db *db, void *arg)
+{
+    struct opening *o = arg;
+    struct books *b = o->books;
+    struct last_boot last = { 0, 0 };
+    enum status s = read_last_boot(b, &last);
+    if (!s)
+        s = budgets_load(&b->budgets, db);
+    if (s)
+        return s;
+    b->batch_us = last.settled_us;
+    books_begin(b, o->now_us);
+    if ((s = budgets_load_spent(&b->budgets, db, b->batch_us)) || (s = begin_boot(b, o->now_us)))
+        return s;
+    s = recover(b, last.floor, &o->recovered);
+    return s ? s : books_end(b);
+}
+
+enum status books_open(struct books *b, struct db *db, int64_t now_us, uint64_t *ret_recovered)
+{
+    struct opening o = { .books = b, .now_us = now_us };
+    b->db = db;
+    enum status s = books_prepare(b);
+    if (!s)
+        s = db_tx(db, open_body, &o);
+    if (s)
+        return s;
+    books_committed(b);
+    *ret_recovered = o.recovered;
+    return STATUS_OK;
+}

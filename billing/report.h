@@ -1,0 +1,48 @@
+/* billing/report.h -- what finance reads: usage, invoices, audit.
+ *
+ * All of these run on any connection (the reader thread's, or read-only from the
+ * command line) and build jansson trees or text; they never write, except
+ * invoice_issue, which runs inside a ledger_call.
+ */
+#ifndef MAAS_REPORT_H
+#define MAAS_REPORT_H
+#include "base/status.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct db;
+
+struct usage_query {
+    int64_t from_us, to_us; /* half-open; whole hours */
+    const char *project;    /* slug; NULL: all */
+    int64_t key_id;         /* 0: all */
+    const char *group_by;   /* "model", "key", "project", "day"; NULL: model */
+    int64_t limit;          /* rows, 1..10000 */
+};
+/* {"object":"list","currency":..,"from":..,"to":..,"data":[{..group.., "requests":n, "usage":{meter:qty..}, "amount":"0.0012"}],"total":".."} */
+MUST_CHECK enum status report_usage(struct db *db, const struct usage_query *q, json_t **ret);
+
+struct seller {
+    const char *name, *address, *tax_id, *series;
+    int64_t tax_basis_points;
+    int minor_digits;
+};
+/* "2026-11" -> half-open interval, UTC. False: not a month. */
+MUST_CHECK bool report_month(const char *month, int64_t *ret_from_us, int64_t *ret_to_us);
+
+/* The invoice of a project and month as a document.  A month that has not ended,
+ * or was never issued, gives status "draft" and no number. */
+MUST_CHECK enum status invoice_build(struct db *db, const char *project, const char *month,
+                                     const struct seller *s, int64_t now_us, json_t **ret);
+/* Numbers and freezes it (repeatable: the second call returns the first document).
+ * CONFLICT while the month is open. Only inside a ledger_call. */
+MUST_CHECK enum status invoice_issue(struct db *db, const char *project, const char *month,
+                                     const struct seller *s, int64_t now_us, json_t **ret);
+char *invoice_csv(const json_t *invoice); /* free() it; NULL: no memory */
+
+/* Recomputes everything from rows alone, with code that shares no arithmetic with
+ * the ledger.  *ret: {"ok":bool,"checks":[{"name","rows","problems"}],"problems":[text..]}. */
+MUST_CHECK enum status audit_run(struct db *db, int64_t now_us, json_t **ret);
+#endif
