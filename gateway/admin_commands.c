@@ -1,0 +1,462 @@
+/* gateway/admin_commands.c -- what an operator can ask for: one table, one row each.
+ *
+ * `prepare` runs on the main thread and may read the configuration; `run` runs
+ * where the row says and touches nothing but the job, the store and what is made
+ * for many threads.
+ */
+#include "base/cleanup.h"
+#include "base/db.h"
+#include "base/money.h"
+#include "conf/catalog.h"
+#include "gateway/admin.h"
+#include "gateway/admin_args.h"
+#include "gateway/admin_job.h"
+#include <stddef.h>
+
+enum { TEXT_MAX = 200, ADDRESS_MAX = 1000, USAGE_ROWS = 1000, USAGE_ROWS_MAX = 10000 };
+#define COUNT_MAX INT64_C(1000000000000)
+
+struct limits admin_default_limits(const struct conf *c)
+{
+    return (struct limits){
+        .requests = rate_per_minute((int64_t)c->default_requests_per_minute),
+        .tokens = rate_per_minute((int64_t)c->default_tokens_per_minute),
+        .concurrency = (int64_t)c->default_concurrency,
+    };
+}
+
+/* A call that built its answer, or had no memory for it. */
+static enum status answered(struct admin_job *job, json_t *result)
+{
+    job->result = result;
+    return result ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+/* ---- projects ---- */
+
+static enum status prepare_budget(struct admin_job *job)
+{
+    const char *text = job->args.budget ? job->args.budget : job->daemon->conf->default_budget;
+    if (money_parse(text, &job->budget))
+        return STATUS_OK;
+    return admin_refuse(job, STATUS_BAD_FIELD, "budget", "'%s' is not an amount such as 100.00",
+                        text);
+}
+
+static enum status refuse_project(struct admin_job *job, enum status status)
+{
+    const char *slug = job->args.slug;
+    if (status == STATUS_CONFLICT)
+        return admin_refuse(job, status, "slug", "the project '%s' exists already", slug);
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "slug", "there is no project '%s'", slug);
+    if (status == STATUS_BAD_FIELD)
+        return admin_refuse(job, status, "",
+                            "a slug is 1 to 63 of a-z, 0-9 and '-', a period is month or total");
+    return status;
+}
+
+static enum status project_answer(struct admin_job *job)
+{
+    enum status status = ledger_reload_projects(job->daemon->ledger);
+    if (status != STATUS_OK)
+        return status;
+    char budget[MONEY_TEXT_BYTES];
+    return answered(job, json_pack("{s:s, s:s}", "slug", job->args.slug, "budget",
+                                   money_text(job->budget, 2, budget)));
+}
+
+static enum status run_project_create(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    struct project_new p = {
+        .slug = a->slug,
+        .display_name = a->display_name ? a->display_name : a->slug,
+        .budget_atoms = job->budget.atoms,
+        .budget_period = a->budget_period ? a->budget_period : "month",
+        .buyer_name = or_empty(a->buyer_name),
+        .buyer_address = or_empty(a->buyer_address),
+        .buyer_tax_id = or_empty(a->buyer_tax_id),
+        .po_number = or_empty(a->po_number),
+        .buyer_reference = or_empty(a->buyer_reference),
+    };
+    int64_t id;
+    enum status status = project_create(db, &p, now_us, &id);
+    return status == STATUS_OK ? project_answer(job) : refuse_project(job, status);
+}
+
+static enum status run_set_budget(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    enum status status =
+        project_set_budget(db, job->args.slug, job->budget.atoms, job->args.budget_period);
+    return status == STATUS_OK ? project_answer(job) : refuse_project(job, status);
+}
+
+static enum status run_project_list(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    json_t *list;
+    enum status status = project_list(db, &list);
+    return status == STATUS_OK ? answered(job, json_pack("{s:o}", "projects", list)) : status;
+}
+
+/* ---- keys ---- */
+
+static enum status prepare_key(struct admin_job *job)
+{
+    const struct env *env = job->daemon->env;
+    job->key_defaults = admin_default_limits(job->daemon->conf);
+    const char *text = job->args.expires;
+    if (!text || admin_read_expiry(text, env->wall_us(env->arg), &job->expires_us))
+        return STATUS_OK;
+    return admin_refuse(job, STATUS_BAD_FIELD, "expires",
+                        "'%s' is neither a time ahead such as 30d or 12h nor a date such as "
+                        "2027-01-31 within ten years",
+                        text);
+}
+
+static enum status run_key_create(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    const struct admin_args *a = &job->args;
+    const struct key_new k = {
+        .project = a->project,
+        .label = or_empty(a->label),
+        .requests_per_minute = a->requests_per_minute,
+        .tokens_per_minute = a->tokens_per_minute,
+        .concurrency = a->concurrency,
+        .expires_us = job->expires_us,
+    };
+    char text[KEY_TEXT_BYTES], name[KEY_NAME_DIGITS + 1];
+    enum status status = key_create(db, job->daemon->keyring, job->daemon->env, &k, text, name);
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "project", "there is no project '%s'", a->project);
+    if (status != STATUS_OK)
+        return status;
+    return answered(job, json_pack("{s:s, s:s, s:s, s:s}", "key", text, "name", name, "project",
+                                   k.project, "label", k.label));
+}
+
+static enum status run_key_list(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    json_t *list;
+    enum status status = key_list(db, job->args.project, now_us, &list);
+    return status == STATUS_OK ? answered(job, json_pack("{s:o}", "keys", list)) : status;
+}
+
+static enum status run_key_revoke(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const char *name = job->args.name;
+    enum status status = key_revoke(db, name, now_us);
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "name", "there is no key '%s'", name);
+    if (status == STATUS_CONFLICT)
+        return admin_refuse(job, status, "name", "several keys have the label '%s': name one",
+                            name);
+    if (status != STATUS_OK)
+        return status;
+    return answered(job, json_pack("{s:s, s:b}", "name", name, "revoked", 1));
+}
+
+/* ---- money ---- */
+
+static enum status read_day(struct admin_job *job, const char *field, const char *text,
+                            int64_t *ret_us)
+{
+    if (!text || (admin_read_time(text, ret_us) && *ret_us % HOUR_US == 0))
+        return STATUS_OK;
+    return admin_refuse(job, STATUS_BAD_FIELD, field,
+                        "'%s' is not a whole hour such as 2026-11-24 or 2026-11-24T13:00:00Z",
+                        text);
+}
+
+/* A month, or from..to; what is not said is this month so far. */
+static enum status prepare_usage(struct admin_job *job)
+{
+    const struct env *env = job->daemon->env;
+    const struct admin_args *a = &job->args;
+    int64_t now_us = env->wall_us(env->arg);
+    job->from_us = admin_month_start(now_us);
+    job->to_us = now_us - now_us % HOUR_US + HOUR_US;
+    if (a->month && (a->from || a->to))
+        return admin_refuse(job, STATUS_BAD_FIELD, "month", "give a month, or from and to");
+    if (a->month && !report_month(a->month, &job->from_us, &job->to_us))
+        return admin_refuse(job, STATUS_BAD_FIELD, "month", "'%s' is not a month such as 2026-11",
+                            a->month);
+    enum status status = read_day(job, "from", a->from, &job->from_us);
+    if (status == STATUS_OK)
+        status = read_day(job, "to", a->to, &job->to_us);
+    if (status == STATUS_OK && job->from_us >= job->to_us)
+        return admin_refuse(job, STATUS_BAD_FIELD, "from", "it must be before the end");
+    return status;
+}
+
+static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    const struct usage_query q = {
+        .from_us = job->from_us,
+        .to_us = job->to_us,
+        .project = job->args.project,
+        .group_by = job->args.group_by,
+        .limit = job->args.limit ? job->args.limit : USAGE_ROWS,
+    };
+    enum status status = report_usage(db, &q, &job->result);
+    if (status == STATUS_BAD_FIELD)
+        return admin_refuse(job, status, "group_by", "group by model, key, project or day");
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "project", "there is no project '%s'", job->args.project);
+    return status;
+}
+
+static enum status prepare_invoice(struct admin_job *job)
+{
+    const struct conf *c = job->daemon->conf;
+    const char *format = job->args.format;
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
+        return admin_refuse(job, STATUS_BAD_FIELD, "format", "an invoice is json or csv");
+    if (!report_month(job->args.month, &job->from_us, &job->to_us))
+        return admin_refuse(job, STATUS_BAD_FIELD, "month", "'%s' is not a month such as 2026-11",
+                            job->args.month);
+    job->seller = (struct seller){
+        .name = arena_strdup(job->arena, c->seller_name),
+        .address = arena_strdup(job->arena, c->seller_address),
+        .tax_id = arena_strdup(job->arena, c->seller_tax_id),
+        .series = arena_strdup(job->arena, c->invoice_series),
+        .tax_basis_points = (int64_t)c->tax_basis_points,
+        .minor_digits = (int)c->currency_minor_digits,
+    };
+    const struct seller *s = &job->seller;
+    return s->name && s->address && s->tax_id && s->series ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static enum status invoice_answer(struct admin_job *job, enum status status, json_t *invoice)
+{
+    const struct admin_args *a = &job->args;
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "project", "there is no project '%s'", a->project);
+    if (status == STATUS_CONFLICT)
+        return admin_refuse(job, status, "month", "%s has not ended: it cannot be issued yet",
+                            a->month);
+    if (status != STATUS_OK)
+        return status;
+    if (!a->format || strcmp(a->format, "json") == 0)
+        return answered(job, invoice);
+    AUTO(free_ptr) char *csv = invoice_csv(invoice);
+    json_decref(invoice);
+    return answered(job, csv ? json_pack("{s:s}", "csv", csv) : NULL);
+}
+
+static enum status run_invoice_get(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *invoice = NULL;
+    enum status status = invoice_build(db, a->project, a->month, &job->seller, now_us, &invoice);
+    return invoice_answer(job, status, invoice);
+}
+
+static enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *invoice = NULL;
+    enum status status = invoice_issue(db, a->project, a->month, &job->seller, now_us, &invoice);
+    return invoice_answer(job, status, invoice);
+}
+
+static enum status run_audit(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    return audit_run(db, now_us, &job->result);
+}
+
+/* ---- the daemon itself ---- */
+
+static json_t *price_lines(const struct catalog_model *m)
+{
+    json_t *lines = json_array();
+    char amount[MONEY_TEXT_BYTES];
+    for (enum meter i = 0; i < METER_COUNT; i++)
+        if (m->priced[i])
+            json_array_append_new(lines,
+                                  json_pack("{s:s, s:s, s:s, s:I}", "meter", meter_name(i), "unit",
+                                            meter_unit(i), "amount",
+                                            money_text((money_t){ m->price[i].atoms }, 2, amount),
+                                            "per", (json_int_t)m->price[i].per_units));
+    return lines;
+}
+
+static const struct {
+    enum capability bit;
+    const char *name;
+} capability_names[] = {
+    { CAP_CHAT, "chat" },
+    { CAP_EMBEDDINGS, "embeddings" },
+    { CAP_IMAGES, "images" },
+    { CAP_INFER, "infer" },
+};
+
+static json_t *capability_list(unsigned capabilities)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sizeof capability_names / sizeof *capability_names; i++)
+        if (capabilities & capability_names[i].bit)
+            json_array_append_new(list, json_string(capability_names[i].name));
+    return list;
+}
+
+static json_t *model_object(const struct catalog_model *m)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:o, s:o}", "id", m->id, "level",
+                     level_name(m->level), "life", life_name(m->life), "description",
+                     or_empty(m->description), "parent", m->parent ? m->parent->id : NULL,
+                     "capabilities", capability_list(m->capabilities), "prices", price_lines(m));
+}
+
+static enum status run_models(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)db, (void)now_us;
+    const struct catalog *c = job->daemon->conf->catalog;
+    AUTO(json_decref_ptr) json_t *list = json_array();
+    for (size_t i = 0; i < c->model_count; i++)
+        if (json_array_append_new(list, model_object(&c->models[i])) != 0)
+            return STATUS_NO_MEMORY;
+    return answered(job, json_pack("{s:s, s:s, s:O}", "currency", c->currency, "price_book",
+                                   c->price_book, "models", list));
+}
+
+static enum status run_reload(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)db, (void)now_us;
+    char err[CONF_ERROR_BYTES] = "";
+    enum status status = daemon_reload(job->daemon, err);
+    if (status != STATUS_OK)
+        return admin_refuse(job, status, "", "%s", err);
+    return answered(job, json_pack("{s:b}", "reloaded", 1));
+}
+
+static enum status run_status(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)db, (void)now_us;
+    return answered(job, daemon_status(job->daemon));
+}
+
+static enum status run_health(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)db, (void)now_us;
+    struct daemon *d = job->daemon;
+    return answered(job, json_pack("{s:s, s:b, s:b, s:b}", "version", MAAS_VERSION, "ready",
+                                   (int)atomic_load(&d->ready), "draining",
+                                   (int)atomic_load(&d->draining), "ledger",
+                                   (int)ledger_healthy(d->ledger)));
+}
+
+static enum status run_help(struct admin_job *job, struct db *db, int64_t now_us);
+
+/* ---- the tables ---- */
+
+#define TEXT(field, required, most)                                              \
+    {                                                                            \
+#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, most \
+    }
+#define COUNT(field, most)                                                   \
+    {                                                                        \
+#field, WANT_INT, false, offsetof(struct admin_args, field), 0, most \
+    }
+#define END \
+    {       \
+        0   \
+    }
+
+static const struct json_spec no_args[] = { END };
+static const struct json_spec project_create_args[] = {
+    TEXT(slug, true, TEXT_MAX),
+    TEXT(display_name, false, TEXT_MAX),
+    TEXT(budget, false, TEXT_MAX),
+    TEXT(budget_period, false, TEXT_MAX),
+    TEXT(buyer_name, false, TEXT_MAX),
+    TEXT(buyer_address, false, ADDRESS_MAX),
+    TEXT(buyer_tax_id, false, TEXT_MAX),
+    TEXT(po_number, false, TEXT_MAX),
+    TEXT(buyer_reference, false, TEXT_MAX),
+    END,
+};
+static const struct json_spec set_budget_args[] = {
+    TEXT(slug, true, TEXT_MAX),
+    TEXT(budget, true, TEXT_MAX),
+    TEXT(budget_period, false, TEXT_MAX),
+    END,
+};
+static const struct json_spec key_create_args[] = {
+    TEXT(project, true, TEXT_MAX),
+    TEXT(label, false, TEXT_MAX),
+    TEXT(expires, false, TEXT_MAX),
+    COUNT(requests_per_minute, COUNT_MAX),
+    COUNT(tokens_per_minute, COUNT_MAX),
+    COUNT(concurrency, COUNT_MAX),
+    END,
+};
+static const struct json_spec key_list_args[] = { TEXT(project, false, TEXT_MAX), END };
+static const struct json_spec key_revoke_args[] = { TEXT(name, true, 2 * TEXT_MAX), END };
+static const struct json_spec usage_args[] = {
+    TEXT(month, false, TEXT_MAX),
+    TEXT(from, false, TEXT_MAX),
+    TEXT(to, false, TEXT_MAX),
+    TEXT(project, false, TEXT_MAX),
+    TEXT(group_by, false, TEXT_MAX),
+    COUNT(limit, USAGE_ROWS_MAX),
+    END,
+};
+static const struct json_spec invoice_args[] = {
+    TEXT(project, true, TEXT_MAX),
+    TEXT(month, true, TEXT_MAX),
+    TEXT(format, false, TEXT_MAX),
+    END,
+};
+
+/* clang-format off */
+const struct admin_command admin_commands[] = {
+    { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
+    { "health",             ADMIN_MAIN,   false, no_args,             NULL,            run_health,         "whether requests are being served" },
+    { "help",               ADMIN_MAIN,   false, no_args,             NULL,            run_help,           "these commands and their arguments" },
+    { "invoice.get",        ADMIN_READER, false, invoice_args,        prepare_invoice, run_invoice_get,    "the invoice of a project and month" },
+    { "invoice.issue",      ADMIN_LEDGER, false, invoice_args,        prepare_invoice, run_invoice_issue,  "number and freeze the invoice of a month that has ended" },
+    { "key.create",         ADMIN_LEDGER, true,  key_create_args,     prepare_key,     run_key_create,     "make a key; the answer is the only place where it can be read" },
+    { "key.list",           ADMIN_READER, false, key_list_args,       NULL,            run_key_list,       "keys by name, never their secret" },
+    { "key.revoke",         ADMIN_LEDGER, true,  key_revoke_args,     prepare_key,     run_key_revoke,     "end a key by name or PROJECT/LABEL; dead when this returns" },
+    { "models",             ADMIN_MAIN,   false, no_args,             NULL,            run_models,         "the catalog with prices" },
+    { "project.create",     ADMIN_LEDGER, false, project_create_args, prepare_budget,  run_project_create, "make a project with its budget and invoice address" },
+    { "project.list",       ADMIN_READER, false, no_args,             NULL,            run_project_list,   "projects and budgets" },
+    { "project.set_budget", ADMIN_LEDGER, false, set_budget_args,     prepare_budget,  run_set_budget,     "change a project's budget" },
+    { "reload",             ADMIN_MAIN,   false, no_args,             NULL,            run_reload,         "read the configuration again; a bad file changes nothing" },
+    { "status",             ADMIN_MAIN,   false, no_args,             NULL,            run_status,         "loops, backends, ledger in numbers" },
+    { "usage",              ADMIN_READER, false, usage_args,          prepare_usage,   run_usage,          "what was used, by model, key, project or day" },
+    { 0 },
+};
+/* clang-format on */
+
+const struct admin_command *admin_command_find(const char *name)
+{
+    for (const struct admin_command *c = admin_commands; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+static enum status run_help(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)db, (void)now_us;
+    AUTO(json_decref_ptr) json_t *list = json_array();
+    for (const struct admin_command *c = admin_commands; c->name; c++) {
+        json_t *args = json_array();
+        for (const struct json_spec *spec = c->args; spec->key; spec++)
+            json_array_append_new(args, json_string(spec->key));
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:s}", "command", c->name, "args", args, "help", c->help));
+    }
+    return answered(job, json_pack("{s:O}", "commands", list));
+}

@@ -1,0 +1,213 @@
+/* gateway/admin_job.c -- a line becomes a job, the job runs, the job becomes a line.
+ *
+ * main: read, prepare -> (ledger | reader | main): run -> main: answer.  A command
+ * that changes keys goes to the ledger thread a second time after its commit, so
+ * that the keyring follows what is on disk, and only then comes back.
+ */
+#include "gateway/admin_job.h"
+#include "base/cleanup.h"
+#include "base/db.h"
+#include "gateway/admin.h"
+#include <assert.h>
+#include <stddef.h>
+
+enum { JOB_ARENA_BYTES = 64 * 1024 };
+
+struct admin_job *admin_job_new(struct daemon *d, void (*came_back)(struct admin_job *),
+                                void *owner)
+{
+    struct admin_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return NULL;
+    job->arena = arena_new(JOB_ARENA_BYTES);
+    if (!job->arena) {
+        free(job);
+        return NULL;
+    }
+    job->daemon = d;
+    job->came_back = came_back;
+    job->owner = owner;
+    return job;
+}
+
+void admin_job_free(struct admin_job *job)
+{
+    if (!job)
+        return;
+    json_decref(job->request);
+    json_decref(job->result);
+    arena_free(job->arena);
+    free(job);
+}
+
+enum status admin_refuse(struct admin_job *job, enum status status, const char *field,
+                         const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(job->problem.text, sizeof job->problem.text, fmt, args);
+    va_end(args);
+    snprintf(job->problem.field, sizeof job->problem.field, "%s", field);
+    return status;
+}
+
+/* ---- reading ---- */
+
+struct envelope {
+    const char *command;
+    json_t *args;
+};
+
+static const struct json_spec envelope_spec[] = {
+    { "args", WANT_OBJECT, false, offsetof(struct envelope, args), 0, JSON_SPEC_ROWS_MAX },
+    { "command", WANT_TEXT, true, offsetof(struct envelope, command), 1, 64 },
+    { 0 },
+};
+
+static enum status read_args(struct admin_job *job, const json_t *args)
+{
+    if (args)
+        return json_read(args, job->command->args, &job->args, NULL, &job->problem);
+    AUTO(json_decref_ptr) json_t *none = json_object();
+    return json_read(none, job->command->args, &job->args, NULL, &job->problem);
+}
+
+static enum status read_line(struct admin_job *job, struct span line)
+{
+    struct envelope e = { 0 };
+    enum status status = json_read_text(line, &job->request, &job->problem);
+    if (status == STATUS_OK)
+        status = json_read(job->request, envelope_spec, &e, NULL, &job->problem);
+    if (status != STATUS_OK)
+        return status;
+    job->command = admin_command_find(e.command);
+    if (!job->command)
+        return admin_refuse(job, STATUS_BAD_FIELD, "command",
+                            "there is no command '%s'; 'help' lists them", e.command);
+    status = read_args(job, e.args);
+    if (status == STATUS_OK && job->command->prepare)
+        status = job->command->prepare(job);
+    return status;
+}
+
+/* ---- running ---- */
+
+static void come_back(struct admin_job *job, enum status status)
+{
+    job->status = status;
+    job->came_back(job);
+}
+
+static enum status follow_rows(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct admin_job *job = call->arg;
+    (void)now_us;
+    return keyring_load(job->daemon->keyring, db, &job->key_defaults);
+}
+
+static void rows_followed(struct ledger_op *op)
+{
+    struct admin_job *job = ((struct ledger_call *)op)->arg;
+    if (op->status != STATUS_OK)
+        admin_refuse(job, op->status, "", "it is stored, but not in force before a restart");
+    come_back(job, op->status);
+}
+
+static enum status run_on_ledger(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct admin_job *job = call->arg;
+    return job->command->run(job, db, now_us);
+}
+
+static void ledger_done(struct ledger_op *op)
+{
+    struct admin_job *job = ((struct ledger_call *)op)->arg;
+    if (op->status != STATUS_OK || !job->command->changes_keys) {
+        come_back(job, op->status);
+        return;
+    }
+    job->call = (struct ledger_call){ .op = { .kind = LEDGER_CALL, .done = rows_followed },
+                                      .run = follow_rows,
+                                      .arg = job };
+    ledger_submit(job->daemon->ledger, &job->call.op);
+}
+
+static struct admin_job *job_of(struct reader_op *op)
+{
+    return (struct admin_job *)(void *)((char *)op - offsetof(struct admin_job, query));
+}
+
+static enum status run_on_reader(struct reader_op *op, struct db *db)
+{
+    struct admin_job *job = job_of(op);
+    const struct env *env = job->daemon->env;
+    return job->command->run(job, db, env->wall_us(env->arg));
+}
+
+static void reader_done(struct reader_op *op)
+{
+    come_back(job_of(op), op->status);
+}
+
+static void run_on_main(struct admin_job *job)
+{
+    const struct env *env = job->daemon->env;
+    come_back(job, job->command->run(job, NULL, env->wall_us(env->arg)));
+}
+
+void admin_job_start(struct admin_job *job, struct span line)
+{
+    enum status status = read_line(job, line);
+    if (status != STATUS_OK) {
+        come_back(job, status);
+        return;
+    }
+    switch (job->command->place) {
+    case ADMIN_MAIN:
+        run_on_main(job);
+        return;
+    case ADMIN_LEDGER:
+        job->call = (struct ledger_call){ .op = { .kind = LEDGER_CALL, .done = ledger_done },
+                                          .run = run_on_ledger,
+                                          .arg = job };
+        ledger_submit(job->daemon->ledger, &job->call.op);
+        return;
+    case ADMIN_READER:
+        job->query = (struct reader_op){ .run = run_on_reader, .done = reader_done };
+        status = reader_submit(job->daemon->reader, &job->query);
+        if (status != STATUS_OK)
+            come_back(job, status);
+        return;
+    }
+}
+
+/* ---- answering ---- */
+
+/* The table of statuses speaks to callers of models; here two of them mean something plainer. */
+static json_t *error_object(const struct admin_job *job)
+{
+    const struct status_info *info = status_info(job->status);
+    const char *code = job->status == STATUS_NOT_FOUND ? "not_found" : info->code;
+    const char *text = job->problem.text[0] ? job->problem.text : info->text;
+    json_t *error = json_pack("{s:s, s:s}", "code", code, "message", text);
+    if (error && job->problem.field[0])
+        json_object_set_new(error, "field", json_string(job->problem.field));
+    return error;
+}
+
+char *admin_job_answer(const struct admin_job *job)
+{
+    bool ok = job->status == STATUS_OK;
+    AUTO(json_decref_ptr)
+    json_t *answer = ok ? json_pack("{s:b, s:O}", "ok", 1, "result", job->result)
+                        : json_pack("{s:b, s:o}", "ok", 0, "error", error_object(job));
+    AUTO(free_ptr) char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    size_t len = text ? strlen(text) : 0;
+    char *line = text ? realloc(text, len + 2) : NULL;
+    if (!line)
+        return NULL;
+    text = NULL;
+    line[len] = '\n';
+    line[len + 1] = '\0';
+    return line;
+}

@@ -1,0 +1,81 @@
+/* gateway/admin_job.h -- one administrative command on its way through the threads.
+ *
+ * The main loop reads the line and prepares the job, the thread that the command
+ * names runs it, and the main loop gets it back.  A job is on one thread at a
+ * time, so nothing in it is locked.
+ */
+#ifndef MAAS_ADMIN_JOB_H
+#define MAAS_ADMIN_JOB_H
+#include "auth/keys.h"
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/mpsc.h"
+#include "billing/ledger.h"
+#include "billing/report.h"
+#include "gateway/daemon.h"
+#include "gateway/reader.h"
+
+struct admin_job;
+
+/* Every argument that any command takes; texts are borrowed from the request. */
+struct admin_args {
+    const char *slug, *display_name, *budget, *budget_period;
+    const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference;
+    const char *project, *label, *expires, *name;
+    int64_t requests_per_minute, tokens_per_minute, concurrency;
+    const char *month, *from, *to, *group_by, *format;
+    int64_t limit;
+};
+
+enum admin_place { ADMIN_MAIN, ADMIN_READER, ADMIN_LEDGER };
+
+struct admin_command {
+    const char *name;
+    enum admin_place place;
+    bool changes_keys; /* the keyring follows the rows before the answer goes out */
+    const struct json_spec *args;
+    enum status (*prepare)(struct admin_job *job); /* main thread; NULL: nothing to prepare */
+    enum status (*run)(struct admin_job *job, struct db *db, int64_t now_us);
+    const char *help;
+};
+
+extern const struct admin_command admin_commands[]; /* alphabetical; ends with a row without name */
+const struct admin_command *admin_command_find(const char *name);
+
+struct admin_job {
+    struct mpsc_node node; /* on the way back */
+    struct ledger_call call;
+    struct reader_op query;
+    const struct admin_command *command;
+    struct daemon *daemon;
+    struct arena *arena;
+    json_t *request; /* owns the texts of args */
+    struct admin_args args;
+    /* Made by prepare from args and the configuration, which only the main thread may read. */
+    money_t budget;
+    int64_t from_us, to_us, expires_us;
+    struct limits key_defaults;
+    struct seller seller;
+    /* The answer. */
+    enum status status;
+    struct json_problem problem; /* text "": the status has a sentence of its own */
+    json_t *result;
+    /* Who asked. */
+    void (*came_back)(struct admin_job *job); /* any thread: hand it to the main loop */
+    void *owner;
+};
+
+/* NULL: no memory. */
+struct admin_job *admin_job_new(struct daemon *d, void (*came_back)(struct admin_job *),
+                                void *owner);
+void admin_job_free(struct admin_job *job);
+
+/* Reads the line and sets the job going.  came_back is called exactly once, perhaps before this returns. */
+void admin_job_start(struct admin_job *job, struct span line);
+/* The answer as one line with its newline; free() it.  NULL: no memory. */
+char *admin_job_answer(const struct admin_job *job);
+
+/* A sentence for the operator and the argument it is about; returns status. */
+enum status admin_refuse(struct admin_job *job, enum status status, const char *field,
+                         const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#endif
