@@ -1,0 +1,86 @@
+/* backends/backend.h -- what every way to reach a model must offer, nothing more.
+ *
+ * A backend is one configured endpoint as seen by ONE loop thread; everything
+ * here is called on that thread.  Nothing blocks.  A driver knows how to carry a
+ * request and an answer; it knows nothing of keys, money or the client's HTTP.
+ */
+#ifndef MAAS_BACKEND_H
+#define MAAS_BACKEND_H
+#include "base/rid.h"
+#include "base/span.h"
+#include "base/status.h"
+#include "base/usage.h"
+#include "conf/catalog.h"
+#include <uv.h>
+
+struct backend;      /* every driver's struct starts with it */
+struct backend_call; /* opaque: one request in flight */
+
+/* Lent to start(); strings and body stay valid until on_end. */
+struct backend_order {
+    rid_t rid;
+    enum capability capability;
+    const char *model;        /* the backend's own name */
+    const char *public_model; /* the name the client used; echoed in answers */
+    bool stream;
+    struct span body; /* one JSON object, already spliced for this backend */
+    uint64_t max_out; /* reported output beyond it is clamped by the meter, not here */
+    uint64_t first_byte_timeout_ms, chunk_timeout_ms, total_timeout_ms; /* from start(); never 0 */
+};
+
+struct backend_data {
+    const char *bytes; /* valid during the call only */
+    size_t len;
+    bool usage_event;           /* stream: this is the extra chunk that only carries usage */
+    const struct usage *so_far; /* cumulative, up to and including this piece; NULL: unknown */
+};
+
+struct backend_end {
+    enum status status;  /* OK: the answer is complete */
+    struct usage usage;  /* what was reported, complete or not; nothing present: nothing reported */
+    bool untouched;      /* certain that the backend did not begin to work: another may be tried */
+    uint32_t retry_after_ms; /* the backend asked for it; 0 none */
+    char message[200];   /* for the client, printable, no secrets; "" = the status's own sentence */
+    char param[64];      /* the field it is about; "" none */
+};
+
+/* on_data zero or more times, then on_end exactly once, also after cancel and
+ * also when start() has returned OK and the connection dies.  Never from inside
+ * start(), cancel() or pause().  In a stream each on_data is one whole event: the
+ * JSON text without "data: " and line ends; the end marker is not passed on.
+ * Otherwise each is a piece of the body. */
+struct backend_events {
+    void (*on_data)(void *arg, const struct backend_data *d);
+    void (*on_end)(void *arg, const struct backend_end *end);
+};
+
+struct backend_stats { /* owner thread writes, metrics read */
+    _Atomic uint64_t started, ok, failed, cancelled, bytes_in, protocol_errors, connects;
+    _Atomic uint32_t running;
+    _Atomic bool up; /* believed able to take a call now */
+};
+
+struct backend_driver {
+    enum transport transport;
+    /* Begins to connect in the background and keeps trying, with back-off, until close. */
+    enum status (*open)(const struct catalog_backend *conf, uv_loop_t *loop, const struct env *env, struct backend **ret);
+    /* Cancels what runs (each on_end comes first), then frees and calls closed(arg). */
+    void (*close)(struct backend *b, void (*closed)(void *arg), void *arg);
+    /* NO_BACKEND: not connected; OVERLOADED: full; on either nothing was begun and on_end will not come. */
+    enum status (*start)(struct backend *b, const struct backend_order *order, const struct backend_events *events,
+                         void *arg, struct backend_call **ret);
+    void (*cancel)(struct backend_call *call);             /* on_end still comes, with CLIENT_GONE unless it had ended */
+    void (*pause)(struct backend_call *call, bool paused); /* this stream's reader is slow / has caught up */
+};
+
+struct backend {
+    const struct backend_driver *driver;
+    const struct catalog_backend *conf; /* lent: the opener pins the catalog for the backend's life */
+    struct backend_stats stats;
+    void *owner;
+};
+
+/* The list is written out in backends/registry.c: no constructor magic. */
+const struct backend_driver *backend_driver_find(enum transport t);
+
+#endif

@@ -1,0 +1,60 @@
+/* backends/worker/call.c -- what an engine may do with a call. */
+#include "backends/worker/internal.h"
+
+static const struct maas_usage usage_none = MAAS_USAGE_NONE;
+
+void maas_call_set_data(struct maas_call *call, void *data)
+{
+    call->data = data;
+}
+
+void *maas_call_data(const struct maas_call *call)
+{
+    return call->data;
+}
+
+const struct maas_request *maas_call_request(const struct maas_call *call)
+{
+    return &call->req;
+}
+
+int maas_call_send(struct maas_call *call, const char *bytes, size_t len,
+                   const struct maas_usage *so_far)
+{
+    struct maas_usage before = call->so_far;
+    if (so_far)
+        call->so_far = *so_far;
+    int rc = wk_send(call, bytes, len, so_far ? WIRE_USAGE : 0, false);
+    if (rc == MAAS_AGAIN || rc == MAAS_INVALID)
+        call->so_far = before;
+    return rc;
+}
+
+int maas_call_send_usage_event(struct maas_call *call, const char *bytes, size_t len)
+{
+    return wk_send(call, bytes, len, WIRE_USAGE_EVENT, false);
+}
+
+static int end(struct maas_call *call, uint32_t code, const char *message,
+               const struct maas_usage *usage)
+{
+    if (call->state != WK_OPEN)
+        return MAAS_INVALID;
+    const struct maas_usage *u = usage ? usage : &usage_none;
+    wk_journal(call, "final", u);
+    wk_final(call, code, message, strlen(message), u);
+    return MAAS_OK;
+}
+
+int maas_call_finish(struct maas_call *call, const struct maas_usage *usage)
+{
+    return end(call, call->cancelled ? 499 : 0, "", usage);
+}
+
+int maas_call_fail(struct maas_call *call, int code, const char *message,
+                   const struct maas_usage *usage)
+{
+    if (code < 400 || code > 599)
+        return MAAS_INVALID;
+    return end(call, (uint32_t)code, message ? message : "", usage);
+}

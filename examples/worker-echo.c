@@ -1,0 +1,58 @@
+/* examples/worker-echo.c -- the smallest engine: it streams the request back, 16 bytes at a time.
+ *
+ *     cc worker-echo.c -lmaasworker -o worker-echo
+ *     ./worker-echo shm:/run/maasgate/echo.sock
+ */
+#include "maasworker.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct maas_worker *worker;
+
+static void on_request(struct maas_call *call, const struct maas_request *req, void *arg)
+{
+    struct maas_usage usage = MAAS_USAGE_NONE;
+    size_t at = 0, piece = 16;
+    (void)arg;
+    usage.input_tokens = (int64_t)req->body_len; /* one token a byte, in this engine */
+    usage.output_tokens = 0;
+    while (req->stream && at < req->body_len) {
+        size_t n = req->body_len - at < piece ? req->body_len - at : piece;
+        usage.output_tokens = (int64_t)(at + n);
+        int rc = maas_chat_delta(call, req->body + at, n, &usage);
+        if (rc == MAAS_AGAIN) /* the rest did not fit; a real engine would go on in on_writable */
+            break;
+        if (rc != MAAS_OK) {
+            maas_call_fail(call, 500, "the echo was cut", &usage);
+            return;
+        }
+        at += n;
+    }
+    if (!req->stream)
+        usage.output_tokens = usage.input_tokens;
+    maas_chat_finish(call, req->body, req->body_len, "stop", &usage);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    maas_worker_stop(worker);
+}
+
+int main(int argc, char **argv)
+{
+    struct maas_options options = { .listen = argc > 1 ? argv[1] : "shm:echo.sock", .name = "echo" };
+    struct maas_handler handler = { .on_request = on_request };
+    char err[256];
+    worker = maas_worker_new(&options, &handler, NULL, err);
+    if (!worker) {
+        fprintf(stderr, "worker-echo: %s\n", err);
+        return 1;
+    }
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
+    int rc = maas_worker_run(worker);
+    maas_worker_free(worker);
+    return rc == MAAS_OK ? 0 : 1;
+}
