@@ -43,7 +43,8 @@ MUST_CHECK enum status db_release(struct db *db);
 void db_rollback_to(struct db *db);
 
 /* Prepared once per connection and SQL text (compared by pointer: pass a literal
- * or a static array's element); reset and unbound.  NULL: see db_error. */
+ * or a static array's element); reset and unbound.  NULL: see db_error; it may be handed
+ * on: nothing is bound to it, and its step fails. */
 struct db_stmt *db_prepare(struct db *db, const char *sql);
 void db_int(struct db_stmt *s, int at, int64_t value); /* 1-based */
 /* NULL is NULL; len < 0: up to the NUL.  Not copied: text and blob live until the reset. */
@@ -64,11 +65,15 @@ bool db_col_null(struct db_stmt *s, int at);
 
 int64_t db_last_id(const struct db *db);
 int64_t db_changes(const struct db *db);
-/* BAD_FIELD for a constraint, CONFLICT for a UNIQUE/PRIMARY KEY one, STORE_BUSY, NO_MEMORY, else STORE_FAILED. */
+/* Of the last failure: CONFLICT for UNIQUE and PRIMARY KEY, BAD_FIELD for another constraint,
+ * STORE_BUSY, DEADLINE, NO_MEMORY, else STORE_FAILED (a full disk, too: it may get room). */
 enum status db_status(const struct db *db);
 const char *db_error(const struct db *db); /* for the log; never for a client */
-bool db_lost(const struct db
-                 *db); /* a write or fsync failed: this connection must not be trusted any more */
+
+/* The writer saw an I/O error or corruption.  A retried fsync lies, so from then on every
+ * step fails: reopen in a new process, which reads what is really on the disk.  What the
+ * failed transaction left there is unknown, so replaying it must be harmless. */
+bool db_lost(const struct db *db);
 
 /* Copies WAL pages back without waiting for readers; `restart` waits a moment for them, so
  * that the next write begins the WAL anew.  ret_wal_bytes: the WAL in use. */

@@ -24,10 +24,11 @@ struct jfield {
 
 struct jscan_error {
     size_t at;        /* byte offset */
-    const char *what; /* a static sentence: "expected ',' or '}'", "duplicate key" */
+    const char *what; /* a static sentence: "expected a value", "duplicate key" */
 };
 
-/* The text must be one object (spaces around it are fine).  STATUS_OK or STATUS_BAD_JSON. */
+/* The text must be one object (spaces around it are fine).  STATUS_OK, STATUS_BAD_JSON or
+ * STATUS_NO_MEMORY; after a failure the fields mean nothing.  At most 4096 top-level keys. */
 MUST_CHECK enum status jscan_object(struct span text, struct jfield *fields, size_t n,
                                     struct jscan_error *ret_error);
 /* Same grammar, members of a nested object that jscan_object has already validated. */

@@ -1,0 +1,31 @@
+/* base/db_inside.h -- what db.c and db_open.c share; for nobody else. */
+#ifndef MAAS_DB_INSIDE_H
+#define MAAS_DB_INSIDE_H
+#include "base/db.h"
+#include <sqlite3.h>
+
+enum { DB_ERR_BYTES = 256, DB_STMT_BUCKETS = 256 };
+
+struct db_stmt {
+    struct db_stmt *next; /* in its bucket */
+    struct db *db;
+    const char *sql;
+    sqlite3_stmt *st;
+    int bind_rc;         /* the first binding that failed */
+    int64_t deadline_ns; /* 0: none */
+};
+
+struct db {
+    sqlite3 *sqlite;
+    enum db_mode mode;
+    bool lost, in_tx;
+    int rc; /* extended code of the last failure */
+    char error[DB_ERR_BYTES];
+    uint64_t deadline_ms;
+    const struct db_stmt *stepping;
+    struct db_stmt *buckets[DB_STMT_BUCKETS];
+};
+
+/* Keeps the failure for db_status and db_error, and decides whether the writer is lost. */
+void db_note(struct db *db, int rc);
+#endif
