@@ -1,0 +1,25 @@
+/* backends/http_driver.h -- models behind HTTP: whatever speaks OpenAI's API
+ * (vLLM, SGLang, llama.cpp, Ollama, vendors) or the Open Inference Protocol.
+ *
+ * `address` is the base URL: for chat, embeddings and images the one that an
+ * OpenAI SDK would be given (https://host/v1); for tensors the server's root, to
+ * which /v2/models/MODEL/infer is added.  A query in it stays.  Plain http is
+ * HTTP/1.1; https verifies the certificate and takes HTTP/2 when it is offered.
+ * No redirect is followed and no proxy of the environment is used.
+ *
+ * One request is sent at most once.  libcurl would send a POST again by itself
+ * when a kept connection turns out dead before any answer; that is refused here,
+ * because the backend may have run the first one.  The price: a connection that
+ * the backend closes in the same instant fails that call (BACKEND_FAILED).  Kept
+ * connections are therefore not used after 4 s idle: servers close them at 5.
+ *
+ * `up` is what health.h believes, and false until the host's name is resolved.
+ * Names are resolved in the background at open and every 60 s.
+ */
+#ifndef MAAS_HTTP_DRIVER_H
+#define MAAS_HTTP_DRIVER_H
+#include "backends/backend.h"
+
+extern const struct backend_driver backend_http_driver;
+
+#endif

@@ -1,0 +1,192 @@
+/* backends/http_loop.c -- libcurl's sockets and its timer on libuv.
+ *
+ * We open and close libcurl's sockets ourselves, so that each has one uv_poll for
+ * its whole life.  Reading stays armed between requests: libcurl lets go of a
+ * kept connection after each answer and takes it up again for the next, and
+ * following it faithfully would cost several system calls a request.
+ */
+#include "backends/http_parts.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- sockets ---- */
+
+static struct http_socket *find_socket(struct http_backend *b, curl_socket_t fd)
+{
+    struct http_socket *s;
+    LIST_FOREACH(s, &b->sockets[(unsigned)fd % HTTP_SOCKET_BUCKETS], bucket)
+    if (s->fd == fd)
+        return s;
+    return NULL;
+}
+
+static struct http_socket *watch_socket(struct http_backend *b, curl_socket_t fd, bool ours)
+{
+    struct http_socket *s = calloc(1, sizeof *s);
+    if (!s || uv_poll_init_socket(b->loop, &s->poll, fd) != 0) {
+        free(s);
+        return NULL;
+    }
+    s->backend = b;
+    s->fd = fd;
+    s->ours = ours;
+    s->poll.data = s;
+    b->pending++;
+    LIST_INSERT_HEAD(&b->sockets[(unsigned)fd % HTTP_SOCKET_BUCKETS], s, bucket);
+    return s;
+}
+
+static void on_socket_closed(uv_handle_t *h)
+{
+    struct http_socket *s = h->data;
+    struct http_backend *b = s->backend;
+    free(s);
+    http_release(b);
+}
+
+static void forget_socket(struct http_socket *s)
+{
+    LIST_REMOVE(s, bucket);
+    uv_close((uv_handle_t *)&s->poll, on_socket_closed);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void arm(struct http_socket *s, int events)
+{
+    if (s->armed == events)
+        return;
+    if (events)
+        uv_poll_start(&s->poll, events, on_poll);
+    else
+        uv_poll_stop(&s->poll);
+    s->armed = events;
+}
+
+/* Reading may stay armed unwanted; writing may not, an idle socket is always writable. */
+static void follow_wish(struct http_socket *s)
+{
+    if ((s->wanted & ~s->armed) || (s->armed & ~s->wanted & UV_WRITABLE))
+        arm(s, s->wanted);
+}
+
+static void act(struct http_backend *b, curl_socket_t fd, int events)
+{
+    int still_running;
+    curl_multi_socket_action(b->multi, fd, events, &still_running);
+    http_reap(b);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct http_socket *s = poll->data;
+    struct http_backend *b = s->backend;
+    curl_socket_t fd = s->fd;
+    if (status < 0) /* libuv has stopped watching; libcurl shall find out by itself */
+        s->armed = 0;
+    if (status >= 0 && !(events & s->wanted)) {
+        arm(s, 0);
+        return;
+    }
+    if (status < 0)
+        act(b, fd, CURL_CSELECT_ERR);
+    else
+        act(b, fd,
+            (events & UV_READABLE ? CURL_CSELECT_IN : 0) |
+                (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0));
+    s = find_socket(b, fd);
+    if (s)
+        follow_wish(s);
+}
+
+static curl_socket_t on_open(void *backend, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct http_backend *b = backend;
+    (void)purpose;
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    if (!watch_socket(b, fd, true)) {
+        close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    atomic_fetch_add_explicit(&b->base.stats.connects, 1, memory_order_relaxed);
+    return fd;
+}
+
+static int on_close(void *backend, curl_socket_t fd)
+{
+    struct http_socket *s = find_socket(backend, fd);
+    if (s)
+        forget_socket(s);
+    return close(fd);
+}
+
+bool http_loop_attach(struct http_call *c)
+{
+    return curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+           curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c->backend) == CURLE_OK &&
+           curl_easy_setopt(c->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+           curl_easy_setopt(c->easy, CURLOPT_CLOSESOCKETDATA, c->backend) == CURLE_OK;
+}
+
+/* Sockets that libcurl makes for itself are not announced, so they are met here first. */
+static int on_wish(CURL *easy, curl_socket_t fd, int what, void *backend, void *unused)
+{
+    struct http_backend *b = backend;
+    struct http_socket *s = find_socket(b, fd);
+    (void)easy, (void)unused;
+    if (!s && what != CURL_POLL_REMOVE)
+        s = watch_socket(b, fd, false);
+    if (!s)
+        return 0;
+    s->wanted = 0;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        s->wanted |= UV_READABLE;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        s->wanted |= UV_WRITABLE;
+    if (what == CURL_POLL_REMOVE && !s->ours)
+        forget_socket(s);
+    else
+        follow_wish(s);
+    return 0;
+}
+
+/* ---- the timer ---- */
+
+static void on_curl_timer(uv_timer_t *timer)
+{
+    http_loop_kick(timer->data);
+}
+
+static int on_timer_wish(CURLM *multi, long timeout_ms, void *backend)
+{
+    struct http_backend *b = backend;
+    (void)multi;
+    if (b->torn_down)
+        return 0;
+    uv_timer_stop(&b->curl_timer);
+    if (timeout_ms == 0)
+        http_turn_soon(b);
+    else if (timeout_ms > 0)
+        uv_timer_start(&b->curl_timer, on_curl_timer, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+void http_loop_kick(struct http_backend *b)
+{
+    act(b, CURL_SOCKET_TIMEOUT, 0);
+}
+
+#define SET(option, value) (curl_multi_setopt(b->multi, CURLMOPT_##option, (value)) == CURLM_OK)
+
+/* libcurl keeps as many idle connections as calls may run, not its default of four a handle. */
+enum status http_loop_open(struct http_backend *b)
+{
+    b->multi = curl_multi_init();
+    bool ok = b->multi && SET(SOCKETFUNCTION, on_wish) && SET(SOCKETDATA, b) &&
+              SET(TIMERFUNCTION, on_timer_wish) && SET(TIMERDATA, b) &&
+              SET(MAXCONNECTS, (long)b->base.conf->concurrency);
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
+}

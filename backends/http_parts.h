@@ -1,0 +1,182 @@
+/* backends/http_parts.h -- what the files of the HTTP transport share; no other includes it.
+ *
+ * http_driver.c   the driver's functions and the life of a call
+ * http_loop.c     libcurl's sockets and timer on libuv
+ * http_target.c   the base URL: addresses of the host, URL of an order
+ * http_request.c  an order becomes a libcurl transfer
+ * http_answer.c   headers and bytes that come back
+ * http_verdict.c  how it ended, in our words
+ *
+ * Nothing of the caller's runs inside libcurl except on_data, and the functions
+ * it may call from there (start, cancel, pause) only note what is to be done: it
+ * is done on the loop's next turn (http_backend.turn), outside of libcurl.
+ */
+#ifndef MAAS_HTTP_PARTS_H
+#define MAAS_HTTP_PARTS_H
+#include "backends/backend.h"
+#include "backends/health.h"
+#include "backends/sse.h"
+#include "base/buf.h"
+#include <curl/curl.h>
+#include <sys/queue.h>
+
+enum {
+    HTTP_BODY_BYTES_MAX = 64 << 20,
+    HTTP_EVENT_BYTES_MAX = 1 << 20,
+    HTTP_ERROR_BYTES_MAX = 64 << 10,
+    HTTP_HEADER_BYTES_MAX = 64 << 10, /* of all header lines of a call, interim answers included */
+    HTTP_HEADER_LINES_MAX = 256,
+    HTTP_KEPT_BODY_BYTES = 256 << 10, /* a pooled call keeps no more memory than this */
+    HTTP_IDLE_CONNECTION_S = 4,
+    HTTP_CONNECT_TIMEOUT_MS = 5000,
+    HTTP_RESOLVE_MS = 60 * 1000,
+    HTTP_ADDRESSES_MAX = 8,
+    HTTP_TICK_MS = 100,
+    HTTP_DONE_GRACE_MS = 1000, /* after [DONE], for the end of the HTTP answer */
+    HTTP_SOCKET_BUCKETS = 256,
+};
+
+enum http_mode { /* what the bytes of the answer are */
+                 HTTP_UNDECIDED,
+                 HTTP_EVENTS, /* 2xx, event stream, and a stream was asked for */
+                 HTTP_BODY,   /* 2xx, one JSON object */
+                 HTTP_REFUSAL /* anything else: kept for its error message */
+};
+
+struct http_socket { /* one that libcurl has opened; lives until libcurl closes it */
+    uv_poll_t poll;
+    struct http_backend *backend;
+    curl_socket_t fd;
+    int wanted, armed; /* UV_READABLE | UV_WRITABLE */
+    bool ours;         /* opened by our callback, so closed by it, too */
+    LIST_ENTRY(http_socket) bucket;
+};
+
+struct http_addresses { /* what the host's name stands for; libcurl reads it during a transfer */
+    unsigned refs;
+    struct curl_slist *list;
+};
+
+struct http_target {
+    CURLU *url;
+    char *host, *port, *path; /* path without '/' at its end */
+    char *chat_url, *embeddings_url, *images_url;
+    bool tls;
+    bool literal;                     /* the host is an address: nothing to resolve */
+    struct http_addresses *addresses; /* NULL: literal, or not known yet */
+    uv_getaddrinfo_t request;
+    uv_timer_t refresh;
+    unsigned failures; /* in a row */
+    bool looking_up;
+};
+
+struct http_headers { /* of the answer, as they come */
+    size_t bytes;
+    unsigned lines, lengths;
+    bool chunked;
+};
+
+struct http_call {
+    struct http_backend *backend;
+    CURL *easy;
+    TAILQ_ENTRY(http_call) running, todo;
+    LIST_ENTRY(http_call) pool;
+    struct backend_order order;
+    struct backend_events events;
+    void *arg;
+    struct http_addresses *addresses;
+    struct curl_slist first_header; /* x-request-id; the backend's common ones follow */
+    char first_header_text[40];
+    int64_t started_ms, last_byte_ms;
+
+    bool on_todo, added, paused, held; /* held: libcurl was told to pause */
+    bool ended;     /* nothing more is passed on; `end` says why unless libcurl's result does */
+    bool probe;     /* for health_end */
+    bool connected; /* from here on the backend may have got the request */
+    bool answered;  /* a status line came */
+    bool any_byte, any_event, finish_seen, done_seen;
+    bool suspect_usage;
+    bool silent;         /* a time-out that is the backend's fault */
+    enum status verdict; /* of our own callbacks; OK: none */
+    enum http_mode mode;
+    struct http_headers headers;
+    struct sse sse;
+    struct buf body;
+    size_t body_max; /* by mode */
+    struct usage usage;
+    struct backend_end end;
+};
+
+TAILQ_HEAD(http_call_queue, http_call);
+
+struct http_backend {
+    struct backend base;
+    uv_loop_t *loop;
+    const struct env *env;
+    CURLM *multi;
+    struct curl_slist *common_headers; /* holds the secret: wiped when freed */
+    struct http_target target;
+    struct health health;
+    uv_idle_t turn; /* runs what was noted for the loop's next turn */
+    uv_timer_t curl_timer;
+    uv_timer_t tick; /* time-outs of all calls */
+    struct http_call_queue running, todo;
+    unsigned todo_count;
+    LIST_HEAD(, http_call) pool;
+    unsigned pooled;
+    LIST_HEAD(, http_socket) sockets[HTTP_SOCKET_BUCKETS];
+    bool closing, torn_down;
+    unsigned pending; /* libuv callbacks that must still come before memory can go */
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* http_driver.c */
+int64_t http_now_ms(const struct http_backend *b);
+void http_turn_soon(struct http_backend *b);
+void http_refresh_up(struct http_backend *b);
+void http_reap(struct http_backend *b);    /* ends the calls that libcurl has finished with */
+void http_release(struct http_backend *b); /* one of b->pending has come; the last one frees */
+
+/* http_loop.c */
+enum status http_loop_open(struct http_backend *b);
+bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and closed by us */
+void http_loop_kick(
+    struct http_backend *b); /* lets libcurl do what is due; may call on_data and on_end */
+
+/* http_target.c */
+enum status http_target_open(struct http_backend *b);
+void http_target_start(struct http_backend *b);
+void http_target_stop(struct http_backend *b, uv_close_cb closed);
+void http_target_free(struct http_target *t);
+bool http_target_known(const struct http_target *t);
+char *http_target_infer_url(const struct http_target *t,
+                            const char *model); /* for curl_free; NULL: no memory */
+struct http_addresses *http_addresses_ref(struct http_addresses *a); /* NULL is fine */
+void http_addresses_unref(struct http_addresses *a);
+
+/* http_request.c */
+enum status http_headers_open(struct http_backend *b);
+void http_headers_free(struct http_backend *b);
+struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
+void http_call_free(struct http_call *c);
+enum status http_call_prepare(struct http_call *c);
+
+/* http_answer.c: libcurl's callbacks */
+size_t http_on_header(char *bytes, size_t size, size_t count, void *call);
+size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call);
+/* The HTTP answer is complete: gives out what is left and fills c->end. */
+void http_answer_finish(struct http_call *c);
+
+/* http_verdict.c: pure.  Each fills status, untouched, message and param. */
+/* An HTTP status that is not success, and the start of its body.  Upstream's sentence
+ * is passed on for mistakes of the client only, and never when it quotes the secret. */
+void http_verdict_refused(long code, struct span body, const char *secret, struct backend_end *end);
+/* An answer with status 200, or an event.  False: it does not speak of an error, *end is as it was. */
+bool http_verdict_error(struct span object, bool first, const char *secret,
+                        struct backend_end *end);
+/* The transfer broke.  connected: some of the request may have arrived; answered: a status line came. */
+void http_verdict_broken(CURLcode result, bool connected, bool answered, struct backend_end *end);
+enum health_verdict http_verdict_health(enum status status, bool silent);
+
+#endif

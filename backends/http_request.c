@@ -1,0 +1,171 @@
+/* backends/http_request.c -- an order becomes a libcurl transfer.
+ *
+ * A call owns one easy handle for its life and is pooled with it: what is the
+ * same for every request of the backend is set once, so that a request sets only
+ * its URL, its body and its id.
+ */
+#include "backends/http_parts.h"
+#include "base/version.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the headers that every request carries ---- */
+
+static bool add_header(struct http_backend *b, const char *text)
+{
+    struct curl_slist *list = curl_slist_append(b->common_headers, text);
+    if (list)
+        b->common_headers = list;
+    return list != NULL;
+}
+
+static bool add_secret(struct http_backend *b)
+{
+    struct buf line;
+    bool ok = true;
+    if (!b->base.conf->secret || !*b->base.conf->secret)
+        return true;
+    buf_init(&line, 16 * 1024);
+    ok = buf_printf(&line, "Authorization: Bearer %s", b->base.conf->secret) &&
+         add_header(b, line.at);
+    if (line.at)
+        explicit_bzero(line.at, line.room);
+    buf_free(&line);
+    return ok;
+}
+
+/* "Expect:" takes away libcurl's own, which would wait a second with each large body. */
+enum status http_headers_open(struct http_backend *b)
+{
+    bool ok = add_header(b, "Content-Type: application/json") &&
+              add_header(b, "Accept: application/json, text/event-stream") &&
+              add_header(b, "Accept-Encoding: identity") && add_header(b, "Expect:") &&
+              add_secret(b);
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+void http_headers_free(struct http_backend *b)
+{
+    for (struct curl_slist *l = b->common_headers; l; l = l->next)
+        explicit_bzero(l->data, strlen(l->data));
+    curl_slist_free_all(b->common_headers);
+    b->common_headers = NULL;
+}
+
+/* ---- the handle ---- */
+
+/* libcurl is about to send, for the first time or again.  Again means that a kept connection
+ * died after the request had gone out: the backend may be at work on it, so it is not repeated. */
+static int before_sending(void *call, char *ip, char *local_ip, int port, int local_port)
+{
+    struct http_call *c = call;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    if (c->connected)
+        return CURL_PREREQFUNC_ABORT;
+    c->connected = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+#define SET(option, value) (curl_easy_setopt(c->easy, CURLOPT_##option, (value)) == CURLE_OK)
+
+static bool set_network(struct http_call *c)
+{
+    const struct catalog_backend *conf = c->backend->base.conf;
+    uint64_t connect_ms =
+        conf->connect_timeout_ms ? conf->connect_timeout_ms : HTTP_CONNECT_TIMEOUT_MS;
+    return SET(NOSIGNAL, 1L) && SET(PROTOCOLS_STR, "http,https") && SET(FOLLOWLOCATION, 0L) &&
+           SET(PROXY, "") && SET(TCP_NODELAY, 1L) && SET(TCP_KEEPALIVE, 1L) &&
+           SET(MAXAGE_CONN, (long)HTTP_IDLE_CONNECTION_S) &&
+           SET(CONNECTTIMEOUT_MS, (long)connect_ms) && SET(HTTP09_ALLOWED, 0L) &&
+           http_loop_attach(c);
+}
+
+static bool set_tls(struct http_call *c)
+{
+    const char *ca = c->backend->base.conf->ca_file;
+    if (!c->backend->target.tls)
+        return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) && SET(PIPEWAIT, 1L) &&
+           SET(SSL_VERIFYPEER, 1L) && SET(SSL_VERIFYHOST, 2L) &&
+           SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && (!ca || !*ca || SET(CAINFO, ca));
+}
+
+static bool set_callbacks(struct http_call *c)
+{
+    return SET(PRIVATE, c) && SET(HEADERFUNCTION, http_on_header) && SET(HEADERDATA, c) &&
+           SET(WRITEFUNCTION, http_on_bytes) && SET(WRITEDATA, c) &&
+           SET(PREREQFUNCTION, before_sending) && SET(PREREQDATA, c);
+}
+
+struct http_call *http_call_new(struct http_backend *b)
+{
+    struct http_call *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->backend = b;
+    sse_init(&c->sse, HTTP_EVENT_BYTES_MAX);
+    buf_init(&c->body, HTTP_BODY_BYTES_MAX);
+    c->easy = curl_easy_init();
+    if (c->easy && set_network(c) && set_tls(c) && set_callbacks(c) && SET(POST, 1L) &&
+        SET(USERAGENT, "maasgate/" MAAS_VERSION))
+        return c;
+    http_call_free(c);
+    return NULL;
+}
+
+void http_call_free(struct http_call *c)
+{
+    curl_easy_cleanup(c->easy);
+    http_addresses_unref(c->addresses);
+    sse_clear(&c->sse);
+    buf_free(&c->body);
+    free(c);
+}
+
+/* ---- one request ---- */
+
+static bool set_url(struct http_call *c)
+{
+    const struct http_target *t = &c->backend->target;
+    switch (c->order.capability) {
+    case CAP_CHAT:
+        return SET(URL, t->chat_url);
+    case CAP_EMBEDDINGS:
+        return SET(URL, t->embeddings_url);
+    case CAP_IMAGES:
+        return SET(URL, t->images_url);
+    case CAP_INFER:
+        break;
+    }
+    char *url = http_target_infer_url(t, c->order.model);
+    bool ok = url && SET(URL, url);
+    curl_free(url);
+    return ok;
+}
+
+/* The id goes in front of the common headers; the node lies in the call, so nothing is allocated. */
+static bool set_headers(struct http_call *c)
+{
+    char id[RID_TEXT_BYTES];
+    snprintf(c->first_header_text, sizeof c->first_header_text, "x-request-id: %s",
+             rid_text(c->order.rid, id));
+    c->first_header.data = c->first_header_text;
+    c->first_header.next = c->backend->common_headers;
+    return SET(HTTPHEADER, &c->first_header);
+}
+
+static bool set_addresses(struct http_call *c)
+{
+    http_addresses_unref(c->addresses);
+    c->addresses = http_addresses_ref(c->backend->target.addresses);
+    return SET(RESOLVE, c->addresses ? c->addresses->list : NULL);
+}
+
+enum status http_call_prepare(struct http_call *c)
+{
+    bool ok = set_url(c) && set_headers(c) && set_addresses(c) &&
+              SET(POSTFIELDSIZE_LARGE, (curl_off_t)c->order.body.len) &&
+              SET(POSTFIELDS, c->order.body.at);
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
+}

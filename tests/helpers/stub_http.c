@@ -1,0 +1,349 @@
+/* tests/helpers/stub_http.c -- see stub_http.h.  Blocking and simple: it is a test's upstream. */
+#include "tests/helpers/stub_http.h"
+#include <arpa/inet.h>
+#include <assert.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CONNECTIONS_MAX = 256, REQUEST_BYTES_MAX = 1 << 20, POLL_MS = 20, PATIENCE_MS = 5000 };
+
+struct stub_http {
+    const struct stub_http_answer *answers;
+    size_t count;
+    int listener;
+    char url[64], ca_file[64];
+    SSL_CTX *tls;
+    pthread_t acceptor, servers[CONNECTIONS_MAX];
+    pthread_mutex_t lock; /* of what follows */
+    bool stopping;
+    unsigned requests, connections, closed;
+    char *last;
+};
+
+struct connection {
+    struct stub_http *stub;
+    int fd;
+    SSL *ssl;
+    char *request; /* bytes read and not yet used */
+    size_t len;
+};
+
+static bool stopping(struct stub_http *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool now = s->stopping;
+    pthread_mutex_unlock(&s->lock);
+    return now;
+}
+
+/* ---- bytes in ---- */
+
+static bool wait_for(struct connection *c, short events)
+{
+    struct pollfd p = { .fd = c->fd, .events = events };
+    while (!stopping(c->stub))
+        if (poll(&p, 1, POLL_MS) > 0)
+            return true;
+    return false;
+}
+
+static ssize_t receive(struct connection *c, char *to, size_t len)
+{
+    if (!(c->ssl && SSL_pending(c->ssl)) && !wait_for(c, POLLIN))
+        return -1;
+    return c->ssl ? SSL_read(c->ssl, to, (int)len) : recv(c->fd, to, len, 0);
+}
+
+/* Bytes of the whole request at the start of c->request; 0 while it is not there. */
+static size_t request_bytes(const struct connection *c)
+{
+    const char *end = memmem(c->request, c->len, "\r\n\r\n", 4);
+    if (!end)
+        return 0;
+    size_t head = (size_t)(end - c->request) + 4, body = 0;
+    const char *length = strcasestr(c->request, "\r\ncontent-length:");
+    if (length && length < end)
+        body = strtoul(length + 17, NULL, 10);
+    return c->len >= head + body ? head + body : 0;
+}
+
+static void remember(struct connection *c, size_t len)
+{
+    struct stub_http *s = c->stub;
+    pthread_mutex_lock(&s->lock);
+    free(s->last);
+    s->last = strndup(c->request, len);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool read_request(struct connection *c)
+{
+    size_t whole;
+    while (!(whole = request_bytes(c))) {
+        if (c->len + 1 >= REQUEST_BYTES_MAX)
+            return false;
+        ssize_t n = receive(c, c->request + c->len, REQUEST_BYTES_MAX - 1 - c->len);
+        if (n <= 0)
+            return false;
+        c->len += (size_t)n;
+        c->request[c->len] = '\0';
+    }
+    remember(c, whole);
+    c->len -= whole;
+    memmove(c->request, c->request + whole, c->len + 1);
+    return true;
+}
+
+/* ---- bytes out ---- */
+
+static bool send_all(struct connection *c, const char *bytes, size_t len)
+{
+    while (len) {
+        if (!wait_for(c, POLLOUT))
+            return false;
+        ssize_t n = c->ssl ? SSL_write(c->ssl, bytes, (int)len)
+                           : send(c->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n <= 0)
+            return false;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool play(struct connection *c, const struct stub_http_answer *a)
+{
+    size_t len = a->len ? a->len : strlen(a->bytes);
+    size_t piece = a->piece ? a->piece : len;
+    for (size_t at = 0; at < len; at += piece) {
+        if (!send_all(c, a->bytes + at, len - at < piece ? len - at : piece))
+            return false;
+        if (a->piece_ms)
+            usleep(a->piece_ms * 1000);
+    }
+    for (size_t sent = 0; a->flood && sent < a->flood_bytes; sent += strlen(a->flood))
+        if (!send_all(c, a->flood, strlen(a->flood)))
+            return false;
+    return true;
+}
+
+static void hang(struct connection *c)
+{
+    char sink[256];
+    while (receive(c, sink, sizeof sink) > 0)
+        continue;
+}
+
+static const struct stub_http_answer *next_answer(struct stub_http *s)
+{
+    pthread_mutex_lock(&s->lock);
+    size_t at = s->requests++;
+    pthread_mutex_unlock(&s->lock);
+    return &s->answers[at < s->count ? at : s->count - 1];
+}
+
+static bool serve_one(struct connection *c)
+{
+    struct stub_http *s = c->stub;
+    if (!s->answers[0].at_once && !read_request(c))
+        return false;
+    const struct stub_http_answer *a = next_answer(s);
+    if (!play(c, a) || a->then == STUB_CLOSE)
+        return false;
+    if (a->then == STUB_RESET) {
+        struct linger now = { .l_onoff = 1, .l_linger = 0 };
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        return false;
+    }
+    if (a->then == STUB_HANG || s->answers[0].at_once) {
+        hang(c);
+        return false;
+    }
+    return true;
+}
+
+static void *serve(void *arg)
+{
+    struct connection *c = arg;
+    struct stub_http *s = c->stub;
+    c->request = calloc(1, REQUEST_BYTES_MAX);
+    assert(c->request);
+    if (s->tls) {
+        c->ssl = SSL_new(s->tls);
+        SSL_set_fd(c->ssl, c->fd);
+    }
+    if (!c->ssl || SSL_accept(c->ssl) == 1)
+        while (serve_one(c))
+            continue;
+    SSL_free(c->ssl);
+    close(c->fd);
+    free(c->request);
+    free(c);
+    pthread_mutex_lock(&s->lock);
+    s->closed++;
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static void *accept_all(void *arg)
+{
+    struct stub_http *s = arg;
+    struct pollfd p = { .fd = s->listener, .events = POLLIN };
+    while (!stopping(s) && s->connections < CONNECTIONS_MAX) {
+        if (poll(&p, 1, POLL_MS) <= 0)
+            continue;
+        struct connection *c = calloc(1, sizeof *c);
+        assert(c);
+        c->stub = s;
+        c->fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+        assert(c->fd >= 0);
+        pthread_mutex_lock(&s->lock);
+        pthread_create(&s->servers[s->connections++], NULL, serve, c);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return NULL;
+}
+
+/* ---- a certificate for 127.0.0.1 ---- */
+
+static void make_certificate(struct stub_http *s)
+{
+    X509 *x = X509_new();
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509_NAME *name = X509_get_subject_name(x);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"stub", -1, -1, 0);
+    X509_set_issuer_name(x, name);
+    X509_set_version(x, 2);
+    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key);
+    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+    X509_add_ext(x, san, -1);
+    X509_EXTENSION_free(san);
+    X509_sign(x, key, EVP_sha256());
+    s->tls = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_use_certificate(s->tls, x);
+    SSL_CTX_use_PrivateKey(s->tls, key);
+    snprintf(s->ca_file, sizeof s->ca_file, "/tmp/stub_http_XXXXXX");
+    FILE *out = fdopen(mkstemp(s->ca_file), "w");
+    PEM_write_X509(out, x);
+    fclose(out);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
+/* ---- the outside ---- */
+
+struct stub_http *stub_http_start(const struct stub_http_answer *answers, size_t count, bool tls)
+{
+    struct stub_http *s = calloc(1, sizeof *s);
+    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof here;
+    assert(s && count);
+    s->answers = answers;
+    s->count = count;
+    pthread_mutex_init(&s->lock, NULL);
+    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int bad = bind(s->listener, (struct sockaddr *)&here, len) || listen(s->listener, 64) ||
+              getsockname(s->listener, (struct sockaddr *)&here, &len);
+    assert(!bad);
+    if (tls)
+        make_certificate(s);
+    snprintf(s->url, sizeof s->url, "%s://127.0.0.1:%u", tls ? "https" : "http",
+             ntohs(here.sin_port));
+    pthread_create(&s->acceptor, NULL, accept_all, s);
+    return s;
+}
+
+void stub_http_stop(struct stub_http *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->acceptor, NULL);
+    for (unsigned i = 0; i < s->connections; i++)
+        pthread_join(s->servers[i], NULL);
+    close(s->listener);
+    if (s->tls)
+        unlink(s->ca_file);
+    SSL_CTX_free(s->tls);
+    pthread_mutex_destroy(&s->lock);
+    free(s->last);
+    free(s);
+}
+
+const char *stub_http_url(const struct stub_http *s)
+{
+    return s->url;
+}
+
+const char *stub_http_ca_file(const struct stub_http *s)
+{
+    return s->tls ? s->ca_file : NULL;
+}
+
+static unsigned read_counter(struct stub_http *s, const unsigned *counter)
+{
+    pthread_mutex_lock(&s->lock);
+    unsigned now = *counter;
+    pthread_mutex_unlock(&s->lock);
+    return now;
+}
+
+unsigned stub_http_requests(struct stub_http *s)
+{
+    return read_counter(s, &s->requests);
+}
+
+unsigned stub_http_connections(struct stub_http *s)
+{
+    return read_counter(s, &s->connections);
+}
+
+char *stub_http_last(struct stub_http *s)
+{
+    pthread_mutex_lock(&s->lock);
+    char *copy = strdup(s->last ? s->last : "");
+    pthread_mutex_unlock(&s->lock);
+    return copy;
+}
+
+bool stub_http_wait_closed(struct stub_http *s, unsigned count)
+{
+    for (int ms = 0; ms < PATIENCE_MS; ms++) {
+        if (read_counter(s, &s->closed) >= count)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+char *stub_http_json(int code, const char *extra_headers, const char *body)
+{
+    char *text = NULL;
+    int len = asprintf(&text,
+                       "HTTP/1.1 %d Stub\r\nContent-Type: application/json\r\n"
+                       "%sContent-Length: %zu\r\n\r\n%s",
+                       code, extra_headers, strlen(body), body);
+    assert(len > 0);
+    return text;
+}
+
+char *stub_http_stream(const char *events)
+{
+    char *text = NULL;
+    int len = asprintf(&text,
+                       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n",
+                       strlen(events), events);
+    assert(len > 0);
+    return text;
+}
