@@ -209,9 +209,10 @@ static enum status run_call(struct ledger *l, struct ledger_call *call)
     if (s)
         return STATUS_STORE_FAILED;
     call->op.status = call->run(call, l->db, l->books.batch_us);
-    if (call->op.status)
-        db_rollback_to(l->db);
-    return db_release(l->db);
+    if (call->op.status == STATUS_OK)
+        return db_release(l->db);
+    db_rollback_to(l->db); /* when even that fails, the commit fails too */
+    return STATUS_OK;
 }
 
 /* OK: the operation has its answer.  Else the batch cannot be committed. */

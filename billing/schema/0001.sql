@@ -97,11 +97,11 @@ CREATE TABLE request_open (
 -- The settlements of one batch share settled_us, and no two batches do: it names
 -- the batch.  lines: [[meter,qty,atoms],...] with the ids of base/usage.h.
 CREATE TABLE settlement (
-    rid           INTEGER PRIMARY KEY,
+    rid           INTEGER PRIMARY KEY REFERENCES request_open (rid),
     settled_us    INTEGER NOT NULL,
     project       INTEGER NOT NULL,
     key           INTEGER NOT NULL,
-    model         INTEGER NOT NULL, -- as requested: it names the price
+    model         INTEGER NOT NULL, -- the one whose price is billed
     model_served  INTEGER NOT NULL,
     backend       INTEGER NOT NULL, -- 0: none was reached
     endpoint      TEXT NOT NULL,
