@@ -4,10 +4,10 @@
 #include "base/status.h"
 #include <stdbool.h>
 
-/* Listens on `path`, mode 0600.  Its directory must be ours or root's
- * and writable by nobody else.  A socket left behind by a daemon that died is
- * replaced; one that answers, or anything that is no socket, is not.  Call it
- * before there are threads: it changes the umask for a moment.  err: one sentence. */
+/* Listens on `path`, mode 0600.  Its directory must be ours or root's and writable
+ * by nobody else.  A socket left behind by a daemon that died is replaced; one
+ * that answers, or anything that is no socket, is not.  The umask is tighter for a
+ * moment, for every thread.  err: one sentence. */
 MUST_CHECK enum status admin_socket_listen(const char *path, int *ret_fd, char err[static 256]);
 
 /* The process at the other end runs as root or as we do. */

@@ -13,7 +13,6 @@ enum { READER_QUEUE_MAX = 256 };
 
 struct reader {
     struct db *db;
-    uint64_t deadline_ms;
     struct mpsc queue;
     atomic_uint waiting;
     atomic_bool closing;
@@ -28,9 +27,7 @@ static void run_all(struct reader *r)
         struct reader_op *op = (struct reader_op *)n; /* node is its first member */
         next = n->next;                               /* done gives the operation away */
         atomic_fetch_sub(&r->waiting, 1);
-        db_deadline(r->db, r->deadline_ms);
         op->status = op->run(op, r->db);
-        db_deadline(r->db, 0);
         op->done(op);
     }
 }
@@ -55,12 +52,12 @@ enum status reader_open(const char *path, uint64_t deadline_ms, struct reader **
         snprintf(err, 256, "no memory for the reader thread");
         return STATUS_NO_MEMORY;
     }
-    r->deadline_ms = deadline_ms;
     enum status status = db_open(path, DB_READER, &r->db, err);
     if (status != STATUS_OK) {
         free(r);
         return status;
     }
+    db_deadline(r->db, deadline_ms);
     sem_init(&r->wake, 0, 0);
     if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
         snprintf(err, 256, "cannot start the reader thread");

@@ -2,11 +2,11 @@
 #include "auth/limits.h"
 #include <check.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include "unit_suites.h"
 
 #define SECOND INT64_C(1000000000)
 #define MINUTE (60 * SECOND)
-#define START (1000 * SECOND)
+#define START  (1000 * SECOND)
 
 static uint64_t random_state = 88172645463325252u;
 static int64_t random_below(int64_t end)
@@ -25,21 +25,21 @@ static const struct {
     int64_t cost, wait_ns; /* the wait before one more of the same cost */
     bool allowed;
 } refill_cases[] = {
-    {"a unit after its time", {60, 10}, 1, SECOND, true},
-    {"a nanosecond early", {60, 10}, 1, SECOND - 1, false},
-    {"seven a minute, in time", {7, 3}, 1, 8571428572, true},
-    {"seven a minute, early", {7, 3}, 1, 8571428571, false},
-    {"the whole burst", {60000, 60000}, 60000, MINUTE, true},
-    {"the whole burst, early", {60000, 60000}, 60000, MINUTE - 1, false},
-    {"very fast", {600000000, 1}, 1, 100, true},
-    {"very fast, early", {600000000, 1}, 1, 99, false},
-    {"longer than a day of burst", {1, 100000}, 100000, 100000 * MINUTE, true},
+    { "a unit after its time", { 60, 10 }, 1, SECOND, true },
+    { "a nanosecond early", { 60, 10 }, 1, SECOND - 1, false },
+    { "seven a minute, in time", { 7, 3 }, 1, 8571428572, true },
+    { "seven a minute, early", { 7, 3 }, 1, 8571428571, false },
+    { "the whole burst", { 60000, 60000 }, 60000, MINUTE, true },
+    { "the whole burst, early", { 60000, 60000 }, 60000, MINUTE - 1, false },
+    { "very fast", { 600000000, 1 }, 1, 100, true },
+    { "very fast, early", { 600000000, 1 }, 1, 99, false },
+    { "longer than a day of burst", { 1, 100000 }, 100000, 100000 * MINUTE, true },
 };
 
 START_TEST(test_refill)
 {
     const struct rate r = refill_cases[_i].rate;
-    struct rate_state s = {0};
+    struct rate_state s = { 0 };
     for (int64_t left = r.burst; left > 0; left -= refill_cases[_i].cost)
         ck_assert(rate_take(&s, r, refill_cases[_i].cost, START).allowed);
     struct rate_answer full = rate_take(&s, r, refill_cases[_i].cost, START);
@@ -55,8 +55,8 @@ END_TEST
 START_TEST(test_retry_is_true)
 {
     for (int64_t units = 1; units < 5000; units += 37) {
-        const struct rate r = {units, 5};
-        struct rate_state s = {0};
+        const struct rate r = { units, 5 };
+        struct rate_state s = { 0 };
         int64_t now = START + random_below(MINUTE);
         while (rate_take(&s, r, 1, now).allowed)
             ;
@@ -71,15 +71,15 @@ END_TEST
 
 START_TEST(test_impossible)
 {
-    struct rate_state s = {0};
-    struct rate_answer a = rate_take(&s, (struct rate){60, 10}, 11, START);
+    struct rate_state s = { 0 };
+    struct rate_answer a = rate_take(&s, (struct rate){ 60, 10 }, 11, START);
     ck_assert(!a.allowed && a.impossible);
     ck_assert_int_eq(a.remaining, 10);
-    a = rate_take(&s, (struct rate){60, 10}, INT64_MAX, START);
+    a = rate_take(&s, (struct rate){ 60, 10 }, INT64_MAX, START);
     ck_assert(!a.allowed && a.impossible);
-    a = rate_take(&s, (struct rate){60, INT64_MAX}, INT64_MAX, START);
+    a = rate_take(&s, (struct rate){ 60, INT64_MAX }, INT64_MAX, START);
     ck_assert(!a.allowed && a.impossible);
-    a = rate_take(&s, (struct rate){0, 10}, 1, START);
+    a = rate_take(&s, (struct rate){ 0, 10 }, 1, START);
     ck_assert(!a.allowed && a.impossible);
     ck_assert_int_eq(atomic_load(&s.tat), 0);
 }
@@ -87,8 +87,8 @@ END_TEST
 
 START_TEST(test_give_back)
 {
-    const struct rate r = {60, 60};
-    struct rate_state s = {0};
+    const struct rate r = { 60, 60 };
+    struct rate_state s = { 0 };
     ck_assert_int_eq(rate_take(&s, r, 50, START).remaining, 10);
     rate_give_back(&s, r, 20, START, START);
     ck_assert_int_eq(rate_take(&s, r, 0, START).remaining, 30);
@@ -102,12 +102,13 @@ END_TEST
 
 START_TEST(test_debt)
 {
-    const struct rate r = {60, 60};
-    struct rate_state s = {0};
+    const struct rate r = { 60, 60 };
+    struct rate_state s = { 0 };
     rate_owe(&s, r, 90, START);
     ck_assert(!rate_take(&s, r, 1, START + 30 * SECOND).allowed);
     ck_assert(rate_take(&s, r, 1, START + 31 * SECOND).allowed);
-    rate_owe(&s, r, INT64_MAX, START + 31 * SECOND); /* a lying backend: at most one burst below empty */
+    rate_owe(&s, r, INT64_MAX,
+             START + 31 * SECOND); /* a lying backend: at most one burst below empty */
     ck_assert_int_eq(rate_take(&s, r, 0, START + 31 * SECOND).reset_ns, 2 * MINUTE);
     rate_owe(&s, r, 1, START + 31 * SECOND);
     ck_assert_int_eq(rate_take(&s, r, 0, START + 31 * SECOND).reset_ns, 2 * MINUTE);
@@ -140,14 +141,14 @@ static void reference_move(struct reference *m, __int128 cost, int64_t now_ns)
 }
 
 static const struct rate property_rates[] = {
-    {1, 1},       {3, 3},         {7, 2},          {60, 10},           {600, 600},
-    {3500, 350},  {60000, 60000}, {123457, 99991}, {1000000, 1000000}, {60000000, 600000},
+    { 1, 1 },      { 3, 3 },         { 7, 2 },          { 60, 10 },           { 600, 600 },
+    { 3500, 350 }, { 60000, 60000 }, { 123457, 99991 }, { 1000000, 1000000 }, { 60000000, 600000 },
 };
 
 START_TEST(test_property)
 {
-    struct reference m = {.rate = property_rates[_i]};
-    struct rate_state s = {0};
+    struct reference m = { .rate = property_rates[_i] };
+    struct rate_state s = { 0 };
     const struct rate r = m.rate;
     int64_t now = START, unit_ns = MINUTE / r.units + 1, off_by_a_tick = 0;
     for (int event = 0; event < 100000; event++) {
@@ -208,7 +209,7 @@ static void *blast_enter(void *arg)
 {
     struct blast *b = arg;
     for (int i = 0; i < 2000; i++) {
-        struct limits_grant g = {0};
+        struct limits_grant g = { 0 };
         struct limits_view v;
         if (limits_enter(&b->key, &b->limits, 10, START, &g, &v) != STATUS_OK)
             continue;
@@ -230,11 +231,13 @@ static void run_threads(struct blast *b, void *(*body)(void *))
         pthread_join(threads[i], NULL);
 }
 
-static const struct rate blast_rates[] = {{7, 1}, {7, 1000}, {60, 600}, {3500, 35000}, {60000000, 63999}};
+static const struct rate blast_rates[] = {
+    { 7, 1 }, { 7, 1000 }, { 60, 600 }, { 3500, 35000 }, { 60000000, 63999 }
+};
 
 START_TEST(test_blast_is_exact)
 {
-    struct blast b = {.limits.requests = blast_rates[_i]};
+    struct blast b = { .limits.requests = blast_rates[_i] };
     run_threads(&b, blast_rate);
     ck_assert_int_eq(atomic_load(&b.admitted), blast_rates[_i].burst);
 }
@@ -242,17 +245,18 @@ END_TEST
 
 START_TEST(test_blast_with_time)
 {
-    struct blast b = {.limits.requests = {600, 50}, .now = START};
+    struct blast b = { .limits.requests = { 600, 50 }, .now = START };
     run_threads(&b, blast_moving);
     int64_t most = 50 + 600 * (atomic_load(&b.now) - START) / MINUTE;
     ck_assert_int_le(atomic_load(&b.admitted), most);
-    ck_assert_int_ge(atomic_load(&b.admitted), most - THREADS); /* late threads carry an old clock */
+    ck_assert_int_ge(atomic_load(&b.admitted),
+                     most - THREADS); /* late threads carry an old clock */
 }
 END_TEST
 
 START_TEST(test_blast_concurrency)
 {
-    struct blast b = {.limits = {{1000000, 1000000}, {100000000, 100000000}, 3}};
+    struct blast b = { .limits = { { 1000000, 1000000 }, { 100000000, 100000000 }, 3 } };
     run_threads(&b, blast_enter);
     ck_assert_int_gt(atomic_load(&b.admitted), 0);
     ck_assert_int_eq(atomic_load(&b.key.running), 0);
@@ -268,22 +272,22 @@ static const struct {
     int64_t requests_left, tokens_left, places_left, cost;
     enum status status;
 } enter_cases[] = {
-    {"all fit", 10, 1000, 4, 1000, STATUS_OK},
-    {"no place", 10, 1000, 0, 10, STATUS_RATE_CONCURRENCY},
-    {"no request", 0, 1000, 4, 10, STATUS_RATE_REQUESTS},
-    {"no tokens", 10, 9, 4, 10, STATUS_RATE_TOKENS},
-    {"never fits", 10, 1000, 4, 1001, STATUS_TOO_LARGE_FOR_LIMIT},
-    {"nothing left: cheapest first", 0, 0, 0, 10, STATUS_RATE_CONCURRENCY},
+    { "all fit", 10, 1000, 4, 1000, STATUS_OK },
+    { "no place", 10, 1000, 0, 10, STATUS_RATE_CONCURRENCY },
+    { "no request", 0, 1000, 4, 10, STATUS_RATE_REQUESTS },
+    { "no tokens", 10, 9, 4, 10, STATUS_RATE_TOKENS },
+    { "never fits", 10, 1000, 4, 1001, STATUS_TOO_LARGE_FOR_LIMIT },
+    { "nothing left: cheapest first", 0, 0, 0, 10, STATUS_RATE_CONCURRENCY },
 };
 
 START_TEST(test_enter_is_all_or_nothing)
 {
-    const struct limits l = {{10, 10}, {1000, 1000}, 4};
-    struct limits_state s = {.running = 4 - enter_cases[_i].places_left};
+    const struct limits l = { { 10, 10 }, { 1000, 1000 }, 4 };
+    struct limits_state s = { .running = 4 - enter_cases[_i].places_left };
     int64_t running = atomic_load(&s.running);
     rate_owe(&s.requests, l.requests, 10 - enter_cases[_i].requests_left, START);
     rate_owe(&s.tokens, l.tokens, 1000 - enter_cases[_i].tokens_left, START);
-    struct limits_grant g = {0};
+    struct limits_grant g = { 0 };
     struct limits_view v;
     enum status status = limits_enter(&s, &l, enter_cases[_i].cost, START, &g, &v);
     ck_assert_int_eq(status, enter_cases[_i].status);
@@ -291,18 +295,20 @@ START_TEST(test_enter_is_all_or_nothing)
     ck_assert(g.held == ok);
     ck_assert_int_eq(atomic_load(&s.running), running + ok);
     ck_assert_int_eq(v.requests.remaining, enter_cases[_i].requests_left - ok);
-    ck_assert_int_eq(v.tokens.remaining, enter_cases[_i].tokens_left - (ok ? enter_cases[_i].cost : 0));
+    ck_assert_int_eq(v.tokens.remaining,
+                     enter_cases[_i].tokens_left - (ok ? enter_cases[_i].cost : 0));
     limits_leave(&s, &l, &g, -1, START);
     ck_assert_int_eq(atomic_load(&s.running), running);
-    ck_assert_int_eq(rate_take(&s.tokens, l.tokens, 0, START).remaining, enter_cases[_i].tokens_left);
+    ck_assert_int_eq(rate_take(&s.tokens, l.tokens, 0, START).remaining,
+                     enter_cases[_i].tokens_left);
 }
 END_TEST
 
 START_TEST(test_leave_corrects)
 {
-    const struct limits l = {{10, 10}, {1000, 1000}, 4};
-    struct limits_state s = {0};
-    struct limits_grant g = {0};
+    const struct limits l = { { 10, 10 }, { 1000, 1000 }, 4 };
+    struct limits_state s = { 0 };
+    struct limits_grant g = { 0 };
     struct limits_view v;
     ck_assert_int_eq(limits_enter(&s, &l, 500, START, &g, &v), STATUS_OK);
     limits_leave(&s, &l, &g, 100, START);
@@ -332,7 +338,8 @@ Suite *limits_suite(void)
     tcase_add_test(many, test_blast_concurrency);
     suite_add_tcase(s, many);
     TCase *key = tcase_create("key");
-    tcase_add_loop_test(key, test_enter_is_all_or_nothing, 0, sizeof enter_cases / sizeof *enter_cases);
+    tcase_add_loop_test(key, test_enter_is_all_or_nothing, 0,
+                        sizeof enter_cases / sizeof *enter_cases);
     tcase_add_test(key, test_leave_corrects);
     suite_add_tcase(s, key);
     return s;
