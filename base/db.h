@@ -16,6 +16,9 @@ struct db_stmt; /* owned by the connection; never finalised by callers */
 
 enum { DB_SQLITE_VERSION_MIN = 3051003 }; /* before it: the WAL-reset corruption bug */
 
+/* Of the SQLite that is really linked. */
+const char *db_library_version(void);
+
 enum db_mode { DB_WRITER, DB_READER };
 
 /* Refuses a linked SQLite older than DB_SQLITE_VERSION_MIN.  Writer: WAL,

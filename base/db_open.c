@@ -121,7 +121,7 @@ static bool claim(struct db *db)
 
 static enum status set_up_writer(struct db *db, const char *path, char err[static DB_ERR_BYTES])
 {
-    bool is_new;
+    bool is_new = false;
     enum status s = check_owner(db, path, &is_new, err);
     if (s != STATUS_OK)
         return s;
@@ -256,4 +256,9 @@ enum status db_quick_check(struct db *db, char err[static 256])
         verdict = refuse(err, STATUS_STORE_FAILED, "quick_check", says ? says : "no memory");
     db_reset(s);
     return verdict;
+}
+
+const char *db_library_version(void)
+{
+    return sqlite3_libversion();
 }

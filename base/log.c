@@ -138,8 +138,9 @@ static size_t put_clean(char *to, size_t room, const char *text, size_t len)
     return used;
 }
 
-static void compose(struct line *line, enum log_level level, enum log_blame blame, const char *fmt,
-                    va_list args)
+__attribute__((format(printf, 4, 0))) static void compose(struct line *line, enum log_level level,
+                                                          enum log_blame blame, const char *fmt,
+                                                          va_list args)
 {
     char text[TEXT_BYTES_MAX];
     int wanted = vsnprintf(text, sizeof text, fmt, args);

@@ -1,0 +1,50 @@
+/* tests/unit/test_usage.c -- meters are found by their names and keep their numbers. */
+#include "base/usage.h"
+#include <check.h>
+#include "unit_suites.h"
+#include <string.h>
+
+START_TEST(a_meter_is_found_by_its_name)
+{
+    enum meter m = (enum meter)_i;
+    ck_assert_int_eq(meter_find(meter_name(m)), m);
+    ck_assert(*meter_unit(m));
+}
+END_TEST
+
+START_TEST(an_unknown_name_is_none)
+{
+    ck_assert_int_eq(meter_find("prompt_tokens"), METER_COUNT);
+    ck_assert_int_eq(meter_find(""), METER_COUNT);
+}
+END_TEST
+
+/* These numbers are on disk. */
+START_TEST(numbers_never_change)
+{
+    ck_assert_str_eq(meter_name(0), "requests");
+    ck_assert_str_eq(meter_name(5), "output_reasoning_tokens");
+    ck_assert_str_eq(meter_name(10), "tensor_elements");
+}
+END_TEST
+
+START_TEST(zero_is_a_value_and_absent_is_not)
+{
+    struct usage u = { .present = 0 };
+    usage_set(&u, METER_IMAGES, 0);
+    ck_assert(usage_has(&u, METER_IMAGES));
+    ck_assert(!usage_has(&u, METER_REQUESTS));
+}
+END_TEST
+
+Suite *usage_suite(void)
+{
+    Suite *s = suite_create("usage");
+    TCase *t = tcase_create("usage");
+    tcase_add_loop_test(t, a_meter_is_found_by_its_name, 0, METER_COUNT);
+    tcase_add_test(t, an_unknown_name_is_none);
+    tcase_add_test(t, numbers_never_change);
+    tcase_add_test(t, zero_is_a_value_and_absent_is_not);
+    suite_add_tcase(s, t);
+    return s;
+}
