@@ -13,7 +13,6 @@
 #include "auth/limits.h"
 #include "base/status.h"
 #include "gateway/daemon.h"
-#include <jansson.h>
 
 struct admin;
 
@@ -25,7 +24,4 @@ void admin_close(struct admin *a);
 
 /* What a key without limits of its own may do. */
 struct limits admin_default_limits(const struct conf *c);
-
-/* Numbers of loops and backends for `status`; the gateway's core has it. */
-json_t *daemon_status(struct daemon *d);
 #endif

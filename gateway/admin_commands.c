@@ -11,6 +11,7 @@
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
 #include "gateway/admin_job.h"
+#include "gateway/status_report.h"
 #include <stddef.h>
 
 enum { TEXT_MAX = 200, ADDRESS_MAX = 1000, USAGE_ROWS = 1000, USAGE_ROWS_MAX = 10000 };

@@ -1,0 +1,98 @@
+/* gateway/api_health.c -- is it alive, is it ready?  For probes and for the Open
+ * Inference Protocol's health and metadata paths. */
+#include "gateway/error_body.h"
+#include "gateway/request.h"
+
+static enum verdict say(struct request *r, const char *json)
+{
+    return buf_text(&r->answer.body, json) ? FAIL : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+}
+
+static bool is_ready(const struct request *r)
+{
+    const struct daemon *d = r->loop->daemon;
+    return atomic_load(&d->ready) && !atomic_load(&d->draining) && ledger_healthy(d->ledger);
+}
+
+static bool has_backend(const struct request *r, const struct catalog_model *m)
+{
+    for (size_t i = 0; i < m->route_count; i++) {
+        const struct backend *b = r->snapshot->backends[m->routes[i].backend->index];
+        if (b && atomic_load_explicit(&b->stats.up, memory_order_relaxed))
+            return true;
+    }
+    return m->fallback_to_parent && has_backend(r, m->parent);
+}
+
+enum verdict answer_root(struct request *r)
+{
+    return say(r, "{\"service\":\"maasgate\",\"version\":\"" MAAS_VERSION "\"}");
+}
+
+enum verdict answer_health(struct request *r)
+{
+    return say(r, "{\"status\":\"ok\"}");
+}
+
+enum verdict answer_ready(struct request *r)
+{
+    if (is_ready(r))
+        return say(r, "{\"status\":\"ready\"}");
+    r->answer.http = 503;
+    return say(r, "{\"status\":\"not_ready\"}");
+}
+
+enum verdict answer_oip_live(struct request *r)
+{
+    return say(r, "{\"live\":true}");
+}
+
+enum verdict answer_oip_ready(struct request *r)
+{
+    r->answer.http = is_ready(r) ? 200 : 503;
+    return say(r, is_ready(r) ? "{\"ready\":true}" : "{\"ready\":false}");
+}
+
+enum verdict answer_oip_server(struct request *r)
+{
+    return say(r, "{\"name\":\"maasgate\",\"version\":\"" MAAS_VERSION "\",\"extensions\":[]}");
+}
+
+static const struct catalog_model *tensor_model(struct request *r)
+{
+    const struct catalog_model *m =
+        catalog_find(r->snapshot->catalog, &r->target.scope, r->target.model);
+    if (m && (m->capabilities & CAP_INFER))
+        return m;
+    request_fail(r, STATUS_MODEL_NOT_FOUND, NULL, "Request for unknown model: '%.*s' is not found",
+                 r->target.model.len > 120 ? 120 : (int)r->target.model.len, r->target.model.at);
+    return NULL;
+}
+
+enum verdict answer_oip_model(struct request *r)
+{
+    const struct catalog_model *m = tensor_model(r);
+    if (!m)
+        return FAIL;
+    if (*m->tensor_json)
+        return say(r, m->tensor_json);
+    bool ok = buf_text(&r->answer.body, "{\"name\":") &&
+              json_quote(&r->answer.body, m->id, strlen(m->id)) &&
+              buf_text(&r->answer.body, ",\"versions\":[\"1\"],\"platform\":\"maasgate\","
+                                        "\"inputs\":[],\"outputs\":[]}");
+    return ok ? FAIL : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+}
+
+enum verdict answer_oip_model_ready(struct request *r)
+{
+    const struct catalog_model *m = tensor_model(r);
+    if (!m)
+        return FAIL;
+    r->answer.http = has_backend(r, m) ? 200 : 503;
+    return buf_text(&r->answer.body, "{\"name\":") &&
+                   json_quote(&r->answer.body, m->id, strlen(m->id)) &&
+                   buf_printf(&r->answer.body, ",\"ready\":%s}",
+                              r->answer.http == 200 ? "true" : "false")
+               ? FAIL
+               : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+}

@@ -1,0 +1,87 @@
+/* gateway/api_models.c -- GET /v1/models and /v1/models/{model}: what can be called,
+ * at which level, for how much. */
+#include "gateway/error_body.h"
+#include "gateway/request.h"
+#include <inttypes.h>
+
+static const struct {
+    enum capability bit;
+    const char *name;
+} capability_names[] = { { CAP_CHAT, "chat" },
+                         { CAP_EMBEDDINGS, "embeddings" },
+                         { CAP_IMAGES, "images" },
+                         { CAP_INFER, "infer" } };
+
+static bool text_member(struct buf *b, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return buf_printf(b, ",\"%s\":null", key);
+    return buf_printf(b, ",\"%s\":", key) && json_quote(b, value, strlen(value));
+}
+
+static bool put_capabilities(struct buf *b, unsigned bits)
+{
+    bool ok = buf_text(b, ",\"capabilities\":["), first = true;
+    for (size_t i = 0; ok && i < sizeof capability_names / sizeof *capability_names; i++) {
+        if (!(bits & capability_names[i].bit))
+            continue;
+        ok = buf_printf(b, "%s\"%s\"", first ? "" : ",", capability_names[i].name);
+        first = false;
+    }
+    return ok && buf_text(b, "]");
+}
+
+static bool put_prices(struct buf *b, const struct catalog_model *m, const char *currency)
+{
+    char amount[MONEY_TEXT_BYTES];
+    bool ok = buf_printf(b, ",\"pricing\":{\"currency\":\"%s\"", currency);
+    for (int i = 0; ok && i < METER_COUNT; i++)
+        if (m->priced[i])
+            ok = buf_printf(b, ",\"%s\":{\"amount\":\"%s\",\"per\":%" PRId64 ",\"unit\":\"%s\"}",
+                            meter_name((enum meter)i),
+                            money_text((money_t){ m->price[i].atoms }, 2, amount),
+                            m->price[i].per_units, meter_unit((enum meter)i));
+    return ok && buf_text(b, "}");
+}
+
+static bool put_model(struct buf *b, const struct catalog_model *m, const char *currency)
+{
+    return buf_text(b, "{\"id\":") && json_quote(b, m->id, strlen(m->id)) &&
+           buf_printf(b, ",\"object\":\"model\",\"created\":%" PRIu64, m->created) &&
+           text_member(b, "owned_by", m->owned_by && *m->owned_by ? m->owned_by : "maasgate") &&
+           text_member(b, "name", m->short_name) && text_member(b, "level", level_name(m->level)) &&
+           text_member(b, "domain", m->domain) && text_member(b, "industry", m->industry) &&
+           text_member(b, "parent", m->parent ? m->parent->id : NULL) &&
+           text_member(b, "description", m->description) &&
+           text_member(b, "status", life_name(m->life)) &&
+           text_member(b, "status_note", m->life_note) && put_capabilities(b, m->capabilities) &&
+           buf_printf(b, ",\"context_length\":%" PRIu64 ",\"max_output_tokens\":%" PRIu64,
+                      m->context_length, m->max_output_tokens) &&
+           put_prices(b, m, currency) && buf_text(b, "}");
+}
+
+enum verdict answer_models(struct request *r)
+{
+    const struct catalog *c = r->snapshot->catalog;
+    struct buf *b = &r->answer.body;
+    bool ok = buf_text(b, "{\"object\":\"list\",\"data\":["), first = true;
+    for (size_t i = 0; ok && i < c->model_count; i++) {
+        if (!catalog_in_scope(&r->target.scope, &c->models[i]))
+            continue;
+        ok = (first || buf_text(b, ",")) && put_model(b, &c->models[i], c->currency);
+        first = false;
+    }
+    ok = ok && buf_text(b, "]}");
+    return ok ? FAIL : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+}
+
+enum verdict answer_model(struct request *r)
+{
+    const struct catalog *c = r->snapshot->catalog;
+    const struct catalog_model *m = catalog_find(c, &r->target.scope, r->target.model);
+    if (!m)
+        return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", NULL);
+    return put_model(&r->answer.body, m, c->currency)
+               ? FAIL
+               : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+}

@@ -1,0 +1,62 @@
+/* gateway/ask.h -- what a request's body asks for: read once by a top-level scan.
+ *
+ * The body itself is never parsed into a tree; the spans found here are what the
+ * rewriter splices for the backend.
+ */
+#ifndef MAAS_ASK_H
+#define MAAS_ASK_H
+#include "base/jscan.h"
+#include "base/span.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Members that mean something to the gateway; all others pass untouched. */
+#define ASK_FIELD_MAP(X)                              \
+    X(MODEL, "model")                                 \
+    X(STREAM, "stream")                               \
+    X(STREAM_OPTIONS, "stream_options")               \
+    X(MAX_TOKENS, "max_tokens")                       \
+    X(MAX_COMPLETION_TOKENS, "max_completion_tokens") \
+    X(N, "n")                                         \
+    X(MESSAGES, "messages")                           \
+    X(INPUT, "input")                                 \
+    X(PROMPT, "prompt")                               \
+    X(INPUTS, "inputs")                               \
+    X(TEMPERATURE, "temperature")                     \
+    X(TOP_P, "top_p")                                 \
+    X(PRESENCE_PENALTY, "presence_penalty")           \
+    X(FREQUENCY_PENALTY, "frequency_penalty")         \
+    X(SEED, "seed")                                   \
+    X(STOP, "stop")                                   \
+    X(API_BASE, "api_base")                           \
+    X(BASE_URL, "base_url")                           \
+    X(API_KEY, "api_key")                             \
+    X(CACHE_SALT, "cache_salt")                       \
+    X(PRIORITY, "priority")
+
+enum ask_field {
+#define X(NAME, key) ASK_##NAME,
+    ASK_FIELD_MAP(X)
+#undef X
+        ASK_FIELDS
+};
+
+struct ask {
+    struct jfield field[ASK_FIELDS];
+    char model[256]; /* unescaped; "" when the body names none */
+    bool stream;
+    bool include_usage; /* the client itself asked for the usage chunk */
+    int64_t n;          /* choices or images; >= 1 */
+    int64_t max_out;    /* per choice, what the client said; 0: nothing */
+};
+
+struct ask_error {
+    char param[64];
+    char message[160];
+};
+
+/* OK, BAD_JSON, MISSING_FIELD, BAD_FIELD or UNSUPPORTED_FIELD with the field and a sentence. */
+MUST_CHECK enum status ask_read(struct span body, unsigned capability, struct ask *ret,
+                                struct ask_error *ret_error);
+
+#endif

@@ -1,0 +1,125 @@
+/* gateway/control.c -- see control.h. */
+#include "gateway/control.h"
+#include "base/log.h"
+#include "gateway/admin.h"
+#include "gateway/http.h"
+#include "gateway/listen.h"
+#include "gateway/loop.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+enum { DRAIN_POLL_MS = 20 };
+
+struct control {
+    struct daemon *daemon;
+    uv_signal_t term, interrupt, hangup;
+    uv_timer_t watchdog, draining;
+    uint64_t *ticks; /* of each loop at the last beat */
+};
+
+static void on_hangup(uv_signal_t *s, int number)
+{
+    struct control *c = s->data;
+    char err[DAEMON_ERROR_BYTES] = "";
+    (void)number;
+    sd_notify(0, "RELOADING=1");
+    if (daemon_reload(c->daemon, err) == STATUS_OK)
+        log_info("reloaded file=%s", c->daemon->conf_path);
+    else
+        log_env("reload_refused nothing_changed=yes reason: %s", err);
+    sd_notify(0, "READY=1");
+}
+
+/* A loop that stopped turning, or a ledger that cannot write, must not be kept
+ * alive by a main thread that can. */
+static void on_watchdog(uv_timer_t *t)
+{
+    struct control *c = t->data;
+    bool all_moved = true;
+    for (unsigned i = 0; i < c->daemon->loop_count; i++) {
+        uint64_t now = atomic_load(&c->daemon->loops[i].ticks);
+        all_moved = all_moved && (now != c->ticks[i] || atomic_load(&c->daemon->loops[i].ended));
+        c->ticks[i] = now;
+    }
+    if (all_moved)
+        sd_notify(0, "WATCHDOG=1");
+}
+
+static void on_draining(uv_timer_t *t)
+{
+    struct control *c = t->data;
+    for (unsigned i = 0; i < c->daemon->loop_count; i++)
+        if (!atomic_load(&c->daemon->loops[i].ended))
+            return;
+    uv_stop(c->daemon->main_loop);
+}
+
+static void on_end(uv_signal_t *s, int number)
+{
+    struct control *c = s->data;
+    (void)number;
+    if (!atomic_exchange(&c->daemon->draining, true))
+        uv_stop(c->daemon->main_loop);
+}
+
+static void drain(struct control *c)
+{
+    struct daemon *d = c->daemon;
+    uint64_t allowed_ms = d->conf->drain_timeout_ms;
+    log_info("draining at_most_ms=%llu", (unsigned long long)allowed_ms);
+    sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+               (unsigned long long)(allowed_ms + 10000) * 1000);
+    acceptor_close(d->acceptor);
+    d->acceptor = NULL;
+    /* These two ask the loops and wait for them: they must not outlive them. */
+    metrics_server_close(d->metrics);
+    d->metrics = NULL;
+    admin_close(d->admin);
+    d->admin = NULL;
+    int64_t deadline = d->env->mono_ns(d->env->arg) + (int64_t)allowed_ms * 1000000;
+    for (unsigned i = 0; i < d->loop_count; i++)
+        loop_drain(&d->loops[i], deadline);
+    uv_timer_start(&c->draining, on_draining, 0, DRAIN_POLL_MS);
+    uv_run(d->main_loop, UV_RUN_DEFAULT);
+}
+
+static void watch_signal(struct control *c, uv_signal_t *s, uv_signal_cb cb, int number)
+{
+    uv_signal_init(c->daemon->main_loop, s);
+    s->data = c;
+    uv_signal_start(s, cb, number);
+}
+
+static void start_watchdog(struct control *c)
+{
+    uint64_t every_us = 0;
+    uv_timer_init(c->daemon->main_loop, &c->watchdog);
+    c->watchdog.data = c;
+    if (sd_watchdog_enabled(0, &every_us) > 0 && c->ticks)
+        uv_timer_start(&c->watchdog, on_watchdog, 0, every_us / 3000);
+}
+
+void control_run(struct daemon *d)
+{
+    struct control c = { .daemon = d, .ticks = calloc(d->loop_count, sizeof *c.ticks) };
+    watch_signal(&c, &c.term, on_end, SIGTERM);
+    watch_signal(&c, &c.interrupt, on_end, SIGINT);
+    watch_signal(&c, &c.hangup, on_hangup, SIGHUP);
+    uv_timer_init(d->main_loop, &c.draining);
+    c.draining.data = &c;
+    start_watchdog(&c);
+    sd_notifyf(0, "READY=1\nSTATUS=serving %u models on %u loops",
+               (unsigned)d->conf->catalog->model_count, d->loop_count);
+    log_info("ready version=%s models=%zu loops=%u", MAAS_VERSION, d->conf->catalog->model_count,
+             d->loop_count);
+    uv_run(d->main_loop, UV_RUN_DEFAULT);
+    drain(&c);
+    uv_close((uv_handle_t *)&c.term, NULL);
+    uv_close((uv_handle_t *)&c.interrupt, NULL);
+    uv_close((uv_handle_t *)&c.hangup, NULL);
+    uv_close((uv_handle_t *)&c.watchdog, NULL);
+    uv_close((uv_handle_t *)&c.draining, NULL);
+    uv_run(d->main_loop, UV_RUN_DEFAULT);
+    free(c.ticks);
+}

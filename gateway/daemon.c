@@ -1,0 +1,194 @@
+/* gateway/daemon.c -- opening in order of need, closing in the opposite order. */
+#include "gateway/daemon.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "gateway/admin.h"
+#include "gateway/http.h"
+#include "gateway/listen.h"
+#include "gateway/loop.h"
+#include "gateway/pepper.h"
+#include "gateway/publish.h"
+#include "gateway/reader.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { READER_DEADLINE_MS = 5000, LOOPS_MAX = RID_THREADS_MAX };
+
+static enum status open_conf(struct daemon *d, char *err)
+{
+    enum status s = conf_load(d->conf_path, &d->conf, err);
+    if (s != STATUS_OK)
+        return s;
+    d->generation = generation_new(d->conf);
+    if (!d->generation) {
+        conf_free(d->conf);
+        d->conf = NULL;
+        return STATUS_NO_MEMORY;
+    }
+    enum log_level level;
+    if (log_level_find(d->conf->log_level, &level))
+        log_set_level(level);
+    return STATUS_OK;
+}
+
+static enum status open_ledger(struct daemon *d, char *err)
+{
+    const struct ledger_options o = { .dir = d->conf->state_dir,
+                                      .currency = d->conf->currency,
+                                      .env = d->env };
+    if (mkdir(o.dir, 0700) != 0 && errno != EEXIST) {
+        snprintf(err, 256, "state_dir %s cannot be made: %s", o.dir, strerror(errno));
+        return STATUS_STORE_FAILED;
+    }
+    return ledger_open(&o, &d->ledger, err);
+}
+
+static enum status open_keys(struct daemon *d, char *err)
+{
+    uint8_t pepper[PEPPER_BYTES_MAX];
+    size_t len = 0;
+    enum status s = pepper_read(d->conf, d->env, pepper, &len, err);
+    if (s == STATUS_OK)
+        d->keyring = keyring_new(pepper, len);
+    digest_wipe(pepper, sizeof pepper);
+    if (s != STATUS_OK)
+        return s;
+    return d->keyring ? publish_keys(d, d->conf, err) : STATUS_NO_MEMORY;
+}
+
+static enum status open_prices(struct daemon *d, char *err)
+{
+    return publish_prepare(d, d->conf, err);
+}
+
+static enum status open_reader(struct daemon *d, char *err)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/ledger.db", d->conf->state_dir);
+    return reader_open(path, READER_DEADLINE_MS, &d->reader, err);
+}
+
+static unsigned wanted_loops(const struct conf *conf)
+{
+    uint64_t n = conf->loop_threads ? conf->loop_threads : uv_available_parallelism();
+    return n > LOOPS_MAX ? LOOPS_MAX : (unsigned)n;
+}
+
+static enum status open_loops(struct daemon *d, char *err)
+{
+    unsigned n = wanted_loops(d->conf);
+    d->loops = calloc(n, sizeof *d->loops);
+    if (!d->loops)
+        return STATUS_NO_MEMORY;
+    for (d->loop_count = 0; d->loop_count < n; d->loop_count++) {
+        struct loop *l = &d->loops[d->loop_count];
+        l->index = d->loop_count;
+        l->daemon = d;
+        enum status s = loop_start(l, d->generation, err);
+        if (s != STATUS_OK)
+            return s;
+    }
+    return STATUS_OK;
+}
+
+static enum status open_admin(struct daemon *d, char *err)
+{
+    return admin_open(d, &d->admin, err);
+}
+
+static enum status open_metrics(struct daemon *d, char *err)
+{
+    if (!*d->conf->metrics_listen)
+        return STATUS_OK;
+    return metrics_server_open(d, d->conf->metrics_listen, &d->metrics, err);
+}
+
+static enum status open_door(struct daemon *d, char *err)
+{
+    return acceptor_open(d, &d->acceptor, err);
+}
+
+enum status daemon_open(struct daemon *d, const char *conf_path,
+                        char err[static DAEMON_ERROR_BYTES])
+{
+    static enum status (*const steps[])(struct daemon *,
+                                        char *) = { open_conf,   open_ledger,  open_keys,
+                                                    open_prices, open_reader,  open_loops,
+                                                    open_admin,  open_metrics, open_door };
+    d->conf_path = conf_path;
+    d->started_us = d->env->wall_us(d->env->arg);
+    snprintf(err, DAEMON_ERROR_BYTES, "out of memory");
+    enum status s = http_check_version(err);
+    for (size_t i = 0; s == STATUS_OK && i < sizeof steps / sizeof *steps; i++)
+        s = steps[i](d, err);
+    if (s != STATUS_OK) {
+        for (unsigned i = 0; i < d->loop_count; i++)
+            loop_drain(&d->loops[i], 0);
+        daemon_close(d);
+        return s;
+    }
+    atomic_store(&d->ready, true);
+    return STATUS_OK;
+}
+
+void daemon_close(struct daemon *d)
+{
+    acceptor_close(d->acceptor);
+    d->acceptor = NULL;
+    if (d->admin)
+        admin_close(d->admin);
+    d->admin = NULL;
+    metrics_server_close(d->metrics);
+    d->metrics = NULL;
+    for (unsigned i = 0; i < d->loop_count; i++)
+        loop_join(&d->loops[i]);
+    if (d->reader)
+        reader_close(d->reader);
+    if (d->ledger)
+        ledger_close(d->ledger);
+    keyring_free(d->keyring);
+    free(d->loops);
+    d->loops = NULL;
+    d->loop_count = 0;
+    generation_unref(d->generation);
+    d->generation = NULL;
+}
+
+static enum status publish(struct daemon *d, struct conf *next, char *err)
+{
+    struct generation *g = NULL;
+    enum status s = conf_may_reload(d->conf, next, err) ? STATUS_OK : STATUS_BAD_FIELD;
+    if (s == STATUS_OK)
+        s = publish_prepare(d, next, err);
+    if (s == STATUS_OK)
+        s = publish_keys(d, next, err);
+    if (s == STATUS_OK && !(g = generation_new(next)))
+        s = STATUS_NO_MEMORY;
+    if (s != STATUS_OK) {
+        conf_free(next);
+        return s;
+    }
+    for (unsigned i = 0; i < d->loop_count; i++)
+        loop_publish(&d->loops[i], g);
+    generation_unref(d->generation);
+    d->generation = g;
+    d->conf = next;
+    return STATUS_OK;
+}
+
+enum status daemon_reload(struct daemon *d, char err[static DAEMON_ERROR_BYTES])
+{
+    struct conf *next = NULL;
+    enum log_level level;
+    snprintf(err, DAEMON_ERROR_BYTES, "out of memory");
+    enum status s = conf_load(d->conf_path, &next, err);
+    if (s == STATUS_OK)
+        s = publish(d, next, err);
+    if (s == STATUS_OK && log_level_find(d->conf->log_level, &level))
+        log_set_level(level);
+    return s;
+}

@@ -1,0 +1,52 @@
+/* gateway/daemon.h -- what the whole process shares; built by main.c, lent to all. */
+#ifndef MAAS_DAEMON_H
+#define MAAS_DAEMON_H
+#include "auth/keys.h"
+#include "base/env.h"
+#include "base/version.h"
+#include "billing/ledger.h"
+#include "conf/catalog.h"
+#include "conf/conf.h"
+#include <stdatomic.h>
+#include <uv.h>
+
+struct acceptor;
+struct admin;
+struct generation;
+struct loop;
+struct metrics_server;
+struct reader;
+
+struct daemon {
+    const struct env *env;
+    uv_loop_t *main_loop;
+    const char *conf_path;
+    struct conf
+        *conf; /* main thread only; replaced at reload.  Loops see it through their own snapshot */
+    struct ledger *ledger;
+    struct keyring *keyring;
+    struct generation *generation; /* conf's owner */
+    struct reader *reader;
+    struct acceptor *acceptor;
+    struct admin *admin;
+    struct metrics_server *metrics;
+    struct loop *loops; /* loop_count of them */
+    unsigned loop_count;
+    int64_t started_us;
+    atomic_bool ready; /* listening, ledger healthy */
+    atomic_bool draining;
+};
+
+enum { DAEMON_ERROR_BYTES = CONF_ERROR_BYTES };
+
+/* Everything in order of need: store, keys, prices, loops, doors.  On failure
+ * what was opened is closed again; err says which part and why. */
+MUST_CHECK enum status daemon_open(struct daemon *d, const char *conf_path,
+                                   char err[static DAEMON_ERROR_BYTES]);
+/* After the loops have ended. */
+void daemon_close(struct daemon *d);
+
+/* Reads the file again and publishes it (main thread).  On failure nothing changes; err says why. */
+MUST_CHECK enum status daemon_reload(struct daemon *d, char err[static DAEMON_ERROR_BYTES]);
+
+#endif

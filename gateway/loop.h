@@ -1,0 +1,122 @@
+/* gateway/loop.h -- one event-loop thread: its libuv loop, its HTTP server, its
+ * backend connections, its requests.  N of them, alike; a request never moves.
+ *
+ * libmicrohttpd is driven as reference/runtime.md 1.1 says: its epoll descriptor
+ * is polled by libuv; resumes only mark the loop dirty, and one run per turn
+ * (before and after the poll) serves all of them.
+ */
+#ifndef MAAS_LOOP_H
+#define MAAS_LOOP_H
+#include "base/mpsc.h"
+#include "base/rid.h"
+#include "gateway/daemon.h"
+#include "gateway/metrics.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <uv.h>
+
+struct MHD_Daemon;
+struct MHD_Response;
+struct backend;
+struct conn;
+struct request;
+
+/* One configuration as the process sees it; the loops' snapshots share it. */
+struct generation {
+    struct conf *conf;
+    atomic_uint refs;
+};
+struct generation *generation_new(struct conf *conf); /* takes conf; one reference */
+void generation_unref(struct generation *g);          /* the last one frees conf */
+
+/* One configuration as one loop sees it: with that loop's connections to the
+ * backends.  Requests pin it; not shared between threads. */
+struct snapshot {
+    struct generation *generation;
+    const struct conf *conf;
+    const struct catalog *catalog;
+    struct backend **backends; /* by catalog index; shared with an older snapshot when unchanged */
+    unsigned refs;
+};
+
+struct loop_message {
+    struct mpsc_node node;
+    void (*run)(struct loop *l, struct loop_message *m); /* on the loop thread */
+};
+
+/* Connections by what they are waited for; each list is in order of deadline,
+ * because the time allowed is the same for all of its members. */
+enum conn_phase { CONN_IDLE, CONN_HEADERS, CONN_BODY, CONN_BUSY, CONN_PHASES };
+
+struct conn {
+    struct conn *prev, *next; /* in loop->conns[phase] */
+    struct loop *loop;
+    struct request *request; /* NULL between requests */
+    int fd;
+    enum conn_phase phase;
+    int64_t since_ns;
+    uint64_t ip_slot; /* of the acceptor's per-address table */
+};
+
+struct conn_list {
+    struct conn *first, *last;
+};
+
+struct loop {
+    unsigned index;
+    struct daemon *daemon;
+    uv_thread_t thread;
+    uv_loop_t uv;
+    uv_async_t wake;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t spin;
+    uv_timer_t tick;
+    uv_poll_t http_poll, hup_poll;
+    struct mpsc inbox;
+    struct MHD_Daemon *http;
+    int hup_fd; /* epoll of EPOLLRDHUP of every client: seen also while suspended */
+    bool dirty, in_run, spinning, started, stopping;
+    struct snapshot *snapshot;
+    struct conn_list conns[CONN_PHASES];
+    struct request *requests; /* doubly linked */
+    unsigned request_count;
+    struct rid_source rids;
+    uint64_t random;        /* xorshift state for routing */
+    _Atomic uint64_t ticks; /* moves every half second: the watchdog looks */
+    atomic_bool ended;
+    atomic_uint connections; /* the acceptor reads it to balance */
+    struct counters counters;
+    unsigned open_backends;
+    int64_t drain_deadline_ns;
+    uint64_t adopting_ip_slot; /* of the connection being handed to the HTTP server */
+};
+
+/* Makes the thread; returns when it serves, or fails with a sentence. */
+enum status loop_start(struct loop *l, struct generation *g, char err[static 256]);
+/* Any thread. */
+void loop_post(struct loop *l, struct loop_message *m);
+/* Main thread: hand over an accepted socket (owned by the loop afterwards). */
+void loop_adopt(struct loop *l, int fd, const struct sockaddr *addr, socklen_t len,
+                uint64_t ip_slot);
+/* Main thread: from now on serve this configuration. */
+void loop_publish(struct loop *l, struct generation *g);
+/* Main thread: refuse new requests; end when the last one has ended, or cut all at `deadline_ns`. */
+void loop_drain(struct loop *l, int64_t deadline_ns);
+void loop_join(struct loop *l);
+
+/* The loop of the calling thread; NULL elsewhere. */
+struct loop *loop_current(void);
+/* The HTTP server has work that no descriptor will announce. */
+void loop_mark_dirty(struct loop *l);
+uint64_t loop_random(struct loop *l);
+int64_t loop_now_ns(const struct loop *l);
+
+/* At the thread's start.  False: no memory. */
+bool snapshot_first(struct loop *l, struct generation *g);
+void snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct loop *l, struct snapshot *s);
+
+void conn_enter(struct conn *c, enum conn_phase phase);
+
+#endif

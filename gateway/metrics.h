@@ -1,0 +1,50 @@
+/* gateway/metrics.h -- counters: one row gives the field, the name and the help.
+ * The loop that owns them writes, the scrape adds up all loops. */
+#ifndef MAAS_METRICS_H
+#define MAAS_METRICS_H
+#include "base/buf.h"
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct daemon;
+
+/*    field               Prometheus name                    help */
+#define COUNTER_MAP(X)                                                                            \
+    X(accepted, "maasgate_connections_accepted_total", "connections accepted")                    \
+    X(requests, "maasgate_requests_total", "requests whose request line was read")                \
+    X(refused_framing, "maasgate_requests_refused_framing_total", "refused by the framing guard") \
+    X(refused_auth, "maasgate_requests_refused_auth_total", "refused: key")                       \
+    X(refused_limit, "maasgate_requests_refused_limit_total", "refused: rate or concurrency")     \
+    X(refused_quota, "maasgate_requests_refused_quota_total", "refused: budget")                  \
+    X(held, "maasgate_requests_held_total", "requests whose hold reached the disk")               \
+    X(settled, "maasgate_requests_settled_total", "requests whose settlement reached the disk")   \
+    X(left_to_recovery, "maasgate_requests_left_to_recovery_total",                               \
+      "requests whose settlement could not be written; recovery settles them at the next start")  \
+    X(client_gone, "maasgate_requests_client_gone_total", "clients that left before the end")     \
+    X(client_retries, "maasgate_client_retries_total", "requests an SDK marked as a retry")       \
+    X(backend_failures, "maasgate_backend_failures_total", "calls that a backend failed")         \
+    X(failovers, "maasgate_failovers_total", "calls tried again on another backend")              \
+    X(fallbacks, "maasgate_parent_fallbacks_total", "requests served by the parent model")        \
+    X(unpriced, "maasgate_unpriced_usage_total", "settlements with a used but unpriced meter")    \
+    X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \
+    X(stream_events, "maasgate_stream_events_total", "stream events sent")                        \
+    X(answers_2xx, "maasgate_answers_2xx_total", "answers with a 2xx status")                     \
+    X(answers_4xx, "maasgate_answers_4xx_total", "answers with a 4xx status")                     \
+    X(answers_5xx, "maasgate_answers_5xx_total", "answers with a 5xx status")
+
+struct counters {
+#define X(field, name, help) _Atomic uint64_t field;
+    COUNTER_MAP(X)
+#undef X
+};
+
+/* Only the owner of the counters may call it: a plain add, no locked instruction. */
+#define COUNT(counters_, field_)                                                                \
+    atomic_store_explicit(&(counters_)->field_,                                                 \
+                          atomic_load_explicit(&(counters_)->field_, memory_order_relaxed) + 1, \
+                          memory_order_relaxed)
+
+/* The Prometheus text of the whole process; any thread. */
+enum status metrics_text(struct daemon *d, struct buf *out);
+
+#endif

@@ -1,0 +1,86 @@
+/* gateway/publish.c -- see publish.h. */
+#include "gateway/publish.h"
+#include "gateway/admin.h"
+#include <stdio.h>
+
+struct waited_call {
+    struct ledger_call call;
+    struct daemon *daemon;
+    struct conf *conf;
+    uv_sem_t done;
+};
+
+static void on_done(struct ledger_op *op)
+{
+    uv_sem_post(&((struct waited_call *)op)->done);
+}
+
+static enum status call_and_wait(struct waited_call *w)
+{
+    w->call.op.kind = LEDGER_CALL;
+    w->call.op.done = on_done;
+    if (uv_sem_init(&w->done, 0) != 0)
+        return STATUS_NO_MEMORY;
+    ledger_submit(w->daemon->ledger, &w->call.op);
+    uv_sem_wait(&w->done);
+    uv_sem_destroy(&w->done);
+    return w->call.op.status;
+}
+
+/* The only place that writes to a catalog after it was made, and nobody else has
+ * it yet: it is not published. */
+static enum status name_models(struct db *db, const struct catalog *c)
+{
+    for (size_t i = 0; i < c->model_count; i++) {
+        struct catalog_model *m = (struct catalog_model *)(uintptr_t)&c->models[i];
+        enum status s = ledger_name_id(db, m->id, &m->db_id);
+        if (s != STATUS_OK)
+            return s;
+    }
+    for (size_t i = 0; i < c->backend_count; i++) {
+        struct catalog_backend *b = (struct catalog_backend *)(uintptr_t)&c->backends[i];
+        enum status s = ledger_name_id(db, b->name, &b->db_id);
+        if (s != STATUS_OK)
+            return s;
+    }
+    return STATUS_OK;
+}
+
+static enum status prepare(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct waited_call *w = (struct waited_call *)call;
+    struct catalog *c = w->conf->catalog;
+    enum status s = name_models(db, c);
+    if (s != STATUS_OK)
+        return s;
+    return ledger_publish_prices(db, c->price_book, c->currency, c->price_text, c->price_sha256,
+                                 now_us, &c->price_version);
+}
+
+enum status publish_prepare(struct daemon *d, struct conf *conf, char err[static 256])
+{
+    struct waited_call w = { .call.run = prepare, .daemon = d, .conf = conf };
+    enum status s = call_and_wait(&w);
+    if (s != STATUS_OK)
+        snprintf(err, 256, "the price book cannot be stored: %s", status_info(s)->text);
+    return s;
+}
+
+static enum status load_keys(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct waited_call *w = (struct waited_call *)call;
+    struct limits defaults = admin_default_limits(w->conf);
+    (void)now_us;
+    return keyring_load(w->daemon->keyring, db, &defaults);
+}
+
+enum status publish_keys(struct daemon *d, const struct conf *conf, char err[static 256])
+{
+    struct waited_call w = { .call.run = load_keys,
+                             .daemon = d,
+                             .conf = (struct conf *)(uintptr_t)conf };
+    enum status s = call_and_wait(&w);
+    if (s != STATUS_OK)
+        snprintf(err, 256, "the API keys cannot be read: %s", status_info(s)->text);
+    return s;
+}

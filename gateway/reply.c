@@ -1,0 +1,160 @@
+/* gateway/reply.c -- the only maker of HTTP responses.
+ *
+ * A body is always given away to the library, which frees it; what a stream
+ * sends stays in the request, which outlives the response. */
+#include "gateway/http.h"
+#include "gateway/request.h"
+#include "gateway/stream.h"
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void header(struct MHD_Response *m, const char *name, const char *value)
+{
+    (void)MHD_add_response_header(m, name,
+                                  value); /* fails only without memory; the answer stays right */
+}
+
+static void header_int(struct MHD_Response *m, const char *name, int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    header(m, name, text);
+}
+
+/* Go-style durations, as OpenAI's reset headers have them: "120ms", "1.5s", "6m0s". */
+static void header_duration(struct MHD_Response *m, const char *name, int64_t ns)
+{
+    char text[32];
+    int64_t ms = (ns + 999999) / 1000000;
+    if (ms < 1000)
+        snprintf(text, sizeof text, "%" PRId64 "ms", ms);
+    else if (ms < 60000)
+        snprintf(text, sizeof text, "%" PRId64 ".%03" PRId64 "s", ms / 1000, ms % 1000);
+    else
+        snprintf(text, sizeof text, "%" PRId64 "m%" PRId64 "s", ms / 60000, (ms + 999) / 1000 % 60);
+    header(m, name, text);
+}
+
+static void rate_headers(struct MHD_Response *m, const struct request *r)
+{
+    if (!r->rates_known)
+        return;
+    header_int(m, "x-ratelimit-limit-requests", r->key->limits.requests.units);
+    header_int(m, "x-ratelimit-remaining-requests", r->rates.requests.remaining);
+    header_duration(m, "x-ratelimit-reset-requests", r->rates.requests.reset_ns);
+    header_int(m, "x-ratelimit-limit-tokens", r->key->limits.tokens.units);
+    header_int(m, "x-ratelimit-remaining-tokens", r->rates.tokens.remaining);
+    header_duration(m, "x-ratelimit-reset-tokens", r->rates.tokens.reset_ns);
+}
+
+static void retry_headers(struct MHD_Response *m, const struct request *r)
+{
+    int64_t ms = r->answer.retry_after_ms;
+    enum status_retry retry = status_info(r->status)->retry;
+    if (ms > 60000) /* SDKs that cap the wait would come back sooner, not later */
+        retry = RETRY_NO;
+    if (ms >= 0) {
+        header_int(m, "retry-after", ms < 1000 ? 1 : (ms + 999) / 1000);
+        header_int(m, "retry-after-ms", ms < 1 ? 1 : ms);
+    }
+    if (retry != RETRY_UNSAID)
+        header(m, "x-should-retry", retry == RETRY_YES ? "true" : "false");
+}
+
+static void model_headers(struct MHD_Response *m, const struct request *r)
+{
+    char cost[MONEY_TEXT_BYTES];
+    if (!r->work.served || r->money == MONEY_NONE)
+        return;
+    header(m, "x-maas-model", r->work.served->id);
+    header(m, "x-maas-level", level_name(r->work.served->level));
+    if (r->work.served != r->model)
+        header(m, "x-maas-fallback", r->model->id);
+    header_int(m, "x-maas-price-version", r->snapshot->catalog->price_version);
+    if (r->money == MONEY_SETTLED)
+        header(m, "x-maas-cost", money_text(r->ledger.settle.amount, 2, cost));
+}
+
+static void all_headers(struct MHD_Response *m, const struct request *r)
+{
+    const struct answer *a = &r->answer;
+    header(m, "content-type", a->content_type ? a->content_type : "application/json");
+    header(m, "x-request-id", r->rid_text);
+    header(m, "cache-control", a->stream ? "no-cache, no-transform" : "no-store");
+    if (a->stream)
+        header(m, "x-accel-buffering", "no");
+    if (r->target.row && r->target.row->needs_key)
+        header(m, "vary", "authorization");
+    if (a->allow)
+        header(m, "allow", a->allow);
+    if (a->http == 401)
+        header(m, "www-authenticate", "Bearer realm=\"maasgate\"");
+    if (a->http >= 400)
+        retry_headers(m, r);
+    else if (r->target.row && r->target.row->capability)
+        header_int(m, "openai-processing-ms", (request_now_ns(r) - r->started_ns) / 1000000);
+    rate_headers(m, r);
+    model_headers(m, r);
+    if (atomic_load_explicit(&r->loop->daemon->draining, memory_order_relaxed))
+        header(m, "connection", "close");
+}
+
+static void count_answer(struct loop *l, int http)
+{
+    if (http >= 500)
+        COUNT(&l->counters, answers_5xx);
+    else if (http >= 400)
+        COUNT(&l->counters, answers_4xx);
+    else
+        COUNT(&l->counters, answers_2xx);
+}
+
+static bool queue(struct request *r, struct MHD_Response *m)
+{
+    if (!m)
+        return false;
+    all_headers(m, r);
+    r->answer.queued = MHD_queue_response(r->mhd, (unsigned)r->answer.http, m) == MHD_YES;
+    MHD_destroy_response(m);
+    if (r->answer.queued)
+        count_answer(r->loop, r->answer.http);
+    http_resume(r);
+    return r->answer.queued;
+}
+
+bool reply_send(struct request *r)
+{
+    size_t len = 0;
+    char *body = buf_take(&r->answer.body, &len);
+    if (!body)
+        return false;
+    struct MHD_Response *m = MHD_create_response_from_buffer_with_free_callback(len, body, free);
+    if (!m)
+        free(body);
+    return queue(r, m);
+}
+
+/* The library asks for more of a stream.  A whole number of events is given, so
+ * that one event is one chunk, unless a single event is larger than the room. */
+static ssize_t on_stream(void *cls, uint64_t at, char *room, size_t room_len)
+{
+    struct request *r = cls;
+    (void)at;
+    size_t n = stream_take(r, room, room_len);
+    if (n > 0)
+        return (ssize_t)n;
+    if (r->answer.finished || r->answer.cut)
+        return r->answer.cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+    http_suspend(r);
+    return 0;
+}
+
+bool reply_stream(struct request *r)
+{
+    r->answer.stream = true;
+    r->answer.http = 200;
+    r->answer.content_type = "text/event-stream; charset=utf-8";
+    return queue(r, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, on_stream, r, NULL));
+}

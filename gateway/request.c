@@ -1,0 +1,127 @@
+/* gateway/request.c -- birth, death and departure of a request. */
+#include "gateway/request.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "gateway/http.h"
+#include "gateway/intake.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int64_t request_now_ns(const struct request *r)
+{
+    return loop_now_ns(r->loop);
+}
+
+static void link_request(struct loop *l, struct request *r)
+{
+    r->next = l->requests;
+    if (l->requests)
+        l->requests->prev = r;
+    l->requests = r;
+    l->request_count++;
+}
+
+static void unlink_request(struct loop *l, struct request *r)
+{
+    *(r->prev ? &r->prev->next : &l->requests) = r->next;
+    if (r->next)
+        r->next->prev = r->prev;
+    l->request_count--;
+}
+
+struct request *request_new(struct loop *l, struct conn *c, const char *raw_target)
+{
+    const struct env *env = l->daemon->env;
+    struct arena *a = arena_new(l->snapshot->conf->request_memory_max);
+    struct request *r = a ? arena_alloc(a, sizeof *r) : NULL;
+    char *target = r ? arena_strdup(a, raw_target) : NULL;
+    if (!target) {
+        arena_free(a);
+        return NULL;
+    }
+    r->magic = REQUEST_MAGIC;
+    r->arena = a;
+    r->loop = l;
+    r->conn = c;
+    r->snapshot = l->snapshot;
+    snapshot_ref(r->snapshot);
+    r->rid = rid_next(&l->rids, env);
+    rid_text(r->rid, r->rid_text);
+    r->started_ns = loop_now_ns(l);
+    r->accepted_us = env->wall_us(env->arg);
+    r->in.target = (struct span){ target, strlen(target) };
+    r->answer.retry_after_ms = -1;
+    buf_init(&r->answer.body, ANSWER_BYTES_MAX);
+    link_request(l, r);
+    COUNT(&l->counters, requests);
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    struct loop *l = r->loop;
+    assert(r->money != MONEY_HELD && !r->grant.held && !r->work.call);
+    unlink_request(l, r);
+    intake_release(r);
+    buf_free(&r->answer.body);
+    free(r->work.body_memory);
+    snapshot_unref(l, r->snapshot);
+    r->magic = 0;
+    arena_free(r->arena);
+}
+
+void request_ended(struct request *r)
+{
+    assert(r->state == S_DONE);
+    if (!r->conn)
+        request_free(r);
+}
+
+void request_detach(struct request *r)
+{
+    assert(r->magic == REQUEST_MAGIC && !r->running);
+    r->conn = NULL;
+    r->mhd = NULL;
+    r->answer.suspended = false;
+    if (r->state == S_DONE)
+        request_free(r);
+    else
+        request_gone(r);
+}
+
+/* Whether nobody else will wake the request: then its leaving must. */
+static bool waits_for_client(const struct request *r)
+{
+    return !r->running && (r->state <= S_LIMIT || r->state == S_ANSWER);
+}
+
+void request_gone(struct request *r)
+{
+    bool known = r->gone;
+    r->gone = true;
+    if (!known && r->state != S_DONE)
+        COUNT(&r->loop->counters, client_gone);
+    if (r->state == S_BACKEND && r->work.call && !r->work.cancelled && !r->work.ended &&
+        r->work.backend->conf->on_disconnect == DISCONNECT_CANCEL) {
+        r->work.cancelled = true;
+        r->work.backend->driver->cancel(r->work.call);
+    } else if (waits_for_client(r)) {
+        request_resume(r);
+    }
+}
+
+enum verdict request_fail(struct request *r, enum status s, const char *param, const char *fmt, ...)
+{
+    r->status = s;
+    snprintf(r->param, sizeof r->param, "%s", param ? param : "");
+    r->message[0] = '\0';
+    if (fmt) {
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(r->message, sizeof r->message, fmt, args);
+        va_end(args);
+    }
+    return FAIL;
+}

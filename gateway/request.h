@@ -1,0 +1,147 @@
+/* gateway/request.h -- one request, from its request line to its last byte.
+ *
+ * It lives on one loop thread.  Two things keep it alive: the connection it came
+ * on and the pipeline that works on it; it is freed when both have let go.
+ */
+#ifndef MAAS_REQUEST_H
+#define MAAS_REQUEST_H
+#include "auth/keys.h"
+#include "backends/backend.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/rid.h"
+#include "base/status.h"
+#include "billing/ledger.h"
+#include "billing/price.h"
+#include "conf/catalog.h"
+#include "gateway/ask.h"
+#include "gateway/guard.h"
+#include "gateway/loop.h"
+#include "gateway/pipeline.h"
+#include "gateway/reader.h"
+#include "gateway/routes.h"
+#include <stdbool.h>
+
+struct MHD_Connection;
+struct conn;
+struct usage_job;
+
+#define REQUEST_MAGIC UINT32_C(0x52455155)
+
+enum money {
+    MONEY_NONE, /* nothing on disk */
+    MONEY_HELD, /* request_open is on disk; settle must follow */
+    MONEY_SETTLED,
+    MONEY_LEFT, /* the store failed: recovery settles it at the next start */
+};
+
+enum { REQUEST_MESSAGE_BYTES = 256, REQUEST_ATTEMPTS_MAX = 3 };
+
+struct intake { /* what the connection delivers */
+    struct guard guard;
+    const char *method, *version;       /* static or in the arena */
+    struct span target;                 /* raw, percent-encoding kept; in the arena */
+    struct span path, query;            /* before and after '?' */
+    struct span authorization, api_key; /* in the arena; wiped after auth */
+    int64_t timeout_ms;                 /* x-request-timeout-ms; 0: none */
+    bool sdk_retry, binary_tensors;
+    char *body; /* malloc'd */
+    size_t discarded;
+    size_t body_len, body_room; /* room is counted against bodies_bytes_max */
+    bool body_complete, in_first_call,
+        discard; /* discard: the answer is known, the rest is read and dropped */
+};
+
+struct answer { /* what the client is sent */
+    int http;
+    const char *content_type, *allow; /* NULL: application/json; none */
+    struct buf
+        body;     /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
+    size_t taken; /* of body, by the HTTP server */
+    bool stream, queued, finished, cut; /* queued: status and headers are with the HTTP server */
+    bool suspended;
+    int64_t retry_after_ms; /* < 0: none */
+    int64_t progress_ns;    /* when the reader last took something */
+};
+
+struct work {                           /* between hold and settle */
+    const struct catalog_model *served; /* the model whose backends do the work */
+    const struct catalog_route *route;
+    struct backend *backend;
+    struct backend_call *call;
+    struct backend_order order;
+    struct backend_end end;
+    struct span body; /* rewritten for the backend; lies in body_memory or in the intake */
+    char *body_memory;
+    bool ended, delivered, paused, cancelled;
+    bool overflow;          /* the answer did not fit */
+    bool unpriced, clamped; /* of the bill */
+    unsigned attempts;
+    money_t hold;
+    unsigned tried; /* bit per route of `served` */
+    uint64_t events;
+    struct usage so_far,
+        sent; /* reported up to now; as of the last piece that was queued for the client */
+    struct span usage_event; /* kept back until the bill is on disk */
+    struct span stream_id;   /* of the first event: keep-alive chunks repeat it */
+    int64_t first_byte_ns, last_event_ns;
+};
+
+struct request {
+    uint32_t magic;
+    bool running, gone; /* gone: the client has left */
+    struct loop *loop;
+    struct conn *conn;          /* NULL once the connection has let go */
+    struct MHD_Connection *mhd; /* NULL likewise */
+    struct snapshot *snapshot;
+    struct arena *arena;
+    struct request *prev, *next; /* loop->requests */
+
+    rid_t rid;
+    char rid_text[RID_TEXT_BYTES];
+    enum state state;
+    enum status status;
+    unsigned visited;
+    char message[REQUEST_MESSAGE_BYTES]; /* "" = the status's own sentence */
+    char param[64];
+    int64_t started_ns, accepted_us;
+
+    struct intake in;
+    struct target target; /* accept */
+    struct key *key;      /* auth */
+    struct ask ask;       /* limit */
+    struct limits_grant grant;
+    struct limits_view rates;
+    bool rates_known;
+    const struct catalog_model *model;
+    struct price_bound bound; /* hold */
+    enum money money;
+    struct work work;     /* backend */
+    enum outcome outcome; /* meter */
+    struct answer answer;
+
+    struct loop_message message_back; /* hand-back from the ledger or reader thread */
+    union {
+        struct ledger_hold hold;
+        struct ledger_settle settle;
+    } ledger;
+    enum asked { ASKED_NOT, ASKED_WAITING, ASKED_ANSWERED } asked; /* of the ledger or the reader */
+    uint64_t tokens_used; /* for the token limit; as settled */
+    struct usage_job *usage_job;
+};
+
+struct request *request_new(struct loop *l, struct conn *c, const char *raw_target);
+/* The connection lets go (MHD completed the request, or the connection died). */
+void request_detach(struct request *r);
+/* The pipeline has let go. */
+void request_ended(struct request *r);
+/* The client has left: the same table runs to its end. Repeatable. */
+void request_gone(struct request *r);
+
+/* Sets status, sentence and parameter; returns FAIL.  `fmt` NULL: the status's own sentence. */
+enum verdict request_fail(struct request *r, enum status s, const char *param, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+int64_t request_now_ns(const struct request *r);
+
+#endif

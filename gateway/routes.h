@@ -1,0 +1,49 @@
+/* gateway/routes.h -- which paths there are: one array, matched on the raw target.
+ *
+ * A path is [level prefix] + suffix.  The prefix (/base, /domain/D, /industry/I/..)
+ * narrows which models a name may mean.  Model ids contain '/': they are accepted
+ * raw or as %2F, only where a row says {model}; anywhere else an encoded slash or
+ * dot is refused.
+ */
+#ifndef MAAS_ROUTES_H
+#define MAAS_ROUTES_H
+#include "base/arena.h"
+#include "base/span.h"
+#include "base/status.h"
+#include "billing/ledger.h"
+#include "conf/catalog.h"
+#include "gateway/pipeline.h"
+#include <stdbool.h>
+
+enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
+enum error_shape { ERRORS_OPENAI, ERRORS_OIP }; /* {"error":{..}} or {"error":"text"} */
+
+struct route_row {
+    const char *suffix;     /* "/v1/chat/completions"; "{model}" stands for a model id */
+    unsigned methods;       /* enum method bits */
+    bool needs_key, levels; /* levels: also under a level prefix */
+    enum error_shape errors;
+    enum capability capability; /* of the model it calls; 0: a free question */
+    enum endpoint endpoint;     /* billed as; only with capability */
+    stage_fn *answer;           /* the free question's own answer; else NULL */
+};
+
+extern const struct route_row route_table[];
+extern const unsigned route_count;
+
+struct target {
+    const struct route_row *row;
+    struct catalog_scope scope;
+    struct span model; /* decoded {model}; lies in the arena */
+};
+
+/* OK; NOT_FOUND; METHOD_NOT_ALLOWED (*ret_allow: "GET, HEAD"); BAD_FRAMING for a
+ * target no client of ours sends (control characters, dot segments, %00...). */
+MUST_CHECK enum status route_match(const char *method, struct span path, struct arena *a,
+                                   struct target *ret, const char **ret_allow);
+
+/* api_*.c */
+stage_fn answer_models, answer_model, answer_usage, answer_health, answer_ready, answer_root,
+    answer_oip_live, answer_oip_ready, answer_oip_server, answer_oip_model, answer_oip_model_ready;
+
+#endif

@@ -1,0 +1,185 @@
+/* gateway/snapshot.c -- a configuration as one loop serves it.
+ *
+ * A new configuration opens only the backends that changed; the others are taken
+ * over.  An old snapshot, and what only it uses, goes when its last request ends. */
+#include "gateway/loop.h"
+#include "backends/backend.h"
+#include "base/log.h"
+#include "conf/catalog.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct generation *generation_new(struct conf *conf)
+{
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->conf = conf;
+    atomic_init(&g->refs, 1);
+    return g;
+}
+
+void generation_unref(struct generation *g)
+{
+    if (!g || atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    conf_free(g->conf);
+    free(g);
+}
+
+/* What a backend's `owner` points to: how many snapshots use it, and the
+ * generation whose strings its driver borrows. */
+struct holding {
+    unsigned snapshots;
+    struct generation *lent;
+    struct loop *loop;
+};
+
+static bool same_text(const char *a, const char *b)
+{
+    return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_backend(const struct catalog_backend *a, const struct catalog_backend *b)
+{
+    return same_text(a->name, b->name) && a->transport == b->transport &&
+           same_text(a->address, b->address) && same_text(a->secret, b->secret) &&
+           same_text(a->ca_file, b->ca_file) && a->concurrency == b->concurrency &&
+           a->first_byte_timeout_ms == b->first_byte_timeout_ms &&
+           a->chunk_timeout_ms == b->chunk_timeout_ms &&
+           a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect;
+}
+
+static struct backend *taken_over(const struct snapshot *old, const struct catalog_backend *conf)
+{
+    for (size_t i = 0; old && i < old->catalog->backend_count; i++) {
+        struct backend *b = old->backends[i];
+        if (b && same_backend(b->conf, conf)) {
+            ((struct holding *)b->owner)->snapshots++;
+            return b;
+        }
+    }
+    return NULL;
+}
+
+static struct backend *opened(struct loop *l, struct generation *g,
+                              const struct catalog_backend *conf)
+{
+    struct holding *h = calloc(1, sizeof *h);
+    const struct backend_driver *driver = backend_driver_find(conf->transport);
+    struct backend *b = NULL;
+    enum status s = h ? driver->open(conf, &l->uv, l->daemon->env, &b) : STATUS_NO_MEMORY;
+    if (s != STATUS_OK) {
+        free(h);
+        log_env("backend_not_opened backend=%s status=%s", conf->name, status_info(s)->name);
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+    *h = (struct holding){ .snapshots = 1, .lent = g, .loop = l };
+    b->owner = h;
+    l->open_backends++;
+    return b;
+}
+
+static struct snapshot *snapshot_new(struct loop *l, struct generation *g)
+{
+    struct snapshot *s = calloc(1, sizeof *s);
+    const struct catalog *c = g->conf->catalog;
+    if (s)
+        s->backends = calloc(c->backend_count + 1, sizeof *s->backends);
+    if (!s || !s->backends) {
+        free(s);
+        return NULL;
+    }
+    s->generation = g;
+    s->conf = g->conf;
+    s->catalog = c;
+    s->refs = 1;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        s->backends[i] = taken_over(l->snapshot, &c->backends[i]);
+        if (!s->backends[i])
+            s->backends[i] = opened(l, g, &c->backends[i]);
+    }
+    return s;
+}
+
+static void backend_closed(void *arg)
+{
+    struct holding *h = arg;
+    h->loop->open_backends--;
+    generation_unref(h->lent);
+    free(h);
+}
+
+static void backend_let_go(struct backend *b)
+{
+    struct holding *h = b->owner;
+    assert(h->snapshots > 0);
+    if (--h->snapshots == 0)
+        b->driver->close(b, backend_closed, h);
+}
+
+void snapshot_ref(struct snapshot *s)
+{
+    s->refs++;
+}
+
+void snapshot_unref(struct loop *l, struct snapshot *s)
+{
+    (void)l;
+    if (!s || --s->refs > 0)
+        return;
+    for (size_t i = 0; i < s->catalog->backend_count; i++)
+        if (s->backends[i])
+            backend_let_go(s->backends[i]);
+    generation_unref(s->generation);
+    free(s->backends);
+    free(s);
+}
+
+/* Takes the caller's reference to g. */
+static void snapshot_switch(struct loop *l, struct generation *g)
+{
+    struct snapshot *next = snapshot_new(l, g);
+    if (!next) {
+        log_env("configuration_not_served loop=%u reason=\"out of memory\"", l->index);
+        generation_unref(g);
+        return;
+    }
+    struct snapshot *old = l->snapshot;
+    l->snapshot = next;
+    snapshot_unref(l, old);
+}
+
+bool snapshot_first(struct loop *l, struct generation *g)
+{
+    atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+    snapshot_switch(l, g);
+    return l->snapshot != NULL;
+}
+
+struct publication {
+    struct loop_message message;
+    struct generation *generation;
+};
+
+static void publish_here(struct loop *l, struct loop_message *m)
+{
+    struct publication *p = (struct publication *)m;
+    snapshot_switch(l, p->generation);
+    free(p);
+}
+
+void loop_publish(struct loop *l, struct generation *g)
+{
+    struct publication *p = calloc(1, sizeof *p);
+    if (!p) {
+        log_env("configuration_not_served loop=%u reason=\"out of memory\"", l->index);
+        return;
+    }
+    atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+    p->message.run = publish_here;
+    p->generation = g;
+    loop_post(l, &p->message);
+}

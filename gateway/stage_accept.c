@@ -1,0 +1,47 @@
+/* gateway/stage_accept.c -- is it well-formed HTTP for an endpoint we have? */
+#include "gateway/intake.h"
+#include "gateway/request.h"
+#include <string.h>
+
+static void split_target(struct intake *in)
+{
+    const char *mark = memchr(in->target.at, '?', in->target.len);
+    size_t path = mark ? (size_t)(mark - in->target.at) : in->target.len;
+    in->path = (struct span){ in->target.at, path };
+    in->query =
+        mark ? (struct span){ mark + 1, in->target.len - path - 1 } : (struct span){ "", 0 };
+}
+
+static bool takes_body(const char *method)
+{
+    return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
+}
+
+enum verdict stage_accept(struct request *r)
+{
+    struct intake *in = &r->in;
+    if (r->status != STATUS_OK)
+        return FAIL;
+    enum status s = guard_finish(&in->guard, in->version, takes_body(in->method));
+    if (s != STATUS_OK) {
+        in->guard.bad = true; /* the connection is not kept */
+        COUNT(&r->loop->counters, refused_framing);
+        return request_fail(r, s, NULL, "%s", in->guard.what);
+    }
+    split_target(in);
+    s = route_match(in->method, in->path, r->arena, &r->target, &r->answer.allow);
+    in->guard.bad = s == STATUS_BAD_FRAMING;
+    if (s != STATUS_OK)
+        return request_fail(r, s, NULL, NULL);
+    if (atomic_load_explicit(&r->loop->daemon->draining, memory_order_relaxed) &&
+        r->target.row->capability) {
+        r->answer.retry_after_ms = 1000;
+        return request_fail(r, STATUS_DRAINING, NULL, NULL);
+    }
+    if (in->guard.has_length && in->guard.length > r->snapshot->conf->body_bytes_max)
+        return request_fail(r, STATUS_BODY_TOO_LARGE, NULL, "the body may have at most %llu bytes",
+                            (unsigned long long)r->snapshot->conf->body_bytes_max);
+    if (in->sdk_retry)
+        COUNT(&r->loop->counters, client_retries);
+    return NEXT;
+}

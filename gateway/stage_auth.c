@@ -1,0 +1,35 @@
+/* gateway/stage_auth.c -- whose key is it?  Asked before the body is read, so that
+ * a stranger cannot make us hold a large one. */
+#include "base/digest.h"
+#include "gateway/request.h"
+#include <strings.h>
+
+static struct span bearer(struct span value)
+{
+    enum { SCHEME = sizeof "Bearer " - 1 };
+    if (value.len < SCHEME || strncasecmp(value.at, "Bearer ", SCHEME) != 0)
+        return (struct span){ "", 0 };
+    return (struct span){ value.at + SCHEME, value.len - SCHEME };
+}
+
+static void wipe(struct span *s)
+{
+    if (s->len)
+        digest_wipe((void *)(uintptr_t)s->at, s->len); /* our own arena copy */
+    *s = (struct span){ "", 0 };
+}
+
+enum verdict stage_auth(struct request *r)
+{
+    if (!r->target.row->needs_key)
+        return NEXT;
+    const struct env *env = r->loop->daemon->env;
+    struct span text = r->in.authorization.len ? bearer(r->in.authorization) : r->in.api_key;
+    enum status s = keyring_check(r->loop->daemon->keyring, text, env->wall_us(env->arg), &r->key);
+    wipe(&r->in.authorization);
+    wipe(&r->in.api_key);
+    if (s == STATUS_OK)
+        return NEXT;
+    COUNT(&r->loop->counters, refused_auth);
+    return request_fail(r, s, NULL, NULL);
+}

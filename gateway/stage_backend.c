@@ -1,0 +1,184 @@
+/* gateway/stage_backend.c -- the model works.
+ *
+ * A call that certainly never began may be tried on another backend; after the
+ * first byte, or when the backend may have run it, never. */
+#include "gateway/choose.h"
+#include "gateway/request.h"
+#include "gateway/rewrite.h"
+#include "gateway/stream.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool lost_answer(struct request *r)
+{
+    r->work.overflow = true;
+    if (!r->work.cancelled) {
+        r->work.cancelled = true;
+        r->work.backend->driver->cancel(r->work.call);
+    }
+    return false;
+}
+
+static void keep_usage_event(struct request *r, const struct backend_data *d)
+{
+    char *copy = arena_memdup(r->arena, d->bytes, d->len);
+    if (copy)
+        r->work.usage_event = (struct span){ copy, d->len };
+}
+
+static bool take(struct request *r, const struct backend_data *d)
+{
+    if (!r->ask.stream)
+        return buf_add(&r->answer.body, d->bytes, d->len);
+    if (d->usage_event) {
+        keep_usage_event(r, d);
+        return true;
+    }
+    if (!stream_event(r, d->bytes, d->len))
+        return false;
+    if (!r->gone) {
+        r->work.delivered = true;
+        r->work.events++;
+        r->work.sent = r->work.so_far;
+    }
+    return true;
+}
+
+static void on_data(void *arg, const struct backend_data *d)
+{
+    struct request *r = arg;
+    int64_t now = request_now_ns(r);
+    if (!r->work.first_byte_ns)
+        r->work.first_byte_ns = now;
+    r->work.last_event_ns = now;
+    if (d->so_far)
+        r->work.so_far = *d->so_far;
+    if (!r->work.overflow && !take(r, d))
+        lost_answer(r);
+}
+
+static void on_end(void *arg, const struct backend_end *end)
+{
+    struct request *r = arg;
+    r->work.end = *end;
+    r->work.ended = true;
+    r->work.call = NULL;
+    request_resume(r);
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What remains of the request's time; a client's own patience shortens it. */
+static uint64_t time_left_ms(const struct request *r)
+{
+    uint64_t allowed = r->snapshot->conf->request_timeout_ms;
+    uint64_t spent = (uint64_t)(request_now_ns(r) - r->started_ns) / 1000000;
+    if (r->in.timeout_ms > 0)
+        allowed = lesser(allowed, (uint64_t)r->in.timeout_ms);
+    return allowed > spent ? allowed - spent : 0;
+}
+
+static enum status write_body(struct request *r)
+{
+    struct span body = { r->in.body, r->in.body_len };
+    const struct rewrite how = {
+        .backend_model = r->work.route->model,
+        .recipe = &r->work.served->recipe,
+        .max_out = r->ask.max_out,
+        .want_usage = r->ask.stream,
+    };
+    free(r->work.body_memory);
+    r->work.body_memory = NULL;
+    r->work.body = body;
+    if (r->target.row->capability == CAP_INFER)
+        return STATUS_OK;
+    return rewrite_body(body, &r->ask, &how, &r->work.body_memory, &r->work.body);
+}
+
+static enum status begin(struct request *r)
+{
+    static const struct backend_events events = { on_data, on_end };
+    struct work *w = &r->work;
+    const struct conf *conf = r->snapshot->conf;
+    const struct catalog_backend *b = w->backend->conf;
+    uint64_t left = time_left_ms(r);
+    if (left == 0)
+        return STATUS_DEADLINE;
+    enum status s = write_body(r);
+    if (s != STATUS_OK)
+        return s;
+    w->ended = w->cancelled = w->paused = false;
+    w->order = (struct backend_order){
+        .rid = r->rid,
+        .capability = r->target.row->capability,
+        .model = w->route->model,
+        .public_model = r->model->id,
+        .stream = r->ask.stream,
+        .body = w->body,
+        .max_out = r->bound.output_tokens_max,
+        .first_byte_timeout_ms =
+            lesser(left, b->first_byte_timeout_ms ? b->first_byte_timeout_ms
+                                                  : conf->first_byte_timeout_ms),
+        .chunk_timeout_ms =
+            lesser(left, b->chunk_timeout_ms ? b->chunk_timeout_ms : conf->chunk_timeout_ms),
+        .total_timeout_ms = left,
+    };
+    return w->backend->driver->start(w->backend, &w->order, &events, r, &w->call);
+}
+
+/* Until one takes the call.  NO_BACKEND and OVERLOADED mean that nothing began. */
+static enum verdict begin_somewhere(struct request *r)
+{
+    for (;;) {
+        enum status s = begin(r);
+        if (s == STATUS_OK)
+            return WAIT;
+        if (s != STATUS_NO_BACKEND && s != STATUS_OVERLOADED)
+            return request_fail(r, s, NULL, NULL);
+        if (choose_backend(r) != STATUS_OK) {
+            r->answer.retry_after_ms = 1000;
+            return request_fail(r, s, "model", NULL);
+        }
+    }
+}
+
+static bool may_try_again(struct request *r)
+{
+    struct work *w = &r->work;
+    return w->end.untouched && !w->delivered && !r->gone && ++w->attempts < REQUEST_ATTEMPTS_MAX &&
+           choose_backend(r) == STATUS_OK;
+}
+
+static enum verdict failed(struct request *r)
+{
+    const struct backend_end *end = &r->work.end;
+    COUNT(&r->loop->counters, backend_failures);
+    if (r->work.overflow)
+        return request_fail(r, STATUS_NO_MEMORY, NULL,
+                            "the answer is larger than the gateway takes");
+    if (end->retry_after_ms)
+        r->answer.retry_after_ms = end->retry_after_ms;
+    return request_fail(r, end->status, end->param, *end->message ? "%s" : NULL, end->message);
+}
+
+enum verdict stage_backend(struct request *r)
+{
+    struct work *w = &r->work;
+    if (w->call)
+        return WAIT;
+    if (!w->ended)
+        return r->gone ? request_fail(r, STATUS_CLIENT_GONE, NULL, NULL) : begin_somewhere(r);
+    if (r->gone)
+        return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
+    if (w->end.status == STATUS_OK)
+        return NEXT;
+    if (may_try_again(r)) {
+        COUNT(&r->loop->counters, failovers);
+        w->ended = false;
+        return begin_somewhere(r);
+    }
+    return failed(r);
+}

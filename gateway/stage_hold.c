@@ -1,0 +1,50 @@
+/* gateway/stage_hold.c -- the most it can cost is reserved, on disk, before any
+ * backend sees a byte. */
+#include "gateway/ask_ledger.h"
+#include "gateway/request.h"
+
+static enum verdict submit(struct request *r)
+{
+    struct ledger_hold *h = &r->ledger.hold;
+    struct price_list prices = { r->model->priced, r->model->price };
+    money_t most;
+    enum status s = price_upper_bound(&prices, &r->bound, &most);
+    if (s != STATUS_OK)
+        return request_fail(r, s, "model", NULL);
+    *h = (struct ledger_hold){
+        .op = { .kind = LEDGER_HOLD },
+        .rid = r->rid,
+        .project = r->key->project_id,
+        .key = r->key->key_id,
+        .model = r->model->db_id,
+        .endpoint = r->target.row->endpoint,
+        .price_version = r->snapshot->catalog->price_version,
+        .estimate_in = (int64_t)r->bound.input_tokens_max,
+        .max_out = r->ask.max_out,
+        .n = r->ask.n,
+        .hold = most,
+        .accepted_us = r->accepted_us,
+    };
+    r->work.hold = most;
+    return ask_ledger(r, &h->op);
+}
+
+enum verdict stage_hold(struct request *r)
+{
+    if (r->asked == ASKED_NOT)
+        return submit(r);
+    if (r->asked == ASKED_WAITING)
+        return WAIT;
+    r->asked = ASKED_NOT;
+    enum status s = r->ledger.hold.op.status;
+    if (s == STATUS_OK) {
+        r->money = MONEY_HELD;
+        COUNT(&r->loop->counters, held);
+        return NEXT;
+    }
+    if (s == STATUS_NO_QUOTA)
+        COUNT(&r->loop->counters, refused_quota);
+    else
+        r->answer.retry_after_ms = 5000;
+    return request_fail(r, s, NULL, NULL);
+}

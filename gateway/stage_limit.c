@@ -1,0 +1,120 @@
+/* gateway/stage_limit.c -- what is asked for, and may the key have that now? */
+#include "gateway/request.h"
+#include "gateway/rewrite.h"
+#include <stdio.h>
+
+static enum verdict read_ask(struct request *r)
+{
+    struct ask_error e = { "", "" };
+    struct span body = { r->in.body ? r->in.body : "", r->in.body_len };
+    enum status s = ask_read(body, r->target.row->capability, &r->ask, &e);
+    return s == STATUS_OK ? NEXT : request_fail(r, s, e.param, "%s", e.message);
+}
+
+static struct span named_model(const struct request *r)
+{
+    return r->target.model.len ? r->target.model
+                               : (struct span){ r->ask.model, strlen(r->ask.model) };
+}
+
+static enum verdict find_model(struct request *r)
+{
+    struct span name = named_model(r);
+    const struct catalog_model *m = catalog_find(r->snapshot->catalog, &r->target.scope, name);
+    if (!m && name.len == 0)
+        return request_fail(r, STATUS_MISSING_FIELD, "model", "the field 'model' is missing");
+    if (!m)
+        return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", "there is no model '%.*s' here",
+                            name.len > 120 ? 120 : (int)name.len, name.at);
+    r->model = m;
+    if (m->life == LIFE_RETIRED || m->life == LIFE_UNAVAILABLE)
+        return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", "the model '%s' is %s%s%s", m->id,
+                            life_name(m->life), *m->life_note ? ": " : "", m->life_note);
+    if (!(m->capabilities & r->target.row->capability))
+        return request_fail(r, STATUS_BAD_FIELD, "model", "the model '%s' does not do %s", m->id,
+                            endpoint_name(r->target.row->endpoint));
+    return NEXT;
+}
+
+/* An upper bound of everything the request can use: a token is at least a byte. */
+static void set_bound(struct request *r)
+{
+    const struct catalog_model *m = r->model;
+    uint64_t per_choice = 0, n = (uint64_t)r->ask.n;
+    enum capability cap = r->target.row->capability;
+    if (cap == CAP_CHAT) {
+        per_choice = r->ask.max_out ? (uint64_t)r->ask.max_out : m->default_output_tokens;
+        if (per_choice > m->max_output_tokens)
+            per_choice = m->max_output_tokens;
+    }
+    r->ask.max_out = (int64_t)per_choice;
+    size_t growth = rewrite_growth(&m->recipe);
+    if (m->fallback_to_parent && rewrite_growth(&m->parent->recipe) > growth)
+        growth = rewrite_growth(&m->parent->recipe);
+    r->bound = (struct price_bound){
+        .input_tokens_max = r->in.body_len + growth,
+        .output_tokens_max = per_choice * n,
+        .images_max = cap == CAP_IMAGES ? n : 0,
+        .tensor_elements_max = cap == CAP_INFER ? r->in.body_len : 0,
+        .compute_ms_max = r->snapshot->conf->request_timeout_ms,
+    };
+}
+
+static enum verdict check_size(struct request *r)
+{
+    const struct catalog_model *m = r->model;
+    if (r->target.row->capability == CAP_IMAGES && (uint64_t)r->ask.n > m->images_max)
+        return request_fail(r, STATUS_BAD_FIELD, "n", "'n' may be at most %llu for this model",
+                            (unsigned long long)m->images_max);
+    return NEXT;
+}
+
+/* The share of the body that is likely tokens; what it was really is corrected at
+ * the end.  Money is held by the upper bound, not by this. */
+static int64_t likely_tokens(const struct request *r)
+{
+    if (r->target.row->capability == CAP_INFER || r->target.row->capability == CAP_IMAGES)
+        return 0;
+    return (int64_t)(r->bound.input_tokens_max / 3 + 1 + r->bound.output_tokens_max);
+}
+
+static enum verdict enter(struct request *r)
+{
+    enum status s = limits_enter(&r->key->state, &r->key->limits, likely_tokens(r),
+                                 request_now_ns(r), &r->grant, &r->rates);
+    r->rates_known = true;
+    if (s == STATUS_OK)
+        return NEXT;
+    COUNT(&r->loop->counters, refused_limit);
+    const struct rate_answer *why =
+        s == STATUS_RATE_REQUESTS ? &r->rates.requests : &r->rates.tokens;
+    if (s == STATUS_TOO_LARGE_FOR_LIMIT)
+        return request_fail(r, s, NULL,
+                            "the request needs up to %lld tokens at once, the key may use %lld",
+                            (long long)likely_tokens(r), (long long)r->key->limits.tokens.burst);
+    int64_t ms = s == STATUS_RATE_CONCURRENCY ? 1000 : (why->retry_ns + 999999) / 1000000;
+    r->answer.retry_after_ms = ms;
+    return request_fail(r, s, NULL, "%s. Please try again in %lld.%03llds.", status_info(s)->text,
+                        (long long)(ms / 1000), (long long)(ms % 1000));
+}
+
+enum verdict stage_limit(struct request *r)
+{
+    static stage_fn *const steps[] = { read_ask, find_model, check_size, enter };
+    if (r->gone)
+        return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
+    if (!r->in.body_complete)
+        return WAIT;
+    if (r->status != STATUS_OK)
+        return FAIL;
+    if (!r->target.row->capability)
+        return NEXT;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        enum verdict v = steps[i](r);
+        if (v != NEXT)
+            return v;
+        if (steps[i] == find_model)
+            set_bound(r);
+    }
+    return NEXT;
+}

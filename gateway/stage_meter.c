@@ -1,0 +1,141 @@
+/* gateway/stage_meter.c -- what was really used, and what of it is billed.
+ *
+ * The written rule (reference/billing.md 3.3), row by row in `judge`.  A client
+ * that left or a backend that died costs what had reached the client's socket;
+ * before the first token it costs nothing. */
+#include "base/log.h"
+#include "gateway/request.h"
+
+struct judgement {
+    enum outcome outcome;
+    enum evidence evidence;
+    struct usage usage;
+};
+
+/* What was delivered when nobody counted: a token an event, a token every four
+ * bytes asked.  Both err in the customer's favour. */
+static struct usage estimated(const struct request *r)
+{
+    struct usage u = { .present = 0 };
+    usage_set(&u, METER_INPUT_UNCACHED, r->in.body_len / 4);
+    usage_set(&u, METER_OUTPUT_TEXT, r->work.events);
+    return u;
+}
+
+static struct judgement partial(const struct request *r, enum outcome outcome)
+{
+    struct judgement j = { outcome, EVIDENCE_UPSTREAM, r->work.sent };
+    if (!r->work.sent.present) {
+        j.evidence = EVIDENCE_ESTIMATE;
+        j.usage = estimated(r);
+    }
+    return j;
+}
+
+static struct judgement nothing(enum outcome outcome)
+{
+    return (struct judgement){ outcome, EVIDENCE_NONE, { .present = 0 } };
+}
+
+static struct judgement judge(const struct request *r)
+{
+    const struct work *w = &r->work;
+    if (r->gone) /* a whole answer has one moment of delivery: its end, which the client did not await */
+        return w->delivered ? partial(r, OUTCOME_CLIENT_GONE) : nothing(OUTCOME_CLIENT_GONE_0);
+    if (r->status != STATUS_OK)
+        return w->delivered ? partial(r, OUTCOME_UPSTREAM_CUT) : nothing(OUTCOME_FAILED_PRE);
+    if (!w->end.usage.present)
+        return nothing(OUTCOME_OK_NOUSAGE);
+    return (struct judgement){ OUTCOME_OK, EVIDENCE_UPSTREAM, w->end.usage };
+}
+
+static bool is_charged(enum outcome o)
+{
+    return o != OUTCOME_FAILED_PRE && o != OUTCOME_CLIENT_GONE_0;
+}
+
+/* Compute time that the backend does not report is the wall time of its work. */
+static void add_own_counts(const struct request *r, struct judgement *j)
+{
+    const struct catalog_model *m = r->model;
+    usage_set(&j->usage, METER_REQUESTS, 1);
+    if (m->priced[METER_COMPUTE_MS] && !usage_has(&j->usage, METER_COMPUTE_MS)) {
+        int64_t ns = request_now_ns(r) - r->started_ns;
+        usage_set(&j->usage, METER_COMPUTE_MS, (uint64_t)(ns / 1000000));
+    }
+}
+
+/* The model that was asked for sets the price; when its parent did the work and
+ * is cheaper, the parent's price is billed. */
+static enum status rate(struct request *r, struct judgement *j)
+{
+    struct ledger_settle *s = &r->ledger.settle;
+    const struct catalog_model *by[2] = { r->model, r->work.served };
+    s->line_count = 0;
+    for (int i = 0; i < (by[1] != by[0] ? 2 : 1); i++) {
+        struct price_list prices = { by[i]->priced, by[i]->price };
+        struct bill_line lines[METER_COUNT];
+        unsigned count;
+        money_t amount;
+        bool unpriced, clamped;
+        enum status status =
+            price_rate(&prices, &j->usage, &r->bound, lines, &count, &amount, &unpriced, &clamped);
+        if (status != STATUS_OK)
+            return status;
+        if (i > 0 && amount.atoms >= s->amount.atoms)
+            continue;
+        memcpy(s->lines, lines, count * sizeof *lines);
+        s->line_count = count;
+        s->amount = amount;
+        s->model = by[i]->db_id;
+        r->work.unpriced = unpriced;
+        r->work.clamped = clamped;
+    }
+    return STATUS_OK;
+}
+
+static void note_oddities(struct request *r, struct judgement *j)
+{
+    if (r->work.unpriced) {
+        COUNT(&r->loop->counters, unpriced);
+        log_warning("usage_without_price request=%s model=%s", r->rid_text, r->model->id);
+        if (j->outcome == OUTCOME_OK)
+            j->outcome = OUTCOME_OK_UNPRICED;
+    }
+    if (r->work.clamped) {
+        COUNT(&r->loop->counters, clamped);
+        log_peer("usage_beyond_bound request=%s backend=%s", r->rid_text,
+                 r->work.backend->conf->name);
+    }
+}
+
+static void sum_tokens(struct request *r, const struct usage *u)
+{
+    static const enum meter tokens[] = { METER_INPUT_UNCACHED, METER_INPUT_CACHED,
+                                         METER_INPUT_CACHE_WRITE, METER_OUTPUT_TEXT,
+                                         METER_OUTPUT_REASONING };
+    r->tokens_used = 0;
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        r->tokens_used += usage_has(u, tokens[i]) ? u->qty[tokens[i]] : 0;
+}
+
+enum verdict stage_meter(struct request *r)
+{
+    struct ledger_settle *s = &r->ledger.settle;
+    struct judgement j = judge(r);
+    *s = (struct ledger_settle){ .model = r->model->db_id };
+    if (is_charged(j.outcome))
+        add_own_counts(r, &j);
+    sum_tokens(r, &j.usage);
+    enum status status = rate(r, &j);
+    if (status != STATUS_OK) { /* cannot be: the bound was rated at the hold */
+        log_bug("usage_not_ratable request=%s", r->rid_text);
+        s->line_count = 0;
+        s->amount = (money_t){ 0 };
+        s->model = r->model->db_id;
+    }
+    note_oddities(r, &j);
+    s->outcome = j.outcome;
+    s->evidence = j.evidence;
+    return NEXT;
+}

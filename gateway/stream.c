@@ -1,0 +1,156 @@
+/* gateway/stream.c -- see stream.h. */
+#include "gateway/stream.h"
+#include "gateway/error_body.h"
+#include "gateway/http.h"
+#include "gateway/request.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { COMPACT_BYTES = 64 * 1024 };
+
+static size_t waiting(const struct request *r)
+{
+    return r->answer.body.len - r->answer.taken;
+}
+
+static void hold_back(struct request *r, bool on)
+{
+    struct work *w = &r->work;
+    if (w->paused == on || !w->call || w->ended)
+        return;
+    w->paused = on;
+    w->backend->driver->pause(w->call, on);
+}
+
+/* What was taken is dropped, before it is as much as what waits. */
+static void compact(struct answer *a)
+{
+    if (a->taken < COMPACT_BYTES || a->taken < a->body.len / 2)
+        return;
+    memmove(a->body.at, a->body.at + a->taken, a->body.len - a->taken);
+    a->body.len -= a->taken;
+    a->taken = 0;
+}
+
+static bool put(struct request *r, const char *json, size_t len)
+{
+    compact(&r->answer);
+    struct buf *b = &r->answer.body;
+    size_t before = b->len;
+    if (buf_add(b, "data: ", 6) && buf_add(b, json, len) && buf_add(b, "\n\n", 2)) {
+        if (b->len - r->answer.taken > r->snapshot->conf->stream_buffer_max)
+            hold_back(r, true);
+        http_resume(r);
+        return true;
+    }
+    b->len = before; /* never half an event */
+    return false;
+}
+
+/* Keep-alive chunks must carry the id of the real ones. */
+static void remember_id(struct request *r, const char *json, size_t len)
+{
+    struct jfield id = { .key = "id" };
+    if (jscan_member((struct span){ json, len }, &id, 1) != STATUS_OK || id.type != J_STRING)
+        return;
+    char *copy = arena_memdup(r->arena, id.value.at, id.value.len);
+    if (copy)
+        r->work.stream_id = (struct span){ copy, id.value.len };
+}
+
+bool stream_event(struct request *r, const char *json, size_t len)
+{
+    if (r->gone)
+        return true; /* still drained for the bill */
+    if (!r->answer.stream) {
+        remember_id(r, json, len);
+        if (!reply_stream(r))
+            return false;
+        r->answer.progress_ns = request_now_ns(r);
+    }
+    COUNT(&r->loop->counters, stream_events);
+    return put(r, json, len);
+}
+
+void stream_finish(struct request *r)
+{
+    struct work *w = &r->work;
+    bool ok = r->answer.stream || reply_stream(r);
+    if (ok && r->ask.include_usage && w->usage_event.len)
+        ok = put(r, w->usage_event.at, w->usage_event.len);
+    r->answer.cut = !(ok && put(r, "[DONE]", 6));
+    r->answer.finished = true;
+    http_resume(r);
+}
+
+void stream_fail(struct request *r)
+{
+    struct buf text;
+    buf_init(&text, 4096);
+    bool ok = error_body(&text, ERRORS_OPENAI, r->status, r->message, r->param) &&
+              put(r, text.at, text.len);
+    buf_free(&text);
+    r->answer.cut = !ok;
+    r->answer.finished = true;
+    http_resume(r);
+}
+
+/* The end of the last whole event that fits; all of the room when not one does. */
+static size_t whole_events(const char *at, size_t len, size_t room)
+{
+    if (len <= room)
+        return len;
+    for (size_t end = room; end >= 2; end--)
+        if (at[end - 1] == '\n' && at[end - 2] == '\n')
+            return end;
+    return room;
+}
+
+size_t stream_take(struct request *r, char *room, size_t room_len)
+{
+    struct answer *a = &r->answer;
+    size_t n = waiting(r) ? whole_events(a->body.at + a->taken, waiting(r), room_len) : 0;
+    if (n == 0)
+        return 0;
+    memcpy(room, a->body.at + a->taken, n);
+    a->taken += n;
+    a->progress_ns = request_now_ns(r);
+    if (a->taken == a->body.len) {
+        buf_clear(&a->body);
+        a->taken = 0;
+        hold_back(r, false);
+    }
+    return n;
+}
+
+static void keep_alive(struct request *r, int64_t now)
+{
+    char text[512];
+    struct span id = r->work.stream_id;
+    r->work.last_event_ns = now;
+    if (r->target.row->capability != CAP_CHAT || id.len == 0 || id.len > 128)
+        return;
+    int n = snprintf(text, sizeof text,
+                     "{\"id\":%.*s,\"object\":\"chat.completion.chunk\",\"created\":%" PRId64
+                     ",\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{},"
+                     "\"finish_reason\":null}]}",
+                     (int)id.len, id.at, r->accepted_us / 1000000, r->model->id);
+    if (n > 0 && (size_t)n < sizeof text)
+        (void)put(r, text, (size_t)n);
+}
+
+void stream_tick(struct request *r)
+{
+    const struct conf *conf = r->snapshot->conf;
+    if (!r->answer.stream || r->gone)
+        return;
+    int64_t now = request_now_ns(r);
+    if (waiting(r) > 0) {
+        if (now - r->answer.progress_ns > (int64_t)conf->stream_stall_ms * 1000000)
+            request_gone(r); /* a reader that takes nothing is a reader that left */
+    } else if (!r->answer.finished &&
+               now - r->work.last_event_ns > (int64_t)conf->stream_keepalive_ms * 1000000) {
+        keep_alive(r, now);
+    }
+}

@@ -1,0 +1,24 @@
+/* gateway/stream.h -- an answer that leaves as server-sent events.
+ *
+ * Data lines only, LF only, one event at a time; the bytes of an event pass
+ * untouched.  What a slow reader has not taken waits in the request; past
+ * stream_buffer_max its backend is held back, and its backend alone. */
+#ifndef MAAS_STREAM_H
+#define MAAS_STREAM_H
+#include <stdbool.h>
+#include <stddef.h>
+
+struct request;
+
+/* One event's JSON text.  The first one commits status 200.  False: the stream is lost. */
+bool stream_event(struct request *r, const char *json, size_t len);
+/* The usage chunk when it was asked for, the end marker, the end. */
+void stream_finish(struct request *r);
+/* An error after status 200: an error event, then the end without the marker. */
+void stream_fail(struct request *r);
+/* For the HTTP server: moves whole events into `room`; 0: nothing there. */
+size_t stream_take(struct request *r, char *room, size_t room_len);
+/* Every half second: keep-alives for quiet streams, an end to stalled ones. */
+void stream_tick(struct request *r);
+
+#endif
