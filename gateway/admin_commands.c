@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 enum { TEXT_MAX = 200, ADDRESS_MAX = 1000, USAGE_ROWS = 1000, USAGE_ROWS_MAX = 10000 };
+enum { AUDIT_DEADLINE_MS = 10 * 60 * 1000 };
 #define COUNT_MAX INT64_C(1000000000000)
 
 struct limits admin_default_limits(const struct conf *c)
@@ -272,6 +273,7 @@ static enum status run_invoice_issue(struct admin_job *job, struct db *db, int64
 
 static enum status run_audit(struct admin_job *job, struct db *db, int64_t now_us)
 {
+    db_deadline(db, AUDIT_DEADLINE_MS); /* it reads everything there is */
     return audit_run(db, now_us, &job->result);
 }
 

@@ -13,6 +13,7 @@ enum { READER_QUEUE_MAX = 256 };
 
 struct reader {
     struct db *db;
+    uint64_t deadline_ms;
     struct mpsc queue;
     atomic_uint waiting;
     atomic_bool closing;
@@ -27,6 +28,7 @@ static void run_all(struct reader *r)
         struct reader_op *op = (struct reader_op *)n; /* node is its first member */
         next = n->next;                               /* done gives the operation away */
         atomic_fetch_sub(&r->waiting, 1);
+        db_deadline(r->db, r->deadline_ms); /* an operation may have given itself another */
         op->status = op->run(op, r->db);
         op->done(op);
     }
@@ -57,7 +59,7 @@ enum status reader_open(const char *path, uint64_t deadline_ms, struct reader **
         free(r);
         return status;
     }
-    db_deadline(r->db, deadline_ms);
+    r->deadline_ms = deadline_ms;
     sem_init(&r->wake, 0, 0);
     if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
         snprintf(err, 256, "cannot start the reader thread");

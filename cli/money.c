@@ -1,0 +1,80 @@
+/* cli/money.c -- usage, invoices and the audit, for finance. */
+#include "cli/cli.h"
+#include "base/cleanup.h"
+#include <string.h>
+
+static const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* ---- usage ---- */
+
+/* What the rows are grouped by is the one of these that they have. */
+static const struct column groups[] = {
+    { "MODEL", "model", false, NULL },
+    { "KEY", "key", false, NULL },
+    { "PROJECT", "project", false, NULL },
+    { "DAY", "day", false, NULL },
+};
+
+static struct column group_of(json_t *rows)
+{
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (json_object_get(json_array_get(rows, 0), groups[i].key))
+            return groups[i];
+    return groups[0];
+}
+
+enum exit_code show_usage(json_t *result)
+{
+    json_t *rows = json_object_get(result, "data");
+    const struct column columns[] = {
+        group_of(rows),
+        { "REQUESTS", "requests", true, NULL },
+        { "AMOUNT", "amount", true, NULL },
+        { "USED", "usage", false, NULL },
+        { 0 },
+    };
+    table_print(rows, columns);
+    printf("\ntotal %s %s, %" JSON_INTEGER_FORMAT " requests, %s to %s\n", text_of(result, "total"),
+           text_of(result, "currency"), json_integer_value(json_object_get(result, "requests")),
+           text_of(result, "from"), text_of(result, "to"));
+    if (json_is_true(json_object_get(result, "has_more")))
+        puts("there are more rows: --limit raises how many are shown");
+    return EXIT_OK;
+}
+
+/* ---- the audit ---- */
+
+enum exit_code verdict_audit(json_t *result)
+{
+    return json_is_true(json_object_get(result, "ok")) ? EXIT_OK : EXIT_REFUSED;
+}
+
+enum exit_code show_audit(json_t *result)
+{
+    static const struct column columns[] = {
+        { "CHECK", "name", false, NULL },
+        { "ROWS", "rows", true, NULL },
+        { "PROBLEMS", "problems", true, NULL },
+        { 0 },
+    };
+    table_print(json_object_get(result, "checks"), columns);
+    size_t i;
+    json_t *problem;
+    json_array_foreach (json_object_get(result, "problems"), i, problem) {
+        AUTO(free_ptr) char *text = cell_text(problem);
+        fprintf(stderr, "problem: %s\n", text ? text : "");
+    }
+    enum exit_code verdict = verdict_audit(result);
+    puts(verdict == EXIT_OK ? "\nclean" : "\nNOT clean");
+    return verdict;
+}
+enum exit_code run_invoice(const struct session *s, json_t *args)
+{
+    (void)s;
+    (void)args;
+    return EXIT_OK;
+}

@@ -1,0 +1,149 @@
+/* cli/show.c -- answers about projects, keys, models and the daemon, for people. */
+#include "cli/cli.h"
+#include "base/cleanup.h"
+#include <string.h>
+
+static const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "-";
+}
+
+enum exit_code show_project(json_t *result)
+{
+    printf("project %s: budget %s\n", text_of(result, "slug"), text_of(result, "budget"));
+    return EXIT_OK;
+}
+
+enum exit_code show_projects(json_t *result)
+{
+    static const struct column columns[] = {
+        { "PROJECT", "slug", false, NULL },
+        { "NAME", "display_name", false, NULL },
+        { "BUDGET", "budget", true, NULL },
+        { "PER", "budget_period", false, NULL },
+        { "BUYER", "buyer_name", false, NULL },
+        { "CREATED", "created", false, NULL },
+        { 0 },
+    };
+    table_print(json_object_get(result, "projects"), columns);
+    return EXIT_OK;
+}
+
+/* The key alone on stdout, so that KEY=$(maasgate key create ...) works. */
+enum exit_code show_new_key(json_t *result)
+{
+    printf("%s\n", text_of(result, "key"));
+    fprintf(stderr, "key %s of project %s: keep it now, it cannot be shown again\n",
+            text_of(result, "name"), text_of(result, "project"));
+    return EXIT_OK;
+}
+
+enum exit_code show_keys(json_t *result)
+{
+    static const struct column columns[] = {
+        { "KEY", "name", false, NULL },
+        { "PROJECT", "project", false, NULL },
+        { "LABEL", "label", false, NULL },
+        { "STATE", "state", false, NULL },
+        { "REQ/MIN", "requests_per_minute", true, "default" },
+        { "TOK/MIN", "tokens_per_minute", true, "default" },
+        { "AT ONCE", "concurrency", true, "default" },
+        { "EXPIRES", "expires", false, NULL },
+        { "REVOKED", "revoked", false, NULL },
+        { 0 },
+    };
+    table_print(json_object_get(result, "keys"), columns);
+    return EXIT_OK;
+}
+
+enum exit_code show_revoked(json_t *result)
+{
+    printf("key %s is revoked\n", text_of(result, "name"));
+    return EXIT_OK;
+}
+
+enum exit_code show_reloaded(json_t *result)
+{
+    (void)result;
+    puts("the configuration is in force");
+    return EXIT_OK;
+}
+
+/* One row for each price, the model's own columns on its first one only. */
+static void add_price_rows(json_t *rows, json_t *model)
+{
+    json_t *prices = json_object_get(model, "prices"), *price;
+    json_t *row = json_copy(model);
+    size_t i;
+    json_array_foreach (prices, i, price) {
+        json_object_update(row, price);
+        json_array_append_new(rows, row);
+        row = json_pack("{s:s, s:s, s:s, s:s}", "id", "", "level", "", "life", "", "capabilities",
+                        "");
+    }
+    if (json_array_size(prices) == 0)
+        json_array_append(rows, row);
+    json_decref(row);
+}
+
+enum exit_code show_models(json_t *result)
+{
+    static const struct column columns[] = {
+        { "MODEL", "id", false, NULL },    { "LEVEL", "level", false, NULL },
+        { "LIFE", "life", false, NULL },   { "FOR", "capabilities", false, NULL },
+        { "METER", "meter", false, NULL }, { "PRICE", "amount", true, NULL },
+        { "PER", "per", true, NULL },      { 0 },
+    };
+    AUTO(json_decref_ptr) json_t *rows = json_array();
+    size_t i;
+    json_t *model;
+    json_array_foreach (json_object_get(result, "models"), i, model)
+        add_price_rows(rows, model);
+    table_print(rows, columns);
+    printf("\nprices in %s, price book %s\n", text_of(result, "currency"),
+           text_of(result, "price_book"));
+    return EXIT_OK;
+}
+
+/* Numbers first, then lists of objects as tables of their own. */
+static void show_fact(const char *name, json_t *value)
+{
+    AUTO(free_ptr) char *text = cell_text(value);
+    printf("%-20s %s\n", name, text ? text : "");
+}
+
+static bool is_list_of_objects(json_t *value)
+{
+    return json_is_object(json_array_get(value, 0));
+}
+
+static void show_list(const char *name, json_t *list)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach (list, i, item) {
+        const char *key;
+        json_t *value;
+        printf("\n%s %zu\n", name, i);
+        json_object_foreach (item, key, value) {
+            printf("  ");
+            show_fact(key, value);
+        }
+    }
+}
+
+enum exit_code show_status(json_t *result)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach (result, key, value) {
+        if (!is_list_of_objects(value))
+            show_fact(key, value);
+    }
+    json_object_foreach (result, key, value) {
+        if (is_list_of_objects(value))
+            show_list(key, value);
+    }
+    return EXIT_OK;
+}
