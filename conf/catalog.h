@@ -15,10 +15,10 @@
 
 enum level { LEVEL_BASE, LEVEL_DOMAIN, LEVEL_INDUSTRY, LEVEL_SCENE };
 enum capability { /* what a model can be asked for; bits */
-    CAP_CHAT = 1 << 0,
-    CAP_EMBEDDINGS = 1 << 1,
-    CAP_IMAGES = 1 << 2,
-    CAP_INFER = 1 << 3,
+                  CAP_CHAT = 1 << 0,
+                  CAP_EMBEDDINGS = 1 << 1,
+                  CAP_IMAGES = 1 << 2,
+                  CAP_INFER = 1 << 3,
 };
 enum transport { TRANSPORT_SHM, TRANSPORT_SOCKET, TRANSPORT_HTTP };
 enum life { LIFE_PREVIEW, LIFE_GA, LIFE_DEPRECATED, LIFE_RETIRED, LIFE_UNAVAILABLE };
@@ -27,55 +27,60 @@ enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_DRAIN };
 struct catalog_backend {
     const char *name;
     enum transport transport;
-    const char *address;     /* shm: path of the worker's SEQPACKET socket; socket: unix:/path or host:port; http: base URL */
+    const char *
+        address; /* shm: path of the worker's SEQPACKET socket; socket: unix:/path or host:port; http: base URL */
     const char *secret_file; /* bearer token for http; "" none.  The token itself is in `secret` */
     char *secret;            /* read at load; masked everywhere; NULL when none */
     const char *ca_file;     /* http over TLS with a private CA; "" = the system's */
     uint32_t concurrency;    /* most calls in flight per loop thread */
-    uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms; /* 0 = the setting's value */
+    uint64_t first_byte_timeout_ms, chunk_timeout_ms,
+        connect_timeout_ms; /* 0 = the setting's value */
     enum on_disconnect on_disconnect;
     unsigned index; /* position in catalog.backends */
-    int64_t db_id;  /* row id of the name in the store; set once by the gateway before publication */
+    int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
 };
 
 struct catalog_route {
     const struct catalog_backend *backend;
-    const char *model;  /* the backend's own name for it */
-    uint32_t weight;    /* >= 1 */
-    uint32_t priority;  /* lower first */
+    const char *model; /* the backend's own name for it */
+    uint32_t weight;   /* >= 1 */
+    uint32_t priority; /* lower first */
 };
 
 /* A model made of its parent: the parent's backends, its own instructions and price. */
 struct catalog_recipe {
-    struct span system_json; /* the system message as a JSON object, ready to splice; len 0 = none */
+    struct span
+        system_json; /* the system message as a JSON object, ready to splice; len 0 = none */
     struct span params_json; /* `"temperature":0.2,"top_p":0.9` ready to splice; len 0 = none.
                                 A parameter the client sent itself wins. */
     const char **param_keys; /* names in params_json, NULL-terminated */
 };
 
 struct catalog_model {
-    const char *id;          /* "base/chat", "domain/code/review", "industry/finance/risk" */
-    const char *short_name;  /* last segment */
+    const char *id;         /* "base/chat", "domain/code/review", "industry/finance/risk" */
+    const char *short_name; /* last segment */
     enum level level;
     const char *domain, *industry; /* second segment of its path, "" when not of that level */
     const char *description, *owned_by;
     unsigned capabilities;
-    uint64_t created;        /* Unix seconds */
+    uint64_t created; /* Unix seconds */
     uint64_t context_length, max_output_tokens, default_output_tokens;
     uint64_t images_max;
     enum life life;
-    const char *life_note;   /* why unavailable, or what replaces it */
+    const char *life_note;              /* why unavailable, or what replaces it */
     const struct catalog_model *parent; /* NULL: none */
     bool fallback_to_parent;
     struct catalog_recipe recipe;
     const struct catalog_route *routes; /* its own, or its parent's when it is a recipe */
     size_t route_count;
     bool priced[METER_COUNT];
-    struct price price[METER_COUNT]; /* cached and cache-write default to uncached input, reasoning to text output */
-    const char *tensor_json; /* for CAP_INFER: the OIP model metadata object `{"name":..,"inputs":[..],"outputs":[..]}`; "" none */
-    bool scope_default;      /* what a level's prefix without a model name means */
-    unsigned index;          /* position in catalog.models */
-    int64_t db_id;           /* row id of the name in the store; set once by the gateway before publication */
+    struct price price
+        [METER_COUNT]; /* cached and cache-write default to uncached input, reasoning to text output */
+    const char *
+        tensor_json; /* for CAP_INFER: the OIP model metadata object `{"name":..,"inputs":[..],"outputs":[..]}`; "" none */
+    bool scope_default; /* what a level's prefix without a model name means */
+    unsigned index;     /* position in catalog.models */
+    int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
 };
 
 struct catalog {
@@ -84,10 +89,10 @@ struct catalog {
     const struct catalog_backend *backends; /* sorted by name */
     size_t backend_count;
     const char *currency;
-    const char *price_book;  /* name */
+    const char *price_book;   /* name */
     uint8_t price_sha256[32]; /* of the canonical text of all prices */
-    const char *price_text;  /* that canonical text, one line per (model, meter) */
-    int64_t price_version;   /* row id in the store; set once by the gateway before publication */
+    const char *price_text;   /* that canonical text, one line per (model, meter) */
+    int64_t price_version;    /* row id in the store; set once by the gateway before publication */
     atomic_uint refs;
 };
 

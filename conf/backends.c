@@ -1,0 +1,215 @@
+/* conf/backends.c -- the `backends:` map: where models run. */
+#include "base/cleanup.h"
+#include "base/digest.h"
+#include "conf/draft.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { SECRET_BYTES_MAX = 4096, SOCKET_PATH_MAX = 107 };
+
+#define AT(field) offsetof(struct catalog_backend, field)
+#define HOUR_MS   3600000
+
+/* clang-format off */
+const struct conf_key backend_keys[] = {
+    { "transport", read_choice, AT(transport), "shm|socket|http", 0, 0, true,
+      "how it is reached: shared memory or a socket of a worker, or HTTP" },
+    { "address", read_text, AT(address), "an address", 1, 1024, true,
+      "shm: /PATH of the worker's socket; socket: unix:/PATH or HOST:PORT; http: base URL" },
+    { "secret_file", read_path, AT(secret_file), "an absolute path", 1, 4095, false,
+      "http: file with the bearer token, not readable by everyone" },
+    { "ca_file", read_path, AT(ca_file), "an absolute path", 1, 4095, false,
+      "https: certificates to trust instead of the system's" },
+    { "concurrency", read_count32, AT(concurrency), "a number", 1, 4096, false,
+      "calls at once of one serving thread; 256 when not given" },
+    { "first_byte_timeout_ms", read_msec, AT(first_byte_timeout_ms), "a time", 100, HOUR_MS, false,
+      "instead of the setting of this name" },
+    { "chunk_timeout_ms", read_msec, AT(chunk_timeout_ms), "a time", 100, HOUR_MS, false,
+      "instead of the setting of this name" },
+    { "connect_timeout_ms", read_msec, AT(connect_timeout_ms), "a time", 10, HOUR_MS, false,
+      "instead of the setting of this name" },
+    { "on_disconnect", read_choice, AT(on_disconnect), "cancel|drain", 0, 0, false,
+      "when the client leaves: stop the call (the default), or let it end and bill it whole" },
+    { .key = NULL }
+};
+/* clang-format on */
+
+/* One newline at the end is not part of the secret; whatever else is not printable is an error. */
+static enum status take_secret(struct conf_reader *r, const struct yaml_node *at, char *bytes,
+                               size_t len, char **ret)
+{
+    if (len && bytes[len - 1] == '\n')
+        len--;
+    if (len < 1 || len > SECRET_BYTES_MAX)
+        return conf_fail(r, at, "'%.200s' holds %zu bytes; expected 1 to %d", at->text, len,
+                         SECRET_BYTES_MAX);
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] < 0x20 || bytes[i] > 0x7e)
+            return conf_fail(r, at, "'%.200s' has a byte that is not printable ASCII", at->text);
+    *ret = arena_memdup(r->keep, bytes, len);
+    return *ret ? STATUS_OK : conf_no_memory(r);
+}
+
+static enum status cannot_read(struct conf_reader *r, const struct yaml_node *at)
+{
+    char sentence[128];
+    return conf_fail(r, at, "'%.200s' cannot be read: %s", at->text,
+                     strerror_r(errno, sentence, sizeof sentence));
+}
+
+static enum status read_secret(struct conf_reader *r, const struct yaml_node *at, char **ret)
+{
+    AUTO(close_ptr) int fd = open(at->text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return cannot_read(r, at);
+    if (!S_ISREG(st.st_mode))
+        return conf_fail(r, at, "'%.200s' is not a regular file", at->text);
+    if (st.st_mode & S_IROTH)
+        return conf_fail(r, at, "'%.120s' can be read by everyone; run: chmod 600 %.120s", at->text,
+                         at->text);
+    char bytes[SECRET_BYTES_MAX + 2]; /* room for a newline and for one byte too many */
+    size_t len = 0;
+    ssize_t n = 1;
+    while (n > 0 && len < sizeof bytes) {
+        n = read(fd, bytes + len, sizeof bytes - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    enum status status = n < 0 ? cannot_read(r, at) : take_secret(r, at, bytes, len, ret);
+    digest_wipe(bytes, sizeof bytes);
+    return status;
+}
+
+static bool url_ok(const char *url)
+{
+    size_t scheme = !strncmp(url, "http://", 7) ? 7 : !strncmp(url, "https://", 8) ? 8 : 0;
+    if (!scheme || strpbrk(url, " ?#@\"<>\\"))
+        return false;
+    const char *host = url + scheme;
+    size_t len = strcspn(host, "/");
+    char with_port[300];
+    const char *bracket = memchr(host, ']', len);
+    bool has_port = memchr(bracket ? bracket : host, ':',
+                           len - (bracket ? (size_t)(bracket - host) : 0)) != NULL;
+    int written =
+        snprintf(with_port, sizeof with_port, "%.*s%s", (int)len, host, has_port ? "" : ":80");
+    return written > 0 && (size_t)written < sizeof with_port && value_host_port(with_port);
+}
+
+static const char *address_expected(const struct catalog_backend *b)
+{
+    switch (b->transport) {
+    case TRANSPORT_SHM:
+        return value_path(b->address, SOCKET_PATH_MAX) ? NULL : "the /PATH of a worker's socket";
+    case TRANSPORT_SOCKET:
+        if (strncmp(b->address, "unix:", 5) ? value_host_port(b->address)
+                                            : value_path(b->address + 5, SOCKET_PATH_MAX))
+            return NULL;
+        return "unix:/PATH or HOST:PORT";
+    case TRANSPORT_HTTP:
+        return url_ok(b->address)
+                   ? NULL
+                   : "a base URL such as 'https://host/v1', without user, query or fragment";
+    }
+    return "an address";
+}
+
+static enum status check_files(struct conf_reader *r, const struct yaml_node *n,
+                               struct catalog_backend *b)
+{
+    const struct yaml_node *secret = yaml_get(n, "secret_file"), *ca = yaml_get(n, "ca_file");
+    if (secret && b->transport != TRANSPORT_HTTP)
+        return conf_fail_key(r, secret, "'secret_file' has no effect with transport %s",
+                             transport_name(b->transport));
+    if (ca && (b->transport != TRANSPORT_HTTP || strncmp(b->address, "https:", 6)))
+        return conf_fail_key(r, ca, "'ca_file' has no effect without https");
+    if (ca && access(b->ca_file, R_OK) < 0)
+        return cannot_read(r, ca);
+    return secret ? read_secret(r, secret, &b->secret) : STATUS_OK;
+}
+
+static enum status read_backend_entry(struct conf_reader *r, const struct yaml_node *n,
+                                      struct catalog_backend *b)
+{
+    if (!value_segment(n->key, strlen(n->key)))
+        return conf_fail_key(r, n, "'%.80s' is not a name; expected [a-z0-9][a-z0-9._-]{0,62}",
+                             n->key);
+    b->name = arena_strdup(r->keep, n->key);
+    if (!b->name)
+        return conf_no_memory(r);
+    b->secret_file = b->ca_file = "";
+    b->concurrency = 256;
+    enum status status = conf_walk(r, n, backend_keys, b);
+    if (status)
+        return status;
+    const char *expected = address_expected(b);
+    if (expected)
+        return conf_fail(r, yaml_get(n, "address"), "'%.100s' is not %s", b->address, expected);
+    return check_files(r, n, b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct catalog_backend *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+READER(read_backends)
+{
+    (void)k;
+    struct catalog *c = field;
+    enum status status = conf_want(r, value, YAML_MAP);
+    if (status)
+        return status;
+    if (value->count > BACKENDS_MAX)
+        return conf_fail(r, value, "has %zu backends; at most %d", value->count, BACKENDS_MAX);
+    r->backends = arena_alloc(r->keep, (value->count + 1) * sizeof *r->backends);
+    r->backend_used = arena_alloc(r->scratch, value->count + 1);
+    if (!r->backends || !r->backend_used)
+        return conf_no_memory(r);
+    c->backends = r->backends; /* from now on its secrets are wiped with it */
+    for (const struct yaml_node *n = value->first; !status && n; n = n->next)
+        status = read_backend_entry(r, n, &r->backends[c->backend_count++]);
+    if (status)
+        return status;
+    r->backend_count = c->backend_count;
+    qsort(r->backends, r->backend_count, sizeof *r->backends, by_name);
+    for (size_t i = 0; i < r->backend_count; i++)
+        r->backends[i].index = (unsigned)i;
+    return STATUS_OK;
+}
+
+static const struct catalog_backend *backend_named(const struct conf_reader *r, const char *name)
+{
+    const struct catalog_backend wanted = { .name = name };
+    if (!r->backend_count)
+        return NULL;
+    return bsearch(&wanted, r->backends, r->backend_count, sizeof wanted, by_name);
+}
+
+READER(read_backend)
+{
+    (void)k;
+    const char *name;
+    enum status status = conf_text(r, value, &name);
+    if (status)
+        return status;
+    const struct catalog_backend *b = backend_named(r, name);
+    if (!b)
+        return conf_fail(r, value, "there is no backend '%.80s'", name);
+    r->backend_used[b->index] = true;
+    *(const struct catalog_backend **)field = b;
+    return STATUS_OK;
+}
+
+enum status backends_used(struct conf_reader *r, const struct yaml_node *map)
+{
+    for (const struct yaml_node *n = map ? map->first : NULL; n; n = n->next)
+        if (!r->backend_used[backend_named(r, n->key)->index])
+            return conf_fail_key(r, n, "the backend '%s' has no effect: no model has a route to it",
+                                 n->key);
+    return STATUS_OK;
+}

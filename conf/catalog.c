@@ -1,0 +1,179 @@
+/* conf/catalog.c -- looks up models; counts the references to a catalog.
+ *
+ * Models are sorted by id, so what lies under a prefix lies together: every lookup is a
+ * binary search, and a short name is looked for among its own scope only.
+ */
+#include "conf/catalog.h"
+#include "base/digest.h"
+#include "conf/reader.h"
+#include <assert.h>
+#include <stdio.h>
+
+enum { CATALOG_BYTES_MAX = 256 << 20, PREFIX_BYTES = 320 };
+
+struct owned_catalog {
+    struct catalog c; /* first: a catalog's address is its owner's */
+    struct arena *arena;
+};
+
+struct catalog *catalog_new(struct arena **ret_keep)
+{
+    struct arena *a = arena_new(CATALOG_BYTES_MAX);
+    struct owned_catalog *owned = a ? arena_alloc(a, sizeof *owned) : NULL;
+    if (!owned) {
+        arena_free(a);
+        return NULL;
+    }
+    owned->arena = a;
+    atomic_init(&owned->c.refs, 1);
+    *ret_keep = a;
+    return &owned->c;
+}
+
+struct catalog *catalog_ref(struct catalog *c)
+{
+    unsigned before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    return c;
+}
+
+void catalog_unref(struct catalog *c)
+{
+    if (!c)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1)
+        return;
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (c->backends[i].secret)
+            digest_wipe(c->backends[i].secret, strlen(c->backends[i].secret));
+    arena_free(((struct owned_catalog *)c)->arena);
+}
+
+const char *level_name(enum level l)
+{
+    static const char *const names[] = { "base", "domain", "industry", "scene" };
+    return names[l];
+}
+
+const char *transport_name(enum transport t)
+{
+    static const char *const names[] = { "shm", "socket", "http" };
+    return names[t];
+}
+
+const char *life_name(enum life l)
+{
+    static const char *const names[] = { "preview", "ga", "deprecated", "retired", "unavailable" };
+    return names[l];
+}
+
+/* Scenes stand in the paths of their industry. */
+static const char *level_word(enum level l)
+{
+    return level_name(l == LEVEL_SCENE ? LEVEL_INDUSTRY : l);
+}
+
+bool catalog_in_scope(const struct catalog_scope *scope, const struct catalog_model *m)
+{
+    if (scope->whole)
+        return true;
+    const char *word = level_word(scope->level), *id = m->id;
+    size_t len = strlen(word);
+    if (strncmp(id, word, len) || id[len] != '/')
+        return false;
+    if (!scope->segment.len)
+        return true;
+    id += len + 1;
+    return !strncmp(id, scope->segment.at, scope->segment.len) &&
+           (id[scope->segment.len] == '/' || !id[scope->segment.len]);
+}
+
+/* Position of the first model whose id is not below the name. */
+static size_t lower_bound(const struct catalog *c, struct span name)
+{
+    size_t low = 0, high = c->model_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const char *id = c->models[middle].id;
+        int order = strncmp(id, name.at, name.len);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* An id that only begins with the name sorts after the one that is it. */
+static const struct catalog_model *by_id(const struct catalog *c, struct span name)
+{
+    size_t at = lower_bound(c, name);
+    return at < c->model_count && span_is(name, c->models[at].id) ? &c->models[at] : NULL;
+}
+
+static bool begins(const char *id, struct span prefix)
+{
+    return !strncmp(id, prefix.at, prefix.len);
+}
+
+static const struct catalog_model *only_short_name(const struct catalog *c, struct span prefix,
+                                                   struct span name)
+{
+    const struct catalog_model *found = NULL;
+    for (size_t i = lower_bound(c, prefix); i < c->model_count; i++) {
+        const struct catalog_model *m = &c->models[i];
+        if (!begins(m->id, prefix))
+            break;
+        if (!span_is(name, m->short_name))
+            continue;
+        if (found)
+            return NULL; /* two industries may each have their "risk" */
+        found = m;
+    }
+    return found;
+}
+
+static const struct catalog_model *scope_default(const struct catalog *c, struct span prefix)
+{
+    const struct catalog_model *marked = NULL, *any = NULL;
+    size_t models = 0, marks = 0;
+    for (size_t i = lower_bound(c, prefix); i < c->model_count; i++) {
+        const struct catalog_model *m = &c->models[i];
+        if (!begins(m->id, prefix))
+            break;
+        any = m;
+        models++;
+        if (m->scope_default) {
+            marked = m;
+            marks++;
+        }
+    }
+    return models == 1 ? any : marks == 1 ? marked : NULL;
+}
+
+const struct catalog_model *catalog_find(const struct catalog *c, const struct catalog_scope *scope,
+                                         struct span name)
+{
+    if (name.len) {
+        const struct catalog_model *m = by_id(c, name);
+        if (m || scope->whole)
+            return m && catalog_in_scope(scope, m) ? m : NULL;
+    } else if (scope->whole)
+        return NULL;
+    char text[PREFIX_BYTES]; /* "industry/finance/", then what is looked for below it */
+    int len =
+        snprintf(text, sizeof text, "%s/%.*s%s", level_word(scope->level), (int)scope->segment.len,
+                 scope->segment.len ? scope->segment.at : "", scope->segment.len ? "/" : "");
+    if (len < 0 || (size_t)len + name.len >= sizeof text)
+        return NULL;
+    struct span prefix = { text, (size_t)len };
+    if (!name.len) {
+        const struct catalog_model *m = by_id(c, (struct span){ text, prefix.len - 1 });
+        return m ? m : scope_default(c, prefix);
+    }
+    memcpy(text + len, name.at, name.len);
+    const struct catalog_model *m = by_id(c, (struct span){ text, prefix.len + name.len });
+    return m ? m : only_short_name(c, prefix, name);
+}

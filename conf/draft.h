@@ -1,0 +1,47 @@
+/* conf/draft.h -- a model while it is being read: what its own entry says, then
+ * completed from its parent.  Private to conf/; lives in the scratch arena. */
+#ifndef MAAS_CONF_DRAFT_H
+#define MAAS_CONF_DRAFT_H
+#include "conf/reader.h"
+
+enum {
+    MODELS_MAX = 10000,
+    BACKENDS_MAX = 1024,
+    ROUTES_MAX = 64,
+    MODEL_ID_BYTES_MAX = 255,
+    PARENTS_MAX = 4,
+    CONTEXT_LENGTH_DEFAULT = 131072,
+    OUTPUT_TOKENS_DEFAULT = 8192,
+    IMAGES_MAX_DEFAULT = 10,
+};
+
+struct model_draft {
+    const struct yaml_node *node;
+    struct catalog_model m;
+    const char *parent_id;
+    const struct model_draft *parent;
+    unsigned depth;          /* parents above it */
+    const char *tensor_tail; /* `"inputs":[..],"outputs":[..]}`; the name comes before it */
+    const struct yaml_node *price;
+};
+
+/* Sets level, domain, industry and short_name from m.id. */
+MUST_CHECK enum status id_read(struct conf_reader *r, const struct yaml_node *n,
+                               struct catalog_model *m);
+/* Readers of rows of model_keys. */
+READER(read_recipe);  /* struct catalog_recipe */
+READER(read_tensor);  /* const char *: the tail */
+READER(read_backend); /* const struct catalog_backend * */
+
+/* Parents, inheritance and what must fit together; drafts are sorted by id. */
+MUST_CHECK enum status drafts_link(struct conf_reader *r, struct model_draft *drafts, size_t count);
+/* Prices of one model whose capabilities and parent are complete. */
+MUST_CHECK enum status draft_price(struct conf_reader *r, struct model_draft *d);
+/* The canonical text of all prices and its digest. */
+MUST_CHECK enum status prices_seal(struct conf_reader *r, struct catalog *c);
+MUST_CHECK enum status backends_used(struct conf_reader *r, const struct yaml_node *map);
+
+READER(read_backends);
+READER(read_models);
+
+#endif

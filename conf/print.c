@@ -1,0 +1,210 @@
+/* conf/print.c -- a configuration as the file that would give it again.
+ *
+ * Everything stands there as it is in effect: defaults are marked, inherited values are
+ * written out, and only routes that are the parent's own are left out.
+ */
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "conf/reader.h"
+#include <assert.h>
+
+enum { PRINT_BYTES_MAX = 512 << 20 };
+
+static bool number(struct buf *b, const char *key, uint64_t value)
+{
+    return !value || buf_printf(b, "    %s: %llu\n", key, (unsigned long long)value);
+}
+
+static bool time_ms(struct buf *b, const char *key, uint64_t value)
+{
+    char text[VALUE_TEXT_BYTES];
+    return !value || buf_printf(b, "    %s: %s\n", key, value_number_text(CONF_MSEC, value, text));
+}
+
+static bool quoted(struct buf *b, const char *key, const char *value)
+{
+    return !value[0] ||
+           (buf_printf(b, "    %s: ", key) && value_quote(b, value) && buf_text(b, "\n"));
+}
+
+static bool secret(struct buf *b, const struct catalog_backend *p)
+{
+    return !p->secret || (buf_text(b, "    secret_file: ") && value_quote(b, p->secret_file) &&
+                          buf_text(b, " # holds ********\n"));
+}
+
+static bool backend(struct buf *b, const struct catalog_backend *p)
+{
+    return buf_printf(b, "  \"%s\":\n    transport: %s\n", p->name, transport_name(p->transport)) &&
+           quoted(b, "address", p->address) && secret(b, p) && quoted(b, "ca_file", p->ca_file) &&
+           number(b, "concurrency", p->concurrency) &&
+           time_ms(b, "first_byte_timeout_ms", p->first_byte_timeout_ms) &&
+           time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&
+           time_ms(b, "connect_timeout_ms", p->connect_timeout_ms) &&
+           buf_printf(b, "    on_disconnect: %s\n",
+                      p->on_disconnect == DISCONNECT_DRAIN ? "drain" : "cancel");
+}
+
+static bool capabilities(struct buf *b, unsigned bits)
+{
+    static const char *const names[] = { "chat", "embeddings", "images", "infer" };
+    const char *comma = "";
+    if (!buf_text(b, "    capabilities: ["))
+        return false;
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (bits & 1u << i) {
+            if (!buf_printf(b, "%s%s", comma, names[i]))
+                return false;
+            comma = ", ";
+        }
+    return buf_text(b, "]\n");
+}
+
+static bool created(struct buf *b, uint64_t seconds)
+{
+    char text[VALUE_TEXT_BYTES];
+    return !seconds || buf_printf(b, "    created: %s\n", value_date_text(seconds, text));
+}
+
+static bool flag(struct buf *b, const char *key, bool set)
+{
+    return !set || buf_printf(b, "    %s: true\n", key);
+}
+
+/* JSON is YAML: the system text stands in its message between these two. */
+static bool system_text(struct buf *b, struct span json)
+{
+    static const char before[] = "{\"role\":\"system\",\"content\":";
+    size_t skip = sizeof before - 1;
+    if (!json.len)
+        return true;
+    assert(json.len > skip + 1 && !memcmp(json.at, before, skip));
+    return buf_text(b, "      system: ") && buf_add(b, json.at + skip, json.len - skip - 1) &&
+           buf_text(b, "\n");
+}
+
+static bool recipe(struct buf *b, const struct catalog_recipe *p)
+{
+    if (!p->system_json.len && !p->params_json.len)
+        return true;
+    if (!buf_text(b, "    recipe:\n") || !system_text(b, p->system_json))
+        return false;
+    return !p->params_json.len ||
+           (buf_text(b, "      params: {") && buf_add(b, p->params_json.at, p->params_json.len) &&
+            buf_text(b, "}\n"));
+}
+
+static bool routes(struct buf *b, const struct catalog_model *m)
+{
+    if (m->parent && m->parent->routes == m->routes)
+        return true;
+    if (!buf_text(b, "    routes:\n"))
+        return false;
+    for (size_t i = 0; i < m->route_count; i++) {
+        const struct catalog_route *p = &m->routes[i];
+        if (!buf_printf(b, "      - {backend: \"%s\", weight: %u, priority: %u, model: ",
+                        p->backend->name, p->weight, p->priority) ||
+            !value_quote(b, p->model) || !buf_text(b, "}\n"))
+            return false;
+    }
+    return true;
+}
+
+static bool price(struct buf *b, enum meter meter, struct price p)
+{
+    static const struct {
+        const char *suffix;
+        int64_t units;
+    } scales[] = { { "G", 1000000000 }, { "M", 1000000 }, { "k", 1000 }, { "", 1 } };
+    unsigned i = 0;
+    while (p.per_units % scales[i].units)
+        i++;
+    char amount[MONEY_TEXT_BYTES];
+    money_text((money_t){ p.atoms }, 2, amount);
+    return buf_printf(b, "      %s: %s/%lld%s\n", meter_name(meter), amount,
+                      (long long)(p.per_units / scales[i].units), scales[i].suffix);
+}
+
+static bool prices(struct buf *b, const struct catalog_model *m)
+{
+    if (!buf_text(b, "    price:\n"))
+        return false;
+    for (unsigned i = 0; i < METER_COUNT; i++)
+        if (m->priced[i] && !price(b, (enum meter)i, m->price[i]))
+            return false;
+    return true;
+}
+
+static bool tensor(struct buf *b, const char *json)
+{
+    const char *lists = strstr(json, "\"inputs\":"); /* an id has no quotes: this is the key */
+    return !lists || buf_printf(b, "    tensor: {%s\n", lists);
+}
+
+static bool model(struct buf *b, const struct catalog_model *m)
+{
+    return buf_printf(b, "  \"%s\":\n", m->id) && quoted(b, "description", m->description) &&
+           quoted(b, "owned_by", m->owned_by) && capabilities(b, m->capabilities) &&
+           created(b, m->created) && number(b, "context_length", m->context_length) &&
+           number(b, "max_output_tokens", m->max_output_tokens) &&
+           number(b, "default_output_tokens", m->default_output_tokens) &&
+           number(b, "images_max", m->images_max) &&
+           buf_printf(b, "    life: %s\n", life_name(m->life)) &&
+           quoted(b, "life_note", m->life_note) && flag(b, "default", m->scope_default) &&
+           quoted(b, "parent", m->parent ? m->parent->id : "") &&
+           flag(b, "fallback_to_parent", m->fallback_to_parent) && recipe(b, &m->recipe) &&
+           routes(b, m) && prices(b, m) && tensor(b, m->tensor_json);
+}
+
+static bool print_catalog(struct buf *b, const struct catalog *c)
+{
+    if (!buf_text(b, "price_book: ") || !value_quote(b, c->price_book) ||
+        !buf_text(b, c->backend_count ? "\nbackends:\n" : "\nbackends: {}\n"))
+        return false;
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (!backend(b, &c->backends[i]))
+            return false;
+    if (!buf_text(b, c->model_count ? "models:\n" : "models: {}\n"))
+        return false;
+    for (size_t i = 0; i < c->model_count; i++)
+        if (!model(b, &c->models[i]))
+            return false;
+    return true;
+}
+
+static bool is_default(const struct conf_row *row, const struct conf *c)
+{
+    char now[VALUE_TEXT_BYTES], def[VALUE_TEXT_BYTES];
+    const char *value = conf_value_text(row, c, now);
+    uint64_t n;
+    if (conf_is_text(row) || !value_number(row->type, row->def, &n))
+        return !strcmp(value, row->def);
+    return !strcmp(value, value_number_text(row->type, n, def));
+}
+
+static bool setting(struct buf *b, const struct conf_row *row, const struct conf *c)
+{
+    char text[VALUE_TEXT_BYTES];
+    const char *value = conf_value_text(row, c, text);
+    return buf_printf(b, "%s: ", row->key) &&
+           (conf_is_text(row) ? value_quote(b, value) : buf_text(b, value)) &&
+           buf_text(b, is_default(row, c) ? " # default\n" : "\n");
+}
+
+static bool print_all(struct buf *b, const struct conf *c)
+{
+    for (const struct conf_row *row = conf_table; row->key; row++)
+        if (!setting(b, row, c))
+            return false;
+    return print_catalog(b, c->catalog);
+}
+
+void conf_print(const struct conf *c, FILE *out)
+{
+    AUTO(buf_free) struct buf b;
+    buf_init(&b, PRINT_BYTES_MAX);
+    if (print_all(&b, c))
+        fwrite(b.at, 1, b.len, out);
+    else
+        fputs("# there is not enough memory to print the configuration\n", out);
+}
