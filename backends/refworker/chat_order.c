@@ -1,0 +1,231 @@
+/* backends/refworker/chat_order.c -- reading a chat completion request.
+ *
+ * Fields of the API that this worker has no use for (tools, response_format,
+ * penalties, ...) are left alone, as a small engine would. */
+#include "backends/refworker/chat_order.h"
+#include "backends/refworker/mix64.h"
+#include "backends/refworker/pieces.h"
+#include <stdlib.h>
+
+struct reading { /* while the messages are walked */
+    struct chat_order *order;
+    struct prefix_cache *prefix;
+    struct prefix_mark mark;
+    uint32_t tokens, known_tokens; /* up to here; of the longest beginning that was seen before */
+    size_t index;                  /* of the message */
+    bool user;
+    struct fault *fault;
+};
+
+static struct span string_span(const json_t *s)
+{
+    return (struct span){ json_string_value(s), json_string_length(s) };
+}
+
+/* --- Messages ---------------------------------------------------------------------------------- */
+
+static void read_text(struct reading *r, const json_t *text)
+{
+    struct span s = string_span(text);
+    r->tokens += pieces_count(s);
+    r->mark = prefix_extend(r->mark, s);
+    if (r->user)
+        r->order->prompt = s;
+}
+
+static bool read_part(struct reading *r, const json_t *part)
+{
+    const char *type = json_string_value(json_object_get(part, "type"));
+    const json_t *text = json_object_get(part, "text");
+    if (!type)
+        return fault_set(r->fault, "messages[%zu].content: a part has no 'type'", r->index);
+    if (strcmp(type, "text") != 0)
+        return fault_set(r->fault,
+                         "messages[%zu].content: only text parts are understood here, not '%.40s'",
+                         r->index, type);
+    if (!json_is_string(text))
+        return fault_set(r->fault, "messages[%zu].content: a text part needs the string 'text'",
+                         r->index);
+    read_text(r, text);
+    return true;
+}
+
+static bool read_content(struct reading *r, json_t *content, const char *role)
+{
+    if (json_is_string(content)) {
+        read_text(r, content);
+        return true;
+    }
+    bool may_lack = strcmp(role, "assistant") == 0; /* it has tool_calls instead */
+    if ((!content || json_is_null(content)) && may_lack)
+        return true;
+    if (!json_is_array(content))
+        return fault_set(r->fault, "messages[%zu].content must be a string or an array of parts",
+                         r->index);
+    size_t i;
+    json_t *part;
+    json_array_foreach (content, i, part)
+        if (!read_part(r, part))
+            return false;
+    return true;
+}
+
+static bool role_known(const char *role)
+{
+    static const char *const roles[] = { "user",      "system", "assistant",
+                                         "developer", "tool",   "function" };
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (strcmp(role, roles[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool read_message(struct reading *r, const json_t *message)
+{
+    const json_t *role = json_object_get(message, "role");
+    if (!json_is_string(role))
+        return fault_set(r->fault, "messages[%zu].role must be a string", r->index);
+    const char *name = json_string_value(role);
+    if (!role_known(name))
+        return fault_set(r->fault, "messages[%zu].role: '%.40s' is not a role", r->index, name);
+    r->user = strcmp(name, "user") == 0;
+    r->mark = prefix_extend(r->mark, string_span(role));
+    if (!read_content(r, json_object_get(message, "content"), name))
+        return false;
+    if (r->prefix && prefix_visit(r->prefix, r->mark))
+        r->known_tokens = r->tokens;
+    return true;
+}
+
+static bool read_messages(struct reading *r)
+{
+    json_t *messages = json_object_get(r->order->tree, "messages"), *message;
+    if (!json_is_array(messages) || json_array_size(messages) == 0)
+        return fault_set(r->fault, "messages must be an array with at least one message");
+    json_array_foreach (messages, r->index, message)
+        if (!read_message(r, message))
+            return false;
+    r->order->input_tokens = r->tokens - r->known_tokens;
+    r->order->cached_tokens = r->known_tokens;
+    return true;
+}
+
+/* --- Parameters -------------------------------------------------------------------------------- */
+
+/* An absent or null field leaves *value as it was. */
+static bool read_int(const json_t *body, const char *key, json_int_t min, json_int_t max,
+                     json_int_t *value, struct fault *fault)
+{
+    const json_t *field = json_object_get(body, key);
+    if (!field || json_is_null(field))
+        return true;
+    if (!json_is_integer(field) || json_integer_value(field) < min ||
+        json_integer_value(field) > max)
+        return fault_set(fault, "%s must be an integer from %lld to %lld", key, (long long)min,
+                         (long long)max);
+    *value = json_integer_value(field);
+    return true;
+}
+
+static bool read_number(const json_t *body, const char *key, double max, double *value,
+                        struct fault *fault)
+{
+    const json_t *field = json_object_get(body, key);
+    if (!field || json_is_null(field))
+        return true;
+    double number = json_number_value(field);
+    if (!json_is_number(field) || !(number >= 0 && number <= max))
+        return fault_set(fault, "%s must be a number from 0 to %g", key, max);
+    *value = number;
+    return true;
+}
+
+static bool add_stop(struct stops *stops, const json_t *stop, struct fault *fault)
+{
+    size_t len = json_string_length(stop);
+    if (!json_is_string(stop) || len == 0 || len > STOP_BYTES_MAX || stops->count == STOPS_MAX)
+        return fault_set(
+            fault, "stop must be a string of 1 to %d bytes, or an array of at most %d of them",
+            STOP_BYTES_MAX, STOPS_MAX);
+    stops->text[stops->count++] = string_span(stop);
+    return true;
+}
+
+static bool read_stops(const json_t *body, struct stops *stops, struct fault *fault)
+{
+    json_t *field = json_object_get(body, "stop"), *stop;
+    if (!field || json_is_null(field))
+        return true;
+    if (!json_is_array(field))
+        return add_stop(stops, field, fault);
+    size_t i;
+    json_array_foreach (field, i, stop)
+        if (!add_stop(stops, stop, fault))
+            return false;
+    return true;
+}
+
+/* "#name=123" in the prompt; false when it is not there. */
+static bool directive(struct span prompt, const char *name, uint32_t max, uint32_t *ret)
+{
+    const char *at = prompt.len ? memmem(prompt.at, prompt.len, name, strlen(name)) : NULL;
+    const char *digit = at ? at + strlen(name) : NULL, *end = prompt.at + prompt.len;
+    if (!digit || digit == end || *digit < '0' || *digit > '9')
+        return false;
+    uint32_t value = 0;
+    for (; digit < end && *digit >= '0' && *digit <= '9' && value < max; digit++)
+        value = value * 10 + (uint32_t)(*digit - '0');
+    *ret = value < max ? value : max;
+    return true;
+}
+
+static void read_directives(struct chat_order *o)
+{
+    uint32_t tokens = 0;
+    if (directive(o->prompt, "#tokens=", CHAT_TOKENS_MAX, &tokens))
+        o->tokens_exact = tokens < o->tokens_max ? tokens : o->tokens_max;
+    directive(o->prompt, "#delay=", CHAT_DELAY_MS_MAX, &o->delay_ms);
+}
+
+/* The smaller one; 0 stands for "no limit". */
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
+static bool read_parameters(struct chat_order *o, const struct chat_limits *limits, struct fault *f)
+{
+    json_int_t tokens = 0, n = 1, seed = 0;
+    if (!read_int(o->tree, "max_tokens", 1, INT32_MAX, &tokens, f) ||
+        !read_int(o->tree, "max_completion_tokens", 1, INT32_MAX, &tokens, f) ||
+        !read_int(o->tree, "seed", INT64_MIN, INT64_MAX, &seed, f) ||
+        !read_number(o->tree, "temperature", 2, &o->sampling.temperature, f) ||
+        !read_number(o->tree, "top_p", 1, &o->sampling.top_p, f) ||
+        !read_stops(o->tree, &o->stops, f) || !read_int(o->tree, "n", 1, INT32_MAX, &n, f))
+        return false;
+    if (n != 1)
+        return fault_set(f, "n must be 1: this worker gives one answer to a request");
+    o->seed = mix64_bytes((uint64_t)seed, o->prompt.at, o->prompt.len);
+    o->tokens_max = least(limits->max_output_tokens, least((uint32_t)tokens, CHAT_TOKENS_MAX));
+    read_directives(o);
+    if (!tokens && !o->tokens_exact)
+        o->tokens_max = least(CHAT_TOKENS_DEFAULT, o->tokens_max);
+    return true;
+}
+
+bool chat_order_read(struct span body, const struct chat_limits *limits, struct chat_order *ret,
+                     struct fault *fault)
+{
+    *ret = (struct chat_order){ .delay_ms = limits->delay_ms, .sampling = { 1, 1 } };
+    ret->tree = json_loadb(body.at, body.len, 0, NULL);
+    if (!json_is_object(ret->tree))
+        return fault_set(fault, "the body must be one JSON object");
+    struct reading r = { .order = ret, .prefix = limits->prefix, .fault = fault };
+    return read_messages(&r) && read_parameters(ret, limits, fault);
+}
+
+void chat_order_clear(struct chat_order *o)
+{
+    json_decref(o->tree);
+    *o = (struct chat_order){ 0 };
+}
