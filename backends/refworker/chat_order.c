@@ -216,7 +216,9 @@ static bool read_parameters(struct chat_order *o, const struct chat_limits *limi
 bool chat_order_read(struct span body, const struct chat_limits *limits, struct chat_order *ret,
                      struct fault *fault)
 {
-    *ret = (struct chat_order){ .delay_ms = limits->delay_ms, .sampling = { 1, 1 } };
+    *ret = (struct chat_order){ .prompt = SPAN(""),
+                                .delay_ms = limits->delay_ms,
+                                .sampling = { 1, 1 } };
     ret->tree = json_loadb(body.at, body.len, 0, NULL);
     if (!json_is_object(ret->tree))
         return fault_set(fault, "the body must be one JSON object");

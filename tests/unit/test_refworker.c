@@ -290,8 +290,8 @@ START_TEST(test_prefix_cache)
     static const char *const turns[] = {
         "{" USER("one two") "}",
         "{" USER("one two") "}",
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"one two\"},{\"role\":\"assistant\","
-        "\"content\":\"three\"},{\"role\":\"user\",\"content\":\"four five six\"}]}",
+        ("{\"messages\":[{\"role\":\"user\",\"content\":\"one two\"},{\"role\":\"assistant\","
+         "\"content\":\"three\"},{\"role\":\"user\",\"content\":\"four five six\"}]}"),
         "{\"messages\":[{\"role\":\"system\",\"content\":\"one two\"}]}",
     };
     static const uint32_t fresh[] = { 2, 0, 4, 2 }, cached[] = { 0, 2, 2, 0 };
