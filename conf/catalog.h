@@ -14,11 +14,12 @@
 #include <stdint.h>
 
 enum level { LEVEL_BASE, LEVEL_DOMAIN, LEVEL_INDUSTRY, LEVEL_SCENE };
-enum capability { /* what a model can be asked for; bits */
-                  CAP_CHAT = 1 << 0,
-                  CAP_EMBEDDINGS = 1 << 1,
-                  CAP_IMAGES = 1 << 2,
-                  CAP_INFER = 1 << 3,
+/* What a model can be asked for; bits. */
+enum capability {
+    CAP_CHAT = 1 << 0,
+    CAP_EMBEDDINGS = 1 << 1,
+    CAP_IMAGES = 1 << 2,
+    CAP_INFER = 1 << 3,
 };
 enum transport { TRANSPORT_SHM, TRANSPORT_SOCKET, TRANSPORT_HTTP };
 enum life { LIFE_PREVIEW, LIFE_GA, LIFE_DEPRECATED, LIFE_RETIRED, LIFE_UNAVAILABLE };
@@ -27,14 +28,13 @@ enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_DRAIN };
 struct catalog_backend {
     const char *name;
     enum transport transport;
-    const char *
-        address; /* shm: path of the worker's SEQPACKET socket; socket: unix:/path or host:port; http: base URL */
+    /* shm: path of the worker's SEQPACKET socket; socket: unix:/path or host:port; http: base URL */
+    const char *address;
     const char *secret_file; /* bearer token for http; "" none.  The token itself is in `secret` */
     char *secret;            /* read at load; masked everywhere; NULL when none */
     const char *ca_file;     /* http over TLS with a private CA; "" = the system's */
     uint32_t concurrency;    /* most calls in flight per loop thread */
-    uint64_t first_byte_timeout_ms, chunk_timeout_ms,
-        connect_timeout_ms; /* 0 = the setting's value */
+    uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms; /* 0: the setting's */
     enum on_disconnect on_disconnect;
     unsigned index; /* position in catalog.backends */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
@@ -49,8 +49,7 @@ struct catalog_route {
 
 /* A model made of its parent: the parent's backends, its own instructions and price. */
 struct catalog_recipe {
-    struct span
-        system_json; /* the system message as a JSON object, ready to splice; len 0 = none */
+    struct span system_json; /* the system message as a JSON object; len 0 = none */
     struct span params_json; /* `"temperature":0.2,"top_p":0.9` ready to splice; len 0 = none.
                                 A parameter the client sent itself wins. */
     const char **param_keys; /* names in params_json, NULL-terminated */
@@ -74,10 +73,11 @@ struct catalog_model {
     const struct catalog_route *routes; /* its own, or its parent's when it is a recipe */
     size_t route_count;
     bool priced[METER_COUNT];
-    struct price price
-        [METER_COUNT]; /* cached and cache-write default to uncached input, reasoning to text output */
-    const char *
-        tensor_json; /* for CAP_INFER: the OIP model metadata object `{"name":..,"inputs":[..],"outputs":[..]}`; "" none */
+    /* Cached and cache-write default to uncached input, reasoning to text output. */
+    struct price price[METER_COUNT];
+    /* For CAP_INFER: the Open Inference Protocol's model metadata,
+     * `{"name":..,"platform":"maasgate","inputs":[..],"outputs":[..]}`; "" none. */
+    const char *tensor_json;
     bool scope_default; /* what a level's prefix without a model name means */
     unsigned index;     /* position in catalog.models */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */

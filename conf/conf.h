@@ -21,15 +21,15 @@ struct conf {
     char *metrics_listen; /* own listener for /metrics; "" = none */
     char *admin_socket;   /* path */
     char *state_dir;      /* ledger.db and its lock live here */
-    char *
-        pepper_file; /* >= 32 bytes; "" = $CREDENTIALS_DIRECTORY/pepper, else state_dir/pepper made at first start */
+    /* >= 32 bytes; "": $CREDENTIALS_DIRECTORY/pepper, else state_dir/pepper, made at first start */
+    char *pepper_file;
     /* size of the daemon */
     uint64_t loop_threads; /* 0 = one per core */
     uint64_t connections_max, connections_per_ip_max;
-    uint64_t header_bytes_max, header_fields_max, body_bytes_max, bodies_bytes_max,
-        request_memory_max;
-    uint64_t
-        stream_buffer_max; /* bytes queued towards one slow client before its backend is held back */
+    uint64_t header_bytes_max, header_fields_max;
+    uint64_t body_bytes_max, bodies_bytes_max, request_memory_max;
+    /* Bytes queued towards one slow client before its backend is held back. */
+    uint64_t stream_buffer_max;
     /* time, milliseconds */
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms;

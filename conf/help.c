@@ -25,7 +25,7 @@ static const char *kind_of(const struct conf_row *row)
     }
 }
 
-/* "1K to 1G", "error, warning, info, debug", "at most 200 bytes"; empty when the kind says it all. */
+/* "1K to 1G", "error, warning, info", "at most 200 bytes"; empty when the kind says it all. */
 static const char *limits_of(const struct conf_row *row, char text[static 80])
 {
     char min[VALUE_TEXT_BYTES], max[VALUE_TEXT_BYTES];

@@ -100,7 +100,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Its own number, which must not be more than `most`; else its parent's or the default, cut to it. */
+/* Its own number, which may not be more than `most`; else the other one, cut to it. */
 static enum status complete_size(struct conf_reader *r, const struct model_draft *d,
                                  const char *key, uint64_t *own, uint64_t otherwise, uint64_t most)
 {

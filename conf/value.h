@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* CONF_COUNT: "12"; CONF_BYTES: K, M, G as powers of two; CONF_MSEC: ms, s, m, h, or plain milliseconds. */
+/* CONF_COUNT: "12"; CONF_BYTES: also K, M, G, powers of two; CONF_MSEC: also ms, s, m, h. */
 MUST_CHECK bool value_number(enum conf_type type, const char *text, uint64_t *ret);
 
 /* The shortest text that value_number reads as the same number.  Returns text. */
