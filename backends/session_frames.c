@@ -1,0 +1,280 @@
+/* backends/session_frames.c -- what the worker sends, judged before it is believed.
+ *
+ * A frame of an earlier generation is late and dropped.  Anything else that does
+ * not fit ends the session: a worker that counts backwards, answers twice or
+ * overruns its credit cannot be trusted with the next call.
+ */
+#include "backends/session.h"
+#include <stdlib.h>
+
+static void finish_handshake(struct session *s)
+{
+    s->state = SESSION_UP;
+    uv_timer_stop(&s->retry);
+    s->suspect = s->ping_out = s->ping_due = false;
+    s->budget = SESSION_FRAMES_PER_TURN;
+    session_calls_ready(s);
+    session_count(&s->base.stats.connects, 1);
+    atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
+    session_watch_process(s);
+    session_touch(s);
+}
+
+static const char *on_hello(struct session *s, const struct wire_head *h, const uint8_t *payload)
+{
+    struct wire_hello hello;
+    struct wire_accept a = { .magic = WIRE_MAGIC,
+                             .version = WIRE_VERSION,
+                             .credit_bytes = WIRE_CREDIT_BYTES,
+                             .frame_max = WIRE_FRAME_MAX };
+    if (h->type != WIRE_HELLO || h->len != sizeof hello)
+        return "the worker did not begin with HELLO";
+    memcpy(&hello, payload, sizeof hello);
+    if (hello.magic != WIRE_MAGIC || hello.version_min > WIRE_VERSION ||
+        hello.version_max < WIRE_VERSION)
+        return "the worker speaks another version of the protocol";
+    if (hello.max_inflight < 1 || hello.max_inflight > WIRE_SLOTS_MAX)
+        return "HELLO offers an impossible number of slots";
+    s->slots = s->call_count < hello.max_inflight ? s->call_count : hello.max_inflight;
+    a.slots = s->slots;
+    s->env->random(s->env->arg, &a.session, sizeof a.session);
+    s->state = SESSION_READY;
+    if (!s->carrier->accept(s, &a))
+        session_lost(s, "ACCEPT could not be sent");
+    return NULL;
+}
+
+static const char *on_ready(struct session *s, const struct wire_head *h)
+{
+    if (h->type != WIRE_READY || h->len != 0)
+        return "the worker did not answer ACCEPT with READY";
+    finish_handshake(s);
+    return NULL;
+}
+
+/* ---- DATA ---- */
+
+static bool counts_on(const struct wire_data *was, const struct wire_data *is)
+{
+    return is->input_tokens >= was->input_tokens &&
+           is->input_cached_tokens >= was->input_cached_tokens &&
+           is->output_tokens >= was->output_tokens &&
+           is->output_reasoning_tokens >= was->output_reasoning_tokens;
+}
+
+static void remember_counts(struct backend_call *c, const struct wire_data *d)
+{
+    c->count = *d;
+    usage_set(&c->so_far, METER_INPUT_UNCACHED, d->input_tokens);
+    usage_set(&c->so_far, METER_OUTPUT_TEXT, d->output_tokens);
+    if (d->input_cached_tokens)
+        usage_set(&c->so_far, METER_INPUT_CACHED, d->input_cached_tokens);
+    if (d->output_reasoning_tokens)
+        usage_set(&c->so_far, METER_OUTPUT_REASONING, d->output_reasoning_tokens);
+}
+
+static bool part_grow(struct backend_call *c, size_t need)
+{
+    if (need <= c->part_size)
+        return true;
+    size_t size = c->part_size ? 2 * c->part_size : (size_t)4 * WIRE_FRAME_MAX;
+    while (size < need)
+        size *= 2;
+    char *more = realloc(c->part, size);
+    if (!more)
+        return false;
+    c->part = more;
+    c->part_size = size;
+    return true;
+}
+
+/* Puts an event together.  False: the call has ended, for want of memory. */
+static bool part_add(struct backend_call *c, const uint8_t *bytes, size_t len)
+{
+    if (!part_grow(c, c->part_len + len)) {
+        session_call_abort(c, STATUS_NO_MEMORY);
+        return false;
+    }
+    memcpy(c->part + c->part_len, bytes, len);
+    c->part_len += len;
+    return true;
+}
+
+static void deliver(struct backend_call *c, const char *bytes, size_t len, uint16_t flags)
+{
+    struct backend_data d = { bytes, len, flags & WIRE_USAGE_EVENT,
+                              c->so_far.present ? &c->so_far : NULL };
+    c->data_seen = true;
+    c->events->on_data(c->arg, &d);
+}
+
+static void take_bytes(struct backend_call *c, const uint8_t *bytes, size_t len, uint16_t flags)
+{
+    bool more = c->stream && (flags & WIRE_MORE);
+    if (!more && !c->part_len) {
+        deliver(c, (const char *)bytes, len, flags);
+    } else if (part_add(c, bytes, len) && !more) {
+        size_t whole = c->part_len;
+        c->part_len =
+            0; /* the memory stays for the next long event; `part` is lent during the call */
+        deliver(c, c->part, whole, flags);
+    }
+}
+
+static const char *on_data(struct session *s, struct backend_call *c, const struct wire_head *h,
+                           const uint8_t *payload)
+{
+    struct wire_data d;
+    uint32_t gen = c->gen;
+    if (c->state == CALL_WAITS || h->len < sizeof d)
+        return "DATA for a request that was not sent, or without counters";
+    if (h->len > c->credit)
+        return "DATA beyond the credit";
+    c->credit -= h->len;
+    memcpy(&d, payload, sizeof d);
+    if (h->flags & WIRE_USAGE) {
+        if (!counts_on(&c->count, &d))
+            return "a counter that decreases";
+        remember_counts(c, &d);
+    }
+    if (c->state != CALL_RUNS)
+        return NULL;
+    size_t len = h->len - sizeof d;
+    if (c->part_len + len > SESSION_EVENT_BYTES_MAX)
+        return "an event that is too long";
+    c->heard_ms = s->now_ms;
+    session_count(&s->base.stats.bytes_in, len);
+    take_bytes(c, payload + sizeof d, len, h->flags);
+    if (s->state == SESSION_UP && c->gen == gen && c->state == CALL_RUNS)
+        session_owe(c, h->len);
+    return NULL;
+}
+
+/* ---- FINAL ---- */
+
+static bool final_counts_on(const struct backend_call *c, const struct wire_final *f)
+{
+    static const enum meter streamed[] = { METER_INPUT_UNCACHED, METER_INPUT_CACHED,
+                                           METER_OUTPUT_TEXT, METER_OUTPUT_REASONING };
+    for (unsigned m = 0; m < METER_COUNT; m++)
+        if ((f->present >> m & 1) && f->qty[m] > INT64_MAX)
+            return false;
+    for (size_t i = 0; i < sizeof streamed / sizeof *streamed; i++)
+        if ((f->present >> streamed[i] & 1) && f->qty[streamed[i]] < c->so_far.qty[streamed[i]])
+            return false;
+    return true;
+}
+
+static enum status final_status(const struct backend_call *c, uint32_t code)
+{
+    if (c->state == CALL_CANCELLED)
+        return STATUS_CLIENT_GONE;
+    switch (code) {
+    case 0:
+        return STATUS_OK;
+    case 400:
+        return STATUS_BAD_REQUEST;
+    case 413:
+        return STATUS_CONTEXT_LENGTH;
+    case 429:
+        return STATUS_OVERLOADED;
+    case 503:
+        return STATUS_NO_BACKEND;
+    default:
+        return c->data_seen ? STATUS_BACKEND_CUT : STATUS_BACKEND_FAILED;
+    }
+}
+
+static void printable(char *to, size_t size, const uint8_t *from, size_t len)
+{
+    size_t n = len < size - 1 ? len : size - 1;
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char)from[i] : '?';
+    to[n] = '\0';
+}
+
+static void end_call(struct backend_call *c, const struct wire_final *f, bool reported,
+                     const uint8_t *message, size_t len)
+{
+    struct backend_end end = { .status = final_status(c, f->code), .usage = c->so_far };
+    for (unsigned m = 0; reported && m < METER_COUNT; m++)
+        if (f->present >> m & 1)
+            usage_set(&end.usage, (enum meter)m, f->qty[m]);
+    /* 429 and 503 before any data: the worker says itself that it did not begin. */
+    end.untouched = (f->code == 429 || f->code == 503) && !c->data_seen && !end.usage.present;
+    if (f->code)
+        printable(end.message, sizeof end.message, message, len);
+    session_call_end(c, &end, CALL_FREE);
+}
+
+static const char *on_final(struct backend_call *c, const struct wire_head *h,
+                            const uint8_t *payload)
+{
+    struct wire_final f;
+    if (c->state == CALL_WAITS || h->len < sizeof f || h->len > sizeof f + WIRE_MESSAGE_MAX)
+        return "FINAL for a request that was not sent, or of a wrong length";
+    memcpy(&f, payload, sizeof f);
+    bool reported = h->flags & WIRE_USAGE;
+    if (reported && !final_counts_on(c, &f))
+        return "FINAL counts less than DATA did, or more than can be";
+    if (!f.code && c->part_len && c->state == CALL_RUNS)
+        return "FINAL in the middle of an event";
+    c->cancel_due = false;
+    if (c->state == CALL_ZOMBIE)
+        session_call_free(c);
+    else
+        end_call(c, &f, reported, payload + sizeof f, h->len - sizeof f);
+    return NULL;
+}
+
+/* ---- all frames ---- */
+
+static const char *on_call_frame(struct session *s, const struct wire_head *h,
+                                 const uint8_t *payload)
+{
+    if (h->slot >= s->slots)
+        return "a slot that was not given out";
+    struct backend_call *c = &s->calls[h->slot];
+    if (h->gen != c->gen) {
+        if ((int32_t)(h->gen - c->gen) > 0)
+            return "a generation that has not begun";
+        s->stale_frames++;
+        return NULL;
+    }
+    if (c->state == CALL_FREE || c->state == CALL_ENDS)
+        return "a frame after FINAL";
+    return h->type == WIRE_DATA ? on_data(s, c, h, payload) : on_final(c, h, payload);
+}
+
+static void on_pong(struct session *s, const struct wire_head *h)
+{
+    if (!s->ping_out || h->gen != s->ping_gen)
+        return;
+    s->ping_out = s->suspect = false;
+    atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
+}
+
+static const char *judge(struct session *s, const struct wire_head *h, const uint8_t *payload)
+{
+    if (s->state == SESSION_HELLO)
+        return on_hello(s, h, payload);
+    if (s->state == SESSION_READY)
+        return on_ready(s, h);
+    switch (h->type) {
+    case WIRE_DATA:
+    case WIRE_FINAL:
+        return on_call_frame(s, h, payload);
+    case WIRE_PONG:
+        on_pong(s, h);
+        return NULL;
+    default:
+        return h->type >= 0x8000 ? NULL : "a frame type that is not known";
+    }
+}
+
+void session_frame(struct session *s, const struct wire_head *h, const uint8_t *payload)
+{
+    const char *wrong = judge(s, h, payload);
+    if (wrong)
+        session_broken(s, wrong);
+}
