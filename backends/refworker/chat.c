@@ -68,22 +68,14 @@ static bool produce(struct chat *c)
     return true;
 }
 
-/* False: the call takes nothing now. */
-static bool pass_on(struct chat *c, const struct maas_usage *so_far)
+static int pass_on(struct chat *c, const struct maas_usage *so_far)
 {
     if (!c->stream || c->sent == c->safe)
-        return true;
-    if (maas_chat_delta(c->job.call, c->text.at + c->sent, c->safe - c->sent, so_far) != MAAS_OK)
-        return false;
-    c->sent = c->safe;
-    return true;
-}
-
-static enum job_next finish(struct chat *c, const struct maas_usage *usage)
-{
-    const char *text = c->stream ? NULL : c->text.at;
-    int rc = maas_chat_finish(c->job.call, text, c->stream ? 0 : c->safe, c->finish_reason, usage);
-    return rc == MAAS_OK ? JOB_DONE : JOB_BLOCKED;
+        return MAAS_OK;
+    int rc = maas_chat_delta(c->job.call, c->text.at + c->sent, c->safe - c->sent, so_far);
+    if (rc == MAAS_OK)
+        c->sent = c->safe;
+    return rc;
 }
 
 static enum job_next chat_turn(struct job *j)
@@ -92,18 +84,19 @@ static enum job_next chat_turn(struct job *j)
     struct maas_usage usage = MAAS_USAGE_NONE;
     for (int left = TURN_PIECES;; left--) {
         chat_usage(j, &usage);
-        if (!pass_on(c, &usage))
-            return JOB_BLOCKED;
-        if (c->finish_reason)
-            return finish(c, &usage);
+        int rc = pass_on(c, &usage);
+        if (rc != MAAS_OK)
+            return job_after_refusal(j, rc);
+        if (c->finish_reason) {
+            maas_chat_finish(j->call, c->text.at, c->safe, c->finish_reason, &usage);
+            return JOB_DONE;
+        }
         if (c->order.delay_ms && left < TURN_PIECES)
             return JOB_SLEEP;
         if (left == 0)
             return JOB_MORE;
-        if (!produce(c)) {
-            maas_call_fail(j->call, 500, "the reference worker is out of memory", &usage);
-            return JOB_DONE;
-        }
+        if (!produce(c))
+            return job_out_of_memory(j);
     }
 }
 

@@ -67,12 +67,11 @@ static enum job_next embeddings_turn(struct job *j)
 {
     struct embeddings *e = (struct embeddings *)j;
     struct maas_usage usage = MAAS_USAGE_NONE;
-    if (e->out.len == 0 && !e->closed && !write_some(e)) {
-        maas_call_fail(j->call, 500, "the reference worker is out of memory", NULL);
-        return JOB_DONE;
-    }
-    if (job_send_body(j->call, &e->out, &e->sent) != JOB_DONE)
-        return JOB_BLOCKED;
+    if (e->out.len == 0 && !e->closed && !write_some(e))
+        return job_out_of_memory(j);
+    int rc = job_send_body(j->call, &e->out, &e->sent);
+    if (rc != MAAS_OK)
+        return job_after_refusal(j, rc);
     if (!e->closed)
         return JOB_MORE;
     embeddings_usage(j, &usage);

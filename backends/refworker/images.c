@@ -95,12 +95,11 @@ static enum job_next images_turn(struct job *j)
 {
     struct images *i = (struct images *)j;
     struct maas_usage usage = MAAS_USAGE_NONE;
-    if (i->out.len == 0 && !i->closed && !draw_some(i)) {
-        maas_call_fail(j->call, 500, "the reference worker is out of memory", NULL);
-        return JOB_DONE;
-    }
-    if (job_send_body(j->call, &i->out, &i->sent) != JOB_DONE)
-        return JOB_BLOCKED;
+    if (i->out.len == 0 && !i->closed && !draw_some(i))
+        return job_out_of_memory(j);
+    int rc = job_send_body(j->call, &i->out, &i->sent);
+    if (rc != MAAS_OK)
+        return job_after_refusal(j, rc);
     if (!i->closed)
         return JOB_MORE;
     images_usage(j, &usage);
@@ -113,12 +112,9 @@ void images_start(struct jobs *jobs, struct maas_call *call)
     static const struct job_kind kind = { images_turn, images_usage, images_free };
     const struct maas_request *req = maas_call_request(call);
     struct fault fault;
-    struct images *i = req->stream ? NULL : calloc(1, sizeof *i);
+    struct images *i = calloc(1, sizeof *i);
     if (!i) {
-        maas_call_fail(call, req->stream ? 400 : 500,
-                       req->stream ? "stream: this worker has no partial images to send"
-                                   : "the reference worker is out of memory",
-                       NULL);
+        maas_call_fail(call, 500, "the reference worker is out of memory", NULL);
         return;
     }
     buf_init(&i->raw, OUT_BYTES_MAX);

@@ -117,16 +117,32 @@ void job_cancel(struct job *j)
     job_gone(j);
 }
 
-enum job_next job_send_body(struct maas_call *call, struct buf *out, size_t *sent)
+int job_send_body(struct maas_call *call, struct buf *out, size_t *sent)
 {
     while (*sent < out->len) {
         size_t left = out->len - *sent;
         size_t n = left < BODY_PIECE_BYTES ? left : BODY_PIECE_BYTES;
-        if (maas_call_send(call, out->at + *sent, n, NULL) != MAAS_OK)
-            return JOB_BLOCKED;
+        int rc = maas_call_send(call, out->at + *sent, n, NULL);
+        if (rc != MAAS_OK)
+            return rc;
         *sent += n;
     }
     *sent = 0;
     buf_clear(out);
+    return MAAS_OK;
+}
+
+enum job_next job_after_refusal(struct job *j, int rc)
+{
+    if (rc == MAAS_AGAIN || rc == MAAS_GONE)
+        return JOB_BLOCKED; /* when the session is gone, on_gone follows */
+    return job_out_of_memory(j);
+}
+
+enum job_next job_out_of_memory(struct job *j)
+{
+    struct maas_usage usage = MAAS_USAGE_NONE;
+    j->kind->usage(j, &usage);
+    maas_call_fail(j->call, 500, "the reference worker is out of memory", &usage);
     return JOB_DONE;
 }

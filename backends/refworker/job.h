@@ -52,6 +52,11 @@ void job_writable(struct job *j);
 void job_cancel(struct job *j); /* finishes the call with what was used */
 void job_gone(struct job *j);
 
-/* Sends out->at[*sent..] in pieces.  JOB_DONE: all of it is sent, and `out` is empty again. */
-enum job_next job_send_body(struct maas_call *call, struct buf *out, size_t *sent);
+/* Sends out->at[*sent..] in pieces; rc of the last one.  MAAS_OK: `out` is empty again. */
+int job_send_body(struct maas_call *call, struct buf *out, size_t *sent);
+
+/* How a job goes on when a send said anything but MAAS_OK. */
+enum job_next job_after_refusal(struct job *j, int rc);
+/* Refuses with 500. */
+enum job_next job_out_of_memory(struct job *j);
 #endif

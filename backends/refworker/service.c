@@ -38,11 +38,24 @@ static void refuse_unknown(const struct service *s, struct maas_call *call, cons
     maas_call_fail(call, 400, text, NULL);
 }
 
-static void refuse_capability(struct maas_call *call, const char *model)
+static void refuse(struct maas_call *call, const char *why)
 {
-    char text[FAULT_TEXT_BYTES];
-    snprintf(text, sizeof text, "model: '%.40s' does not do what this endpoint asks for", model);
-    maas_call_fail(call, 400, text, NULL);
+    maas_call_fail(call, 400, why, NULL);
+}
+
+static void start_engine(struct service *s, struct maas_call *call, const struct maas_request *req)
+{
+    size_t i = 0;
+    while (i < ENGINES && strcmp(engines[i].name, req->model) != 0)
+        i++;
+    if (i == ENGINES)
+        refuse_unknown(s, call, req->model);
+    else if (req->capability != engines[i].capability)
+        refuse(call, "model: it does not do what this endpoint asks for");
+    else if (req->stream)
+        refuse(call, "stream: of the reference worker's models only those of text can stream");
+    else
+        engines[i].start(&s->jobs, call);
 }
 
 static void on_request(struct maas_call *call, const struct maas_request *req, void *arg)
@@ -50,22 +63,12 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
     struct service *s = arg;
     const struct ngram *text = models_find(&s->models, req->model);
     const struct chat_limits limits = { req->max_output_tokens, s->token_delay_ms, s->prefix };
-    if (text && req->capability == MAAS_CHAT) {
-        chat_start(&s->jobs, call, text, &limits);
-        return;
-    }
-    for (size_t i = 0; i < ENGINES; i++)
-        if (strcmp(engines[i].name, req->model) == 0) {
-            if (req->capability == engines[i].capability)
-                engines[i].start(&s->jobs, call);
-            else
-                refuse_capability(call, req->model);
-            return;
-        }
-    if (text)
-        refuse_capability(call, req->model);
+    if (!text)
+        start_engine(s, call, req);
+    else if (req->capability != MAAS_CHAT)
+        refuse(call, "model: it does not do what this endpoint asks for");
     else
-        refuse_unknown(s, call, req->model);
+        chat_start(&s->jobs, call, text, &limits);
 }
 
 /* A call without a job is one that has just been failed: the library may still speak of it. */

@@ -29,8 +29,9 @@ static enum job_next inference_turn(struct job *j)
 {
     struct inference *i = (struct inference *)j;
     struct maas_usage usage = MAAS_USAGE_NONE;
-    if (job_send_body(j->call, &i->out, &i->sent) != JOB_DONE)
-        return JOB_BLOCKED;
+    int rc = job_send_body(j->call, &i->out, &i->sent);
+    if (rc != MAAS_OK)
+        return job_after_refusal(j, rc);
     inference_usage(j, &usage);
     maas_call_finish(j->call, &usage);
     return JOB_DONE;
