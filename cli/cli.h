@@ -68,7 +68,7 @@ void table_print(json_t *rows, const struct column *columns);
 /* Text of one value, control characters replaced; free() it. */
 char *cell_text(json_t *value);
 
-/* ---- show.c, money.c ---- */
+/* ---- show.c, money.c, invoice.c ---- */
 enum exit_code show_project(json_t *result);
 enum exit_code show_projects(json_t *result);
 enum exit_code show_new_key(json_t *result);

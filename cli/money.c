@@ -1,4 +1,4 @@
-/* cli/money.c -- usage, invoices and the audit, for finance. */
+/* cli/money.c -- usage and the audit, for finance. */
 #include "cli/cli.h"
 #include "base/cleanup.h"
 #include <string.h>
@@ -71,10 +71,4 @@ enum exit_code show_audit(json_t *result)
     enum exit_code verdict = verdict_audit(result);
     puts(verdict == EXIT_OK ? "\nclean" : "\nNOT clean");
     return verdict;
-}
-enum exit_code run_invoice(const struct session *s, json_t *args)
-{
-    (void)s;
-    (void)args;
-    return EXIT_OK;
 }
