@@ -58,7 +58,7 @@ $(if $(CFLAGS_$(KIND)),,$(error KIND=$(KIND) is not one of release asan ubsan ts
 # Asserts stay on everywhere: NDEBUG is never defined.
 CPPFLAGS := -D_GNU_SOURCE -I. -I$(B) -I$(B)/gen
 CFLAGS   := -std=c17 -g $(CFLAGS_$(KIND)) $(HARDENING) $(WARNINGS)
-# libmicrohttpd's own HTML error pages are remade as JSON: see gateway/http_errors.c.
+# libmicrohttpd's own HTML error pages are remade as JSON: see gateway/reply.c.
 LDFLAGS  := -pie -Wl,-z,relro,-z,now,-z,noexecstack \
             -Wl,--wrap=MHD_create_response_from_buffer_static \
             $(filter -fsanitize=%,$(subst fuzzer-no-link,fuzzer,$(CFLAGS_$(KIND))))
