@@ -64,8 +64,7 @@ static bool group_most(const struct price_list *p, const struct group *g, uint64
     return money_add(exact, slack, ret);
 }
 
-enum status price_upper_bound(const struct price_list *p, const struct price_bound *b,
-                              money_t *ret)
+enum status price_upper_bound(const struct price_list *p, const struct price_bound *b, money_t *ret)
 {
     uint64_t bound[GROUPS];
     group_bounds(b, bound);

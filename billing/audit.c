@@ -1,0 +1,168 @@
+/* billing/audit.c -- everything recomputed from rows, in one read transaction, so
+ * that the daemon may go on working meanwhile.
+ *
+ * Every problem is a sentence with the ids that one needs to look it up.
+ */
+#include "billing/audit_inside.h"
+#include "base/cleanup.h"
+#include "billing/pricebook.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char sql_begin[] = "BEGIN";
+static const char sql_end[] = "COMMIT";
+static const char sql_prices[] = "SELECT id, text FROM price_version ORDER BY id";
+static const char sql_name[] = "SELECT id FROM name WHERE name = ?1";
+
+static enum status audit_prices(struct audit *a);
+
+static const struct {
+    const char *name;
+    enum status (*run)(struct audit *a);
+} checks[] = {
+    { "prices", audit_prices },     /* books can be read */
+    { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
+    { "requests", audit_requests }, /* held, settled once, rated right, within the hold */
+    { "rollups", audit_rollups },   /* are the sums of the settlements */
+    { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */
+    { "balances", audit_balances }, /* are the sums of their entries */
+    { "invoices", audit_invoices }, /* no gap in the numbers, sums right, posted as printed */
+};
+
+void audit_problem(struct audit *a, const char *format, ...)
+{
+    char text[400];
+    a->found++;
+    if (json_array_size(a->problems) >= AUDIT_PROBLEMS_MAX)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_array_append_new(a->problems, json_string(text));
+}
+
+enum status audit_each(struct audit *a, struct db_stmt *s,
+                       enum status (*row)(struct audit *a, struct db_stmt *s))
+{
+    enum status status = STATUS_OK;
+    enum db_row step = DB_DONE;
+    while (!status && (step = db_step(s)) == DB_ROW) {
+        a->rows++;
+        status = row(a, s);
+    }
+    if (step == DB_FAILED)
+        status = db_status(a->db);
+    db_reset(s);
+    return status;
+}
+
+enum status audit_query(struct audit *a, const char *sql,
+                        enum status (*row)(struct audit *a, struct db_stmt *s))
+{
+    struct db_stmt *s = db_prepare(a->db, sql);
+    return s ? audit_each(a, s, row) : db_status(a->db);
+}
+
+/* ---- prices -------------------------------------------------------------------------------- */
+
+/* 0: no request was ever made for it, so it has no id. */
+static enum status model_id(struct audit *a, struct span model, int64_t *ret)
+{
+    struct db_stmt *s = db_prepare(a->db, sql_name);
+    if (!s)
+        return db_status(a->db);
+    db_text(s, 1, model.at, (ptrdiff_t)model.len);
+    enum db_row row = db_step(s);
+    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
+    enum status status = row == DB_FAILED ? db_status(a->db) : STATUS_OK;
+    db_reset(s);
+    return status;
+}
+
+static enum status keep_price(struct audit *a, int64_t version, const struct pricebook_line *line)
+{
+    int64_t model = 0;
+    enum status s = model_id(a, line->model, &model);
+    if (s || !model)
+        return s;
+    struct tally_row *row =
+        tally_row(&a->prices, (int64_t[TALLY_KEYS]){ version, model, line->meter });
+    if (!row)
+        return STATUS_NO_MEMORY;
+    row->sum[0] = line->price.atoms;
+    row->sum[1] = line->price.per_units;
+    return STATUS_OK;
+}
+
+static enum status price_row(struct audit *a, struct db_stmt *s)
+{
+    int64_t version = db_col_int(s, 0);
+    const char *text = db_col_text(s, 1, NULL);
+    struct pricebook_line line;
+    bool bad = false;
+    while (pricebook_next(&text, &line, &bad)) {
+        enum status status = keep_price(a, version, &line);
+        if (status)
+            return status;
+    }
+    if (bad)
+        audit_problem(a, "price version %lld: '%.60s' is no line of a price book",
+                      (long long)version, text);
+    return STATUS_OK;
+}
+
+static enum status audit_prices(struct audit *a)
+{
+    return audit_query(a, sql_prices, price_row);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static enum status run_checks(struct audit *a, json_t *results, int64_t *ret_found)
+{
+    for (unsigned i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        a->rows = a->found = 0;
+        enum status s = checks[i].run(a);
+        if (s)
+            return s;
+        *ret_found += a->found;
+        json_t *result = json_pack("{s:s, s:I, s:I}", "name", checks[i].name, "rows",
+                                   (json_int_t)a->rows, "problems", (json_int_t)a->found);
+        if (json_array_append_new(results, result))
+            return STATUS_NO_MEMORY;
+    }
+    return STATUS_OK;
+}
+
+static enum status run_sql(struct db *db, const char *sql)
+{
+    struct db_stmt *s = db_prepare(db, sql);
+    return s ? db_run(s) : db_status(db);
+}
+
+enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
+{
+    AUTO(json_decref_ptr) json_t *problems = json_array();
+    AUTO(json_decref_ptr) json_t *results = json_array();
+    struct audit a = { .db = db, .now_us = now_us, .problems = problems };
+    int64_t found = 0;
+    db_deadline(db, 0);
+    enum status s = run_sql(db, sql_begin);
+    if (!s) {
+        s = run_checks(&a, results, &found);
+        enum status ended = run_sql(db, sql_end);
+        s = s ? s : ended;
+    }
+    tally_free(&a.usage);
+    tally_free(&a.posted);
+    tally_free(&a.prices);
+    if (s)
+        return s;
+    json_t *document =
+        json_pack("{s:b, s:O, s:O}", "ok", found == 0, "checks", results, "problems", problems);
+    if (!document)
+        return STATUS_NO_MEMORY;
+    *ret = document;
+    return STATUS_OK;
+}

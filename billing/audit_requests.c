@@ -1,0 +1,240 @@
+/* billing/audit_requests.c -- each request once: its hold, its settlement, each line
+ * rated again.  What is summed up here is the truth that the sums in the store are
+ * held against.
+ */
+#include "billing/audit_inside.h"
+#include "base/usage.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A hold that is older is not a request in flight any more. */
+#define HOLD_AGE_MAX_US (INT64_C(24) * 3600 * 1000000)
+#define HOUR_US         (INT64_C(3600) * 1000000)
+
+enum { LINES_MAX = 64 };
+
+static const char sql_boots[] = "SELECT boot, settled_us FROM boot ORDER BY boot";
+static const char sql_below_floor[] =
+    "SELECT rid FROM request_open o WHERE rid <"
+    " (SELECT open_floor FROM boot ORDER BY boot DESC LIMIT 1) AND NOT EXISTS"
+    " (SELECT 1 FROM settlement s WHERE s.rid = o.rid) ORDER BY rid";
+static const char sql_requests[] =
+    "SELECT o.rid, o.project, o.key, o.endpoint, o.price_version, o.hold_atoms, o.accepted_us,"
+    " o.boot, s.rid, s.project, s.key, s.endpoint, s.price_version, s.model, s.amount_atoms,"
+    " s.settled_us, s.lines, s.outcome"
+    " FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid ORDER BY o.rid";
+static const char sql_unopened[] =
+    "SELECT rid FROM settlement s WHERE NOT EXISTS"
+    " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
+
+/* clang-format off */
+enum { /* columns of sql_requests */
+    O_RID, O_PROJECT, O_KEY, O_ENDPOINT, O_PRICES, O_HOLD, O_ACCEPTED, O_BOOT,
+    S_RID, S_PROJECT, S_KEY, S_ENDPOINT, S_PRICES, S_MODEL, S_AMOUNT,
+    S_SETTLED, S_LINES, S_OUTCOME,
+};
+/* clang-format on */
+
+__extension__ typedef __int128 wide;
+
+/* ---- boots --------------------------------------------------------------------------------- */
+
+static enum status boot_row(struct audit *a, struct db_stmt *s)
+{
+    int64_t boot = db_col_int(s, 0), settled_us = db_col_int(s, 1);
+    if (boot != a->newest_boot + 1)
+        audit_problem(a, "boot %" PRId64 " follows boot %" PRId64, boot, a->newest_boot);
+    if (settled_us < a->last_settled_us)
+        audit_problem(a, "boot %" PRId64 ": the ledger's clock went back", boot);
+    a->last_settled_us = settled_us;
+    a->newest_boot = boot;
+    return STATUS_OK;
+}
+
+static enum status below_floor_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "request %" PRId64 " is open below the floor: recovery would not find it",
+                  db_col_int(s, 0));
+    return STATUS_OK;
+}
+
+enum status audit_boots(struct audit *a)
+{
+    enum status s = audit_query(a, sql_boots, boot_row);
+    return s ? s : audit_query(a, sql_below_floor, below_floor_row);
+}
+
+/* ---- one request --------------------------------------------------------------------------- */
+
+struct line {
+    int64_t meter, qty, atoms;
+};
+
+static const char *read_number(const char *at, int64_t *ret)
+{
+    *ret = 0;
+    if (*at < '0' || *at > '9')
+        return NULL;
+    for (; *at >= '0' && *at <= '9'; at++)
+        if (__builtin_mul_overflow(*ret, 10, ret) || __builtin_add_overflow(*ret, *at - '0', ret))
+            return NULL;
+    return at;
+}
+
+/* "[meter,qty,atoms]"; returns what follows it. */
+static const char *read_line(const char *at, struct line *ret)
+{
+    int64_t *const fields[] = { &ret->meter, &ret->qty, &ret->atoms };
+    static const char before[] = "[,,";
+    for (unsigned i = 0; i < 3; i++)
+        if (*at != before[i] || !(at = read_number(at + 1, fields[i])))
+            return NULL;
+    return *at == ']' ? at + 1 : NULL;
+}
+
+/* -1: not a list of lines. */
+static int read_lines(const char *text, struct line lines[static LINES_MAX])
+{
+    int count = 0;
+    const char *at = text;
+    if (*at++ != '[')
+        return -1;
+    while (*at == '[' && count < LINES_MAX) {
+        if (!(at = read_line(at, &lines[count++])))
+            return -1;
+        if (*at == ',' && at[1] == '[')
+            at++;
+    }
+    return strcmp(at, "]") == 0 ? count : -1;
+}
+
+/* Half to even, in whole numbers: rule R1 written out once more. */
+static wide rate(int64_t qty, int64_t atoms, int64_t per_units)
+{
+    wide product = (wide)qty * atoms;
+    wide down = product / per_units;
+    wide twice_rest = 2 * (product - down * per_units);
+    bool up = twice_rest > per_units || (twice_rest == per_units && down % 2 == 1);
+    return down + up;
+}
+
+static void check_rate(struct audit *a, struct db_stmt *s, const struct line *l)
+{
+    int64_t rid = db_col_int(s, O_RID);
+    const struct tally_row *price =
+        tally_find(&a->prices, (int64_t[TALLY_KEYS]){ db_col_int(s, S_PRICES),
+                                                      db_col_int(s, S_MODEL), l->meter });
+    if (!price)
+        audit_problem(a, "request %" PRId64 ": meter %" PRId64 " has no price in its version", rid,
+                      l->meter);
+    else if (rate(l->qty, price->sum[0], price->sum[1]) != l->atoms)
+        audit_problem(a,
+                      "request %" PRId64 ": %" PRId64 " units of meter %" PRId64
+                      " are billed %" PRId64 " atoms, which is not their price",
+                      rid, l->qty, l->meter, l->atoms);
+}
+
+static enum status add_up(struct audit *a, struct db_stmt *s, const struct line *l, bool first)
+{
+    int64_t settled_us = db_col_int(s, S_SETTLED);
+    struct tally_row *row =
+        tally_row(&a->usage, (int64_t[TALLY_KEYS]){ settled_us - settled_us % HOUR_US,
+                                                    db_col_int(s, S_PROJECT), db_col_int(s, S_KEY),
+                                                    db_col_int(s, S_MODEL), l->meter,
+                                                    db_col_int(s, S_PRICES) });
+    if (!row)
+        return STATUS_NO_MEMORY;
+    row->sum[0] += l->qty;
+    row->sum[1] += first;
+    row->sum[2] += l->atoms;
+    return STATUS_OK;
+}
+
+static enum status check_lines(struct audit *a, struct db_stmt *s)
+{
+    struct line lines[LINES_MAX] = { { 0, 0, 0 } };
+    int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
+    wide sum = 0;
+    int count = read_lines(db_col_text(s, S_LINES, NULL), lines);
+    if (count < 0) {
+        audit_problem(a, "request %" PRId64 ": its usage lines cannot be read", rid);
+        return STATUS_OK;
+    }
+    for (int i = 0; i < count; i++) {
+        sum += lines[i].atoms;
+        check_rate(a, s, &lines[i]);
+    }
+    if (sum != amount)
+        audit_problem(a, "request %" PRId64 ": its lines do not add up to its amount %" PRId64, rid,
+                      amount);
+    enum status status = STATUS_OK; /* without a line it still counts as one request of meter 0 */
+    for (int i = 0; (i == 0 || i < count) && !status; i++)
+        status = add_up(a, s, &lines[i], i == 0);
+    return status;
+}
+
+static enum status add_posted(struct audit *a, struct db_stmt *s)
+{
+    struct tally_row *row = tally_row(
+        &a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, S_SETTLED), db_col_int(s, S_PROJECT) });
+    if (!row)
+        return STATUS_NO_MEMORY;
+    row->sum[0] += db_col_int(s, S_AMOUNT);
+    return STATUS_OK;
+}
+
+static bool charges_nothing(const char *outcome)
+{
+    return strcmp(outcome, "orphan_0") == 0 || strcmp(outcome, "failed_pre") == 0 ||
+           strcmp(outcome, "client_gone_0") == 0;
+}
+
+static bool same_request(struct db_stmt *s)
+{
+    return db_col_int(s, O_PROJECT) == db_col_int(s, S_PROJECT) &&
+           db_col_int(s, O_KEY) == db_col_int(s, S_KEY) &&
+           db_col_int(s, O_PRICES) == db_col_int(s, S_PRICES) &&
+           strcmp(db_col_text(s, O_ENDPOINT, NULL), db_col_text(s, S_ENDPOINT, NULL)) == 0;
+}
+
+static void check_open(struct audit *a, struct db_stmt *s)
+{
+    int64_t rid = db_col_int(s, O_RID), boot = db_col_int(s, O_BOOT);
+    if (boot != a->newest_boot)
+        audit_problem(a, "request %" PRId64 " of boot %" PRId64 " was never settled", rid, boot);
+    else if (db_col_int(s, O_ACCEPTED) < a->now_us - HOLD_AGE_MAX_US)
+        audit_problem(a, "request %" PRId64 " has been open for more than a day", rid);
+}
+
+static enum status request_row(struct audit *a, struct db_stmt *s)
+{
+    int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
+    if (db_col_int(s, O_BOOT) > a->newest_boot || db_col_int(s, O_BOOT) < 1)
+        audit_problem(a, "request %" PRId64 " is of a boot that never was", rid);
+    if (db_col_null(s, S_RID)) {
+        check_open(a, s);
+        return STATUS_OK;
+    }
+    if (!same_request(s))
+        audit_problem(a, "request %" PRId64 " was settled for another caller or price", rid);
+    if (amount > db_col_int(s, O_HOLD))
+        audit_problem(a, "request %" PRId64 ": %" PRId64 " atoms were charged, more than held", rid,
+                      amount);
+    if (amount != 0 && charges_nothing(db_col_text(s, S_OUTCOME, NULL)))
+        audit_problem(a, "request %" PRId64 " failed and was charged", rid);
+    enum status status = check_lines(a, s);
+    return status ? status : add_posted(a, s);
+}
+
+static enum status unopened_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "request %" PRId64 " was settled and never held", db_col_int(s, 0));
+    return STATUS_OK;
+}
+
+enum status audit_requests(struct audit *a)
+{
+    enum status s = audit_query(a, sql_requests, request_row);
+    return s ? s : audit_query(a, sql_unopened, unopened_row);
+}

@@ -1,0 +1,64 @@
+/* billing/decimal.c -- integers with a point put into their digits; nothing is
+ * rounded here. */
+#include "billing/decimal.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t power_of_ten(int digits)
+{
+    uint64_t power = 1;
+    while (digits-- > 0)
+        power *= 10;
+    return power;
+}
+
+char *decimal_minor(int64_t minor, int digits, char buf[static DECIMAL_TEXT_BYTES])
+{
+    assert(digits >= 0 && digits <= MONEY_ATOM_EXP);
+    const char *sign = minor < 0 ? "-" : "";
+    uint64_t size = minor < 0 ? -(uint64_t)minor : (uint64_t)minor;
+    uint64_t unit = power_of_ten(digits);
+    if (digits == 0)
+        snprintf(buf, DECIMAL_TEXT_BYTES, "%s%" PRIu64, sign, size);
+    else
+        snprintf(buf, DECIMAL_TEXT_BYTES, "%s%" PRIu64 ".%0*" PRIu64, sign, size / unit, digits,
+                 size % unit);
+    return buf;
+}
+
+char *decimal_exact(int64_t atoms, char buf[static DECIMAL_TEXT_BYTES])
+{
+    return decimal_minor(atoms, MONEY_ATOM_EXP, buf);
+}
+
+char *decimal_price(struct price p, char buf[static DECIMAL_TEXT_BYTES * 2])
+{
+    char amount[MONEY_TEXT_BYTES];
+    snprintf(buf, DECIMAL_TEXT_BYTES * 2, "%s per %" PRId64,
+             money_text((money_t){ p.atoms }, 2, amount), p.per_units);
+    return buf;
+}
+
+static bool add_digit(int64_t *value, char c)
+{
+    return c >= '0' && c <= '9' && !__builtin_mul_overflow(*value, 10, value) &&
+           !__builtin_add_overflow(*value, c - '0', value);
+}
+
+bool decimal_parse_minor(const char *text, int digits, int64_t *ret)
+{
+    bool negative = *text == '-';
+    const char *at = text + negative;
+    const char *end = at + strlen(at);
+    const char *point = digits ? end - digits - 1 : end;
+    int64_t value = 0;
+    if (point <= at || (digits && *point != '.'))
+        return false;
+    for (; at < end; at++)
+        if (at != point && !add_digit(&value, *at))
+            return false;
+    *ret = negative ? -value : value;
+    return true;
+}
