@@ -103,8 +103,11 @@ static bool load_directory(struct models *m, const char *path, char err[static 5
 bool models_load(struct models *m, const char *path, char err[static 512])
 {
     struct stat st;
-    if (stat(path, &st) != 0)
-        return fail(err, path, strerror(errno));
+    if (stat(path, &st) != 0) {
+        snprintf(err, 512, "corpus %.200s: %s; --corpus names the text to learn from", path,
+                 strerror(errno));
+        return false;
+    }
     return S_ISDIR(st.st_mode) ? load_directory(m, path, err) : load_file(m, path, err);
 }
 
