@@ -6,8 +6,6 @@
 -- times as much per row when measured (docs/decisions/0001-integer-row-ids.md).
 -- What was written about money is never changed: triggers refuse it.
 
-PRAGMA application_id = 0x4d614153; -- "MaAS": file(1) and the daemon know the store by it
-
 -- One row: what is true of the whole store.
 CREATE TABLE meta (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
