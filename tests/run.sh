@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# All tests, counted: the last line is `N passed, N failed`.
+#
+#   tests/run.sh                        the units, then the flow tests (make check)
+#   tests/run.sh --flow [PYTEST ARGS]   the flow tests alone (make flow)
+#   tests/run.sh --kind asan --short    the units and the short flow tests of build/asan
+#   tests/run.sh --soak SECONDS         load for so long; memory and descriptors must stay flat
+#
+# The flow tests start the real daemon and real workers; see tests/flow/README.md.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+kind=${KIND:-release} short='' soak='' units=yes
+while [ $# -gt 0 ]; do
+    case $1 in
+    --flow) units='' ;;
+    --short) short=yes ;;
+    --kind) kind=${2:?which build?} && shift ;;
+    --soak) soak=${2:?how many seconds?} units='' && shift ;;
+    *) break ;;
+    esac
+    shift
+done
+build=build/$kind
+export MAASGATE_BUILD=$build
+export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:exitcode=66
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:exitcode=66
+export TSAN_OPTIONS=halt_on_error=1:exitcode=66:second_deadlock_stack=1
+passed=0 failed=0
+
+# ThreadSanitizer of older compilers cannot live with much address randomisation.
+run_unit() {
+    local runner=()
+    [ "$kind" != tsan ] || runner=(setarch -R)
+    CK_TIMEOUT_MULTIPLIER=$([ "$kind" = release ] && echo 1 || echo 10) "${runner[@]}" "$build/unit"
+}
+
+# Adds the counts of a log's closing line; a run that has none counts as one failure.
+count() {
+    local log=$1 code=$2 good bad
+    good=$(tail -n 5 "$log" | grep -oE '[0-9]+ passed' | tail -n 1 | cut -d' ' -f1)
+    bad=$(tail -n 5 "$log" | grep -oE '[0-9]+ (failed|errors?)' | awk '{ n += $1 } END { print n + 0 }')
+    [ "$code" = 0 ] || [ "$bad" != 0 ] || bad=1
+    [ $((${good:-0} + bad)) -gt 0 ] || bad=1
+    passed=$((passed + ${good:-0})) failed=$((failed + bad))
+}
+
+# Made once for each version of the list; the hashes in it are checked.
+make_venv() {
+    local stamp=build/venv/.stamp want
+    want=$(sha256sum <tests/requirements.txt)
+    [ "$(cat $stamp 2>/dev/null)" != "$want" ] || return 0
+    echo 'flow: making build/venv from tests/requirements.txt'
+    rm -rf build/venv
+    if ! /usr/bin/python3 -m venv build/venv; then
+        tools/bootstrap.sh test && rm -rf build/venv && /usr/bin/python3 -m venv build/venv || return 1
+    fi
+    build/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        -r tests/requirements.txt || return 1
+    echo "$want" >$stamp
+}
+
+run_flow() {
+    local args=(-v --tb=short --durations=8)
+    [ -z "$short" ] || args+=(-m short)
+    make_venv && (cd tests/flow && PYTHONDONTWRITEBYTECODE=1 ../../build/venv/bin/python -m pytest "${args[@]}" "$@")
+}
+
+logs=build/tests
+mkdir -p "$logs"
+if [ -n "$units" ]; then
+    run_unit 2>&1 | tee "$logs/unit-$kind.log"
+    count "$logs/unit-$kind.log" "${PIPESTATUS[0]}"
+fi
+if [ -n "$soak" ]; then
+    make_venv && build/venv/bin/python tests/flow/soak.py "$soak" 2>&1 | tee "$logs/soak.log"
+    count "$logs/soak.log" "${PIPESTATUS[0]}"
+else
+    run_flow "$@" 2>&1 | tee "$logs/flow-$kind.log"
+    count "$logs/flow-$kind.log" "${PIPESTATUS[0]}"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
