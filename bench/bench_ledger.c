@@ -105,8 +105,9 @@ static void submit_hold(struct slot *s)
 static enum status add_projects(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     (void)now_us;
-    static const char sql[] = "INSERT INTO project (slug, display_name, budget_atoms,"
-                              " budget_period, created_us) VALUES ('p' || ?1, 'bench', ?2, 'month', 0)";
+    static const char sql[] =
+        "INSERT INTO project (slug, display_name, budget_atoms,"
+        " budget_period, created_us) VALUES ('p' || ?1, 'bench', ?2, 'month', 0)";
     for (int i = 0; i < PROJECTS; i++) {
         struct db_stmt *s = db_prepare(db, sql);
         db_int(s, 1, i);
