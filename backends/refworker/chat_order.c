@@ -24,11 +24,17 @@ static struct span string_span(const json_t *s)
 
 /* --- Messages ---------------------------------------------------------------------------------- */
 
+static void remember(struct reading *r, struct span text)
+{
+    if (r->prefix)
+        r->mark = prefix_extend(r->mark, text);
+}
+
 static void read_text(struct reading *r, const json_t *text)
 {
     struct span s = string_span(text);
     r->tokens += pieces_count(s);
-    r->mark = prefix_extend(r->mark, s);
+    remember(r, s);
     if (r->user)
         r->order->prompt = s;
 }
@@ -89,7 +95,7 @@ static bool read_message(struct reading *r, const json_t *message)
     if (!role_known(name))
         return fault_set(r->fault, "messages[%zu].role: '%.40s' is not a role", r->index, name);
     r->user = strcmp(name, "user") == 0;
-    r->mark = prefix_extend(r->mark, string_span(role));
+    remember(r, string_span(role));
     if (!read_content(r, json_object_get(message, "content"), name))
         return false;
     if (r->prefix && prefix_visit(r->prefix, r->mark))
