@@ -110,9 +110,9 @@ static const char *address_expected(const struct catalog_backend *b)
             return NULL;
         return "unix:/PATH or HOST:PORT";
     case TRANSPORT_HTTP:
-        return url_ok(b->address)
-                   ? NULL
-                   : "a base URL such as 'https://host/v1', without user, query or fragment";
+        if (url_ok(b->address))
+            return NULL;
+        return "a base URL such as https://host/v1, without user, query or fragment";
     }
     return "an address";
 }
@@ -147,7 +147,8 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
         return status;
     const char *expected = address_expected(b);
     if (expected)
-        return conf_fail(r, yaml_get(n, "address"), "'%.100s' is not %s", b->address, expected);
+        /* Not repeated: people put passwords into URLs. */
+        return conf_fail(r, yaml_get(n, "address"), "is not %s", expected);
     return check_files(r, n, b);
 }
 

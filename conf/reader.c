@@ -173,8 +173,8 @@ READER(read_path)
 {
     const char *text;
     enum status status = conf_text(r, value, &text);
-    if (!status && !value_path(text, k->max))
-        return conf_fail(r, value, "'%.100s' is not %s", text, k->expects);
+    if (!status && !value_path(text, k->max)) /* not repeated: it may be the secret itself */
+        return conf_fail(r, value, "is not %s", k->expects);
     return status ? status : keep_text(r, k, value, false, field);
 }
 

@@ -108,6 +108,8 @@ const char *value_nearest(const char *text, const char *const *names, size_t cou
 {
     size_t best = 1 + strlen(text) / 3;
     const char *nearest = NULL;
+    if (!*text)
+        return NULL;
     for (size_t i = 0; i < count; i++) {
         size_t d = name_distance(text, names[i]);
         if (d < best || (d == best && !nearest)) {

@@ -1,0 +1,77 @@
+/* tests/torture/test_conf.c -- a configuration with one of everything, with each allocation
+ * failing in turn: NO_MEMORY, nothing published, nothing leaked. */
+#include "conf/catalog.h"
+#include "conf/conf.h"
+#include "tests/helpers/fault.h"
+#include <check.h>
+#include "torture_suites.h"
+#include <string.h>
+
+static const char text[] =
+    "listen: 127.0.0.1:1\nseller_name: A\nprice_book: p\n"
+    "backends:\n  w: {transport: shm, address: /run/w.sock}\n"
+    "  h: {transport: http, address: 'http://127.0.0.1:1/v1', concurrency: 3}\n"
+    "models:\n  base/a:\n    description: d\n    owned_by: o\n    capabilities: [chat, infer]\n"
+    "    routes: [{backend: w, model: a}, {backend: h, model: b}]\n"
+    "    price: {input_uncached_tokens: 1/1M, output_text_tokens: 2, requests: 0}\n"
+    "    tensor:\n      inputs: [{name: i, datatype: FP32, shape: [-1]}]\n"
+    "      outputs: [{name: o, datatype: FP32, shape: [1]}]\n"
+    "  industry/f/b:\n    parent: base/a\n    life: deprecated\n    life_note: n\n"
+    "    recipe: {system: s, params: {temperature: 1, stop: x}}\n";
+
+START_TEST(test_parse)
+{
+    for (unsigned nth = 0; fault_next(&nth);) {
+        struct conf *c = NULL;
+        char err[CONF_ERROR_BYTES] = "";
+        enum status status = conf_parse("t.yaml", text, sizeof text - 1, &c, err);
+        fault_arm(0);
+        ck_assert_int_eq(status, fault_fired() ? STATUS_NO_MEMORY : STATUS_OK);
+        ck_assert((c != NULL) == (status == STATUS_OK));
+        ck_assert_msg((err[0] != '\0') == (c == NULL), "%s", err);
+        conf_free(c);
+    }
+}
+END_TEST
+
+START_TEST(test_load)
+{
+    for (unsigned nth = 0; fault_next(&nth);) {
+        struct conf *c = NULL;
+        char err[CONF_ERROR_BYTES] = "";
+        enum status status = conf_load("conf/maasgate.yaml.example", &c, err);
+        fault_arm(0);
+        ck_assert_int_eq(status, fault_fired() ? STATUS_NO_MEMORY : STATUS_OK);
+        conf_free(c);
+    }
+}
+END_TEST
+
+START_TEST(test_print)
+{
+    struct conf *c = NULL;
+    char err[CONF_ERROR_BYTES];
+    ck_assert_int_eq(conf_parse("t.yaml", text, sizeof text - 1, &c, err), STATUS_OK);
+    for (unsigned nth = 0; fault_next(&nth);) {
+        static char shown[1 << 16];
+        FILE *out = fmemopen(shown, sizeof shown, "w");
+        conf_print(c, out);
+        fault_arm(0);
+        fclose(out);
+        ck_assert(!strncmp(shown, "# there is not enough memory", 28) == fault_fired());
+    }
+    conf_free(c);
+}
+END_TEST
+
+Suite *conf_suite(void)
+{
+    Suite *s = suite_create("conf");
+    TCase *t = tcase_create("torture");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_parse);
+    tcase_add_test(t, test_load);
+    tcase_add_test(t, test_print);
+    suite_add_tcase(s, t);
+    return s;
+}
