@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define UNIT MONEY_ATOMS_PER_UNIT
+#define UNIT   MONEY_ATOMS_PER_UNIT
 #define DAY_US (INT64_C(24) * 3600 * 1000000)
 
 static struct fixture f;
@@ -130,7 +130,8 @@ START_TEST(test_month_begins_anew_and_total_never)
     spend(monthly, 100000, STATUS_OK);
     spend(total, 100000, STATUS_OK);
     spend(monthly, 25000, STATUS_NO_QUOTA);
-    f.wall_us += 15 * DAY_US + DAY_US / 2 - 1; /* the last microsecond of November, and one batch later */
+    f.wall_us +=
+        15 * DAY_US + DAY_US / 2 - 1; /* the last microsecond of November, and one batch later */
     spend(monthly, 25000, STATUS_NO_QUOTA);
     f.wall_us += 1;
     spend(monthly, 25000, STATUS_OK);
@@ -387,8 +388,7 @@ Suite *ledger_suite(void)
     tcase_add_test(t, test_prices_are_published_once);
     tcase_add_test(t, test_second_daemon_is_refused);
     tcase_add_test(t, test_another_currency_is_refused);
-    tcase_add_loop_test(t, test_history_is_append_only, 0,
-                        sizeof forbidden / sizeof forbidden[0]);
+    tcase_add_loop_test(t, test_history_is_append_only, 0, sizeof forbidden / sizeof forbidden[0]);
     suite_add_tcase(s, t);
     t = tcase_create("parts");
     tcase_add_test(t, test_floor_is_never_above_an_open_request);
