@@ -20,6 +20,8 @@ static bool takes_body(const char *method)
 enum verdict stage_accept(struct request *r)
 {
     struct intake *in = &r->in;
+    if (r->gone) /* perhaps before its head was whole: nothing of it may be looked at */
+        return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
     if (r->status != STATUS_OK)
         return FAIL;
     enum status s = guard_finish(&in->guard, in->version, takes_body(in->method));
