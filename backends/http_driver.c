@@ -37,11 +37,18 @@ void http_refresh_up(struct http_backend *b)
 
 /* ---- what is to be done on the next turn ---- */
 
-static void on_turn(uv_idle_t *turn);
+static void on_turn(uv_check_t *turn);
+
+/* Before the poll.  Staying active keeps the poll from waiting. */
+static void on_idle(uv_idle_t *idle)
+{
+    struct http_backend *b = idle->data;
+    uv_check_start(&b->turn, on_turn);
+}
 
 void http_turn_soon(struct http_backend *b)
 {
-    uv_idle_start(&b->turn, on_turn);
+    uv_idle_start(&b->idle, on_idle);
 }
 
 static void note(struct http_call *c)
@@ -213,17 +220,19 @@ static void tear_down(struct http_backend *b)
     free_calls(b);
     curl_multi_cleanup(b->multi);
     b->multi = NULL;
-    b->pending += 4;
+    b->pending += 5;
     http_target_stop(b, on_handle_closed);
+    uv_close((uv_handle_t *)&b->idle, on_handle_closed);
     uv_close((uv_handle_t *)&b->turn, on_handle_closed);
     uv_close((uv_handle_t *)&b->curl_timer, on_handle_closed);
     uv_close((uv_handle_t *)&b->tick, on_handle_closed);
 }
 
-static void on_turn(uv_idle_t *turn)
+static void on_turn(uv_check_t *turn)
 {
     struct http_backend *b = turn->data;
-    uv_idle_stop(turn);
+    uv_idle_stop(&b->idle);
+    uv_check_stop(turn);
     for (unsigned n = b->todo_count; n && b->todo_count; n--)
         do_noted(TAILQ_FIRST(&b->todo));
     http_loop_kick(b);
@@ -278,10 +287,11 @@ static void init_curl(void)
 
 static void init_handles(struct http_backend *b)
 {
-    uv_idle_init(b->loop, &b->turn);
+    uv_idle_init(b->loop, &b->idle);
+    uv_check_init(b->loop, &b->turn);
     uv_timer_init(b->loop, &b->curl_timer);
     uv_timer_init(b->loop, &b->tick);
-    b->turn.data = b->curl_timer.data = b->tick.data = b;
+    b->idle.data = b->turn.data = b->curl_timer.data = b->tick.data = b;
 }
 
 static enum status http_open(const struct catalog_backend *conf, uv_loop_t *loop,

@@ -3,10 +3,11 @@
  * We open and close libcurl's sockets ourselves, so that each has one uv_poll for
  * its whole life.  Reading stays armed between requests: libcurl lets go of a
  * kept connection after each answer and takes it up again for the next, and
- * following it faithfully would cost several system calls a request.
+ * following it faithfully would cost several system calls a request.  And it
+ * shows what libcurl does not look for: an answer that nobody asked for.
  */
 #include "backends/http_parts.h"
-#include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -67,7 +68,9 @@ static void arm(struct http_socket *s, int events)
 /* Reading may stay armed unwanted; writing may not, an idle socket is always writable. */
 static void follow_wish(struct http_socket *s)
 {
-    if ((s->wanted & ~s->armed) || (s->armed & ~s->wanted & UV_WRITABLE))
+    if (s->idle)
+        arm(s, UV_READABLE);
+    else if ((s->wanted & ~s->armed) || (s->armed & ~s->wanted & UV_WRITABLE))
         arm(s, s->wanted);
 }
 
@@ -78,6 +81,29 @@ static void act(struct http_backend *b, curl_socket_t fd, int events)
     http_reap(b);
 }
 
+/* libcurl takes a kept connection for dead only when reading from it gives a clean end, so a
+ * clean end is what its descriptor now gets; the real connection is closed by that. */
+static void spoil(struct http_socket *s)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+        shutdown(s->fd, SHUT_RDWR);
+        return;
+    }
+    close(ends[1]);
+    dup3(ends[0], s->fd, O_CLOEXEC);
+    close(ends[0]);
+}
+
+/* A kept connection was closed by the other side, or says what nobody asked for. */
+static void on_unwanted(struct http_socket *s)
+{
+    arm(s, 0); /* first: it knows the old connection by this descriptor */
+    if (s->idle)
+        spoil(s);
+    s->idle = false;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct http_socket *s = poll->data;
@@ -85,8 +111,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     curl_socket_t fd = s->fd;
     if (status < 0) /* libuv has stopped watching; libcurl shall find out by itself */
         s->armed = 0;
-    if (status >= 0 && !(events & s->wanted)) {
-        arm(s, 0);
+    if (s->idle || (status >= 0 && !(events & s->wanted))) {
+        on_unwanted(s);
         return;
     }
     if (status < 0)
@@ -131,12 +157,23 @@ bool http_loop_attach(struct http_call *c)
            curl_easy_setopt(c->easy, CURLOPT_CLOSESOCKETDATA, c->backend) == CURLE_OK;
 }
 
+/* libcurl lets go of a socket when the answer is complete, and also while the reader holds it
+ * back.  HTTP/2 connections are never idle in our sense: their servers may speak at any time. */
+static bool is_idle(CURL *easy)
+{
+    struct http_call *c = NULL;
+    long version = 0;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    return c && !c->held && version < CURL_HTTP_VERSION_2_0;
+}
+
 /* Sockets that libcurl makes for itself are not announced, so they are met here first. */
 static int on_wish(CURL *easy, curl_socket_t fd, int what, void *backend, void *unused)
 {
     struct http_backend *b = backend;
     struct http_socket *s = find_socket(b, fd);
-    (void)easy, (void)unused;
+    (void)unused;
     if (!s && what != CURL_POLL_REMOVE)
         s = watch_socket(b, fd, false);
     if (!s)
@@ -146,6 +183,7 @@ static int on_wish(CURL *easy, curl_socket_t fd, int what, void *backend, void *
         s->wanted |= UV_READABLE;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         s->wanted |= UV_WRITABLE;
+    s->idle = what == CURL_POLL_REMOVE && is_idle(easy);
     if (what == CURL_POLL_REMOVE && !s->ours)
         forget_socket(s);
     else

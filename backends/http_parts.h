@@ -9,7 +9,9 @@
  *
  * Nothing of the caller's runs inside libcurl except on_data, and the functions
  * it may call from there (start, cancel, pause) only note what is to be done: it
- * is done on the loop's next turn (http_backend.turn), outside of libcurl.
+ * is done on the loop's next turn, outside of libcurl and after that turn's poll.
+ * So bytes that nobody asked for, on a kept connection, are seen before a new
+ * request could take them for its answer.
  */
 #ifndef MAAS_HTTP_PARTS_H
 #define MAAS_HTTP_PARTS_H
@@ -49,6 +51,7 @@ struct http_socket { /* one that libcurl has opened; lives until libcurl closes 
     curl_socket_t fd;
     int wanted, armed; /* UV_READABLE | UV_WRITABLE */
     bool ours;         /* opened by our callback, so closed by it, too */
+    bool idle;         /* kept for the next request: nothing may arrive now */
     LIST_ENTRY(http_socket) bucket;
 };
 
@@ -117,7 +120,8 @@ struct http_backend {
     struct curl_slist *common_headers; /* holds the secret: wiped when freed */
     struct http_target target;
     struct health health;
-    uv_idle_t turn; /* runs what was noted for the loop's next turn */
+    uv_idle_t idle; /* active: something waits for the next turn */
+    uv_check_t turn;
     uv_timer_t curl_timer;
     uv_timer_t tick; /* time-outs of all calls */
     struct http_call_queue running, todo;

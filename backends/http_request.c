@@ -55,13 +55,15 @@ void http_headers_free(struct http_backend *b)
 
 /* ---- the handle ---- */
 
-/* libcurl is about to send, for the first time or again.  Again means that a kept connection
- * died after the request had gone out: the backend may be at work on it, so it is not repeated. */
+/* libcurl is about to send, for the first time or again.  Again means that a kept connection has
+ * died.  Once any byte had gone out the backend may be at work on it, so it is not repeated. */
 static int before_sending(void *call, char *ip, char *local_ip, int port, int local_port)
 {
     struct http_call *c = call;
+    long sent = 0;
     (void)ip, (void)local_ip, (void)port, (void)local_port;
-    if (c->connected)
+    curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &sent);
+    if (c->connected && sent > 0)
         return CURL_PREREQFUNC_ABORT;
     c->connected = true;
     return CURL_PREREQFUNC_OK;

@@ -108,8 +108,7 @@ static void resolve(uv_timer_t *timer)
 static bool is_literal(const char *host)
 {
     struct in6_addr address;
-    return host[0] == '[' || uv_inet_pton(AF_INET, host, &address) == 0 ||
-           strcmp(host, "localhost") == 0; /* libcurl answers that one by itself */
+    return host[0] == '[' || uv_inet_pton(AF_INET, host, &address) == 0;
 }
 
 static void drop_last_slashes(char *path)

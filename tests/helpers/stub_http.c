@@ -13,7 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, REQUEST_BYTES_MAX = 1 << 20, POLL_MS = 20, PATIENCE_MS = 5000 };
+enum {
+    CONNECTIONS_MAX = 256,
+    REQUEST_BYTES_MAX = 1 << 20,
+    POLL_MS = 20,
+    PATIENCE_MS = 5000,
+    RESET_AFTER_MS = 20
+};
 
 struct stub_http {
     const struct stub_http_answer *answers;
@@ -159,6 +165,7 @@ static bool serve_one(struct connection *c)
     if (!play(c, a) || a->then == STUB_CLOSE)
         return false;
     if (a->then == STUB_RESET) {
+        usleep(RESET_AFTER_MS * 1000); /* or the peer's kernel forgets what it has not read yet */
         struct linger now = { .l_onoff = 1, .l_linger = 0 };
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
         return false;
