@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 enum { TURNS_MAX = 10000, LINE_MAX_BYTES = 64 * 1024 };
 

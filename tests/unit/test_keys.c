@@ -3,14 +3,14 @@
 #include "base/base32.h"
 #include "base/db.h"
 #include "base/digest.h"
-#include "schema.h"
+#include "gen/schema.h"
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 static const uint8_t pepper[PEPPER_BYTES_MIN] = "thirty-two bytes of pepper......";
 static const struct limits defaults = { { 600, 600 }, { 1000000, 1000000 }, 64 };

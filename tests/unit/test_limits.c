@@ -2,7 +2,7 @@
 #include "auth/limits.h"
 #include <check.h>
 #include <pthread.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 #define SECOND INT64_C(1000000000)
 #define MINUTE (60 * SECOND)
