@@ -1,0 +1,149 @@
+/* tests/unit/test_audit.c -- the audit finds each kind of damage, and nothing else. */
+#include "base/cleanup.h"
+#include "billing/report.h"
+#include "tests/helpers/books_fixture.h"
+#include <check.h>
+
+#define UNIT   MONEY_ATOMS_PER_UNIT
+#define DAY_US (INT64_C(24) * 3600 * 1000000)
+
+static struct fixture f;
+
+static enum status issue(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    static const struct seller seller = { "S", "A", "T", "MG", 600, 2 };
+    AUTO(json_decref_ptr) json_t *document = NULL;
+    return invoice_issue(db, call->arg, "2026-11", &seller, now_us, &document);
+}
+
+/* Two projects, three batches, a failure, an open request and two issued invoices. */
+static void setup(void)
+{
+    static char first[] = "acme", second[] = "beta";
+    fixture_init(&f);
+    fixture_catalog(&f);
+    int64_t acme = fixture_project(&f, first, 1000 * UNIT, "month");
+    int64_t beta = fixture_project(&f, second, 1000 * UNIT, "total");
+    fixture_request(&f, acme, 1234, 567);
+    fixture_request(&f, acme, 400000, 0);
+    fixture_request(&f, beta, 10, 0);
+    struct ledger_hold h = fixture_hold_of(&f, acme, 250000);
+    struct ledger_settle s = fixture_settle_of(&h, 0, 0);
+    s.outcome = OUTCOME_FAILED_PRE;
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    ck_assert_int_eq(fixture_settle(&f, &s), STATUS_OK);
+    f.wall_us += 20 * DAY_US;
+    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = issue, .arg = first };
+    ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
+    call.arg = second;
+    ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
+    h = fixture_hold_of(&f, beta, 250000);
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+}
+
+static void teardown(void)
+{
+    fixture_free(&f);
+}
+
+START_TEST(test_clean_while_the_daemon_works)
+{
+    fixture_audit_clean(&f);
+    struct db *db = fixture_reader(&f);
+    json_t *result = NULL;
+    ck_assert_int_eq(audit_run(db, f.wall_us, &result), STATUS_OK);
+    const json_t *checks = json_object_get(result, "checks");
+    ck_assert_uint_eq(json_array_size(checks), 7);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(checks, 2), "rows")), 5);
+    fixture_request(&f, 1, 10, 0); /* no lock of the audit is left */
+    json_decref(result);
+    db_close(db);
+}
+END_TEST
+
+START_TEST(test_an_old_hold_is_found)
+{
+    f.wall_us += DAY_US + 1;
+    ck_assert_int_eq(fixture_audit_problems(&f), 1);
+}
+END_TEST
+
+#define WITHOUT(trigger) "DROP TRIGGER " trigger ";"
+#define SETTLED(rest)    WITHOUT("settlement_stays_u") "UPDATE settlement SET " rest
+#define ENTRY(rest)      WITHOUT("ledger_entry_stays_u") "UPDATE ledger_entry SET " rest
+#define INVOICE(rest)    WITHOUT("invoice_stays_u") "UPDATE invoice SET " rest
+
+static const struct {
+    const char *label, *sql;
+} damage[] = {
+    { "amount", SETTLED("amount_atoms = amount_atoms - 1 WHERE rid = 1000") },
+    { "line qty", SETTLED("lines = '[[1,1235,30850000],[4,567,56700000]]' WHERE rid = 1000") },
+    { "line atoms", SETTLED("lines = '[[1,1234,30850001],[4,567,56699999]]' WHERE rid = 1000") },
+    { "line meter", SETTLED("lines = '[[2,1234,30850000],[4,567,56700000]]' WHERE rid = 1000") },
+    { "no lines", SETTLED("lines = '[]' WHERE rid = 1000") },
+    { "bad lines", SETTLED("lines = '[[1,1234,30850000],[4,567,56700000]]]' WHERE rid = 1000") },
+    { "text lines", SETTLED("lines = 'none' WHERE rid = 1000") },
+    { "project", SETTLED("project = 2 WHERE rid = 1000") },
+    { "key", SETTLED("key = 7 WHERE rid = 1000") },
+    { "price", SETTLED("price_version = 9 WHERE rid = 1000") },
+    { "model", SETTLED("model = 2 WHERE rid = 1000") },
+    { "hour", SETTLED("settled_us = settled_us + 3600000000 WHERE rid = 1000") },
+    { "charged failure", SETTLED("outcome = 'failed_pre' WHERE rid = 1000") },
+    { "lost settlement", WITHOUT("settlement_stays_d") "DELETE FROM settlement WHERE rid = 1000" },
+    { "lost failure", WITHOUT("settlement_stays_d") "DELETE FROM settlement WHERE rid = 1003" },
+    { "lost hold", "PRAGMA foreign_keys = OFF;" WITHOUT(
+                       "request_open_stays_d") "DELETE FROM request_open WHERE rid = 1000" },
+    { "small hold",
+      WITHOUT(
+          "request_open_stays_u") "UPDATE request_open SET hold_atoms = 87549999 WHERE rid = 1000" },
+    { "unknown boot", WITHOUT("request_open_stays_u") "UPDATE request_open SET boot = 5" },
+    { "floor", "UPDATE boot SET open_floor = 100000" },
+    { "boots", "INSERT INTO boot VALUES (3, 0, 0, 0, 0)" },
+    { "rollup qty", "UPDATE usage_rollup SET qty = qty + 1 WHERE meter = 4" },
+    { "rollup requests", "UPDATE usage_rollup SET requests = 0 WHERE meter = 0" },
+    { "lost rollup", "DELETE FROM usage_rollup WHERE meter = 4" },
+    { "extra rollup", "INSERT INTO usage_rollup VALUES (0,1,1,1,1,1,1,1,1)" },
+    { "one entry", ENTRY("atoms = atoms + 1 WHERE tx = 1 AND atoms > 0") },
+    { "both entries", ENTRY("atoms = atoms * 2 WHERE tx = 1") },
+    { "account", ENTRY("account = account + 8 WHERE tx = 1") },
+    { "lost tx",
+      WITHOUT("ledger_tx_stays_d") WITHOUT(
+          "ledger_entry_stays_d") "DELETE FROM ledger_entry WHERE tx = 1; DELETE FROM ledger_tx WHERE tx = 1" },
+    { "balance", "UPDATE account_balance SET posted_atoms = 1 WHERE account = 10" },
+    { "lost balance", "DELETE FROM account_balance WHERE account = 10" },
+    { "invoice net", INVOICE("net_minor = net_minor + 1 WHERE project = 1") },
+    { "invoice tax", INVOICE("tax_minor = tax_minor + 1 WHERE project = 1") },
+    { "invoice document", INVOICE("document = replace(document, '1.0030850000', '1.0030860000')") },
+    { "invoice quantity", INVOICE("document = replace(document, '401234', '401235')") },
+    { "invoice number", INVOICE("number = 'MG-2026-000007' WHERE number = 'MG-2026-000002'") },
+    { "lost invoice", WITHOUT("invoice_stays_d") "DELETE FROM invoice WHERE project = 2" },
+    { "counter", "UPDATE doc_counter SET next = next + 1" },
+    { "price book",
+      WITHOUT(
+          "price_version_stays_u") "UPDATE price_version SET text = replace(text, '25000000000', '1')" },
+    { "price book text",
+      WITHOUT("price_version_stays_u") "UPDATE price_version SET text = text || 'nonsense'" },
+};
+
+START_TEST(test_damage_is_found)
+{
+    fixture_close(&f);
+    ck_assert_int_eq(fixture_audit_problems(&f), 0);
+    fixture_tamper(&f, damage[_i].sql);
+    ck_assert_msg(fixture_audit_problems(&f) > 0, "%s was not found", damage[_i].label);
+}
+END_TEST
+
+Suite *audit_suite(void);
+Suite *audit_suite(void)
+{
+    Suite *s = suite_create("audit");
+    TCase *t = tcase_create("audit");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_clean_while_the_daemon_works);
+    tcase_add_test(t, test_an_old_hold_is_found);
+    tcase_add_loop_test(t, test_damage_is_found, 0, sizeof damage / sizeof damage[0]);
+    suite_add_tcase(s, t);
+    return s;
+}
