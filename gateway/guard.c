@@ -37,6 +37,12 @@ static bool is_field_value(struct span s)
     return true;
 }
 
+void guard_method(struct guard *g, const char *method)
+{
+    if (!is_token((struct span){ method, strlen(method) }))
+        breach(g, STATUS_BAD_FRAMING, "the method has a character that is not allowed");
+}
+
 static bool named(struct span name, const char *lower)
 {
     return name.len == strlen(lower) && strncasecmp(name.at, lower, name.len) == 0;
@@ -45,7 +51,7 @@ static bool named(struct span name, const char *lower)
 static bool parse_length(struct span v, uint64_t *ret)
 {
     uint64_t n = 0;
-    if (v.len == 0 || v.len > 18)
+    if (v.len == 0 || v.len > 18 || (v.len > 1 && v.at[0] == '0')) /* 010: eight or ten? */
         return false;
     for (size_t i = 0; i < v.len; i++) {
         if (v.at[i] < '0' || v.at[i] > '9')

@@ -20,6 +20,7 @@ struct guard { /* gathered header by header */
     const char *what;   /* a static sentence about it */
 };
 
+void guard_method(struct guard *g, const char *method);
 /* `fields_max`: 431 beyond. */
 void guard_header(struct guard *g, struct span name, struct span value, unsigned fields_max);
 /* After the last header.  OK, or the first breach's status with g->what. */

@@ -153,7 +153,7 @@ enum status route_match(const char *method, struct span path, struct arena *a, s
         rest.len--; /* "/v2/" is "/v2" */
     const struct route_row *row = find_row(rest, !ret->scope.whole, &raw_model);
     if (!row)
-        return STATUS_NOT_FOUND;
+        return memchr(rest.at, '%', rest.len) ? STATUS_BAD_FRAMING : STATUS_NOT_FOUND;
     ret->row = row;
     if (!(row->methods & method_bit(method))) {
         *ret_allow = row->methods & METHOD_POST ? "POST" : "GET, HEAD";

@@ -24,6 +24,7 @@ enum verdict stage_accept(struct request *r)
         return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
     if (r->status != STATUS_OK)
         return FAIL;
+    guard_method(&in->guard, in->method);
     enum status s = guard_finish(&in->guard, in->version, takes_body(in->method));
     if (s != STATUS_OK) {
         in->guard.bad = true; /* the connection is not kept */

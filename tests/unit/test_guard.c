@@ -44,6 +44,7 @@ static const struct head heads[] = {
     POST("length minus", HOST "Content-Length: -5\n", BAD_FRAMING),
     POST("length hex", HOST "Content-Length: 0x5\n", BAD_FRAMING),
     POST("length underscore", HOST "Content-Length: 5_0\n", BAD_FRAMING),
+    POST("length octal", HOST "Content-Length: 010\n", BAD_FRAMING),
     POST("length empty", HOST "Content-Length: \n", BAD_FRAMING),
     POST("length 2^64", HOST "Content-Length: 18446744073709551616\n", BAD_FRAMING),
     POST("length 10^30", HOST "Content-Length: 1000000000000000000000000000000\n", BAD_FRAMING),

@@ -43,7 +43,7 @@ static const struct path_case cases[] = {
     { "GET", "/v1/chat/completions", STATUS_METHOD_NOT_ALLOWED, NULL, NULL, "" },
     { "POST", "/v1/models", STATUS_METHOD_NOT_ALLOWED, NULL, NULL, "" },
     { "DELETE", "/healthz", STATUS_METHOD_NOT_ALLOWED, NULL, NULL, "" },
-    { "GET", "/v1%2Fmodels", STATUS_NOT_FOUND, NULL, NULL, "" },
+    { "GET", "/v1%2Fmodels", STATUS_BAD_FRAMING, NULL, NULL, "" },
     { "GET", "/v1/models%00x", STATUS_BAD_FRAMING, NULL, NULL, "" },
     { "GET", "/v1/models/%2e%2e/x", STATUS_BAD_FRAMING, NULL, NULL, "" },
     { "GET", "/v1/../v1/models", STATUS_BAD_FRAMING, NULL, NULL, "" },
