@@ -5,6 +5,7 @@
  * not answer anybody else on the same connection.
  */
 #include "backends/http_parts.h"
+#include "backends/http_verdict.h"
 #include "backends/openai_usage.h"
 #include <assert.h>
 #include <strings.h>
@@ -26,6 +27,19 @@ static bool is_field(struct span line, const char *name)
     return line.len > len && line.at[len] == ':' && strncasecmp(line.at, name, len) == 0;
 }
 
+/* "  12\r\n" and nothing else: what readers could differ about is not a length. */
+static bool is_length(struct span value)
+{
+    size_t digits = 0;
+    while (value.len && (*value.at == ' ' || *value.at == '\t'))
+        value = (struct span){ value.at + 1, value.len - 1 };
+    while (digits < value.len && value.at[digits] >= '0' && value.at[digits] <= '9')
+        digits++;
+    while (value.len > digits && strchr(" \t\r\n", value.at[value.len - 1]))
+        value.len--;
+    return digits > 0 && digits < 19 && digits == value.len;
+}
+
 /* False: two lengths, or a length and chunks.  Which one holds is how answers are smuggled. */
 static bool framing_is_plain(struct http_headers *h, struct span line)
 {
@@ -33,7 +47,12 @@ static bool framing_is_plain(struct http_headers *h, struct span line)
         h->lengths = 0; /* interim answers (1xx) come before the real one */
         h->chunked = false;
     }
-    h->lengths += is_field(line, "content-length");
+    static const char length[] = "content-length";
+    if (is_field(line, length)) {
+        h->lengths++;
+        if (!is_length((struct span){ line.at + sizeof length, line.len - sizeof length }))
+            return false;
+    }
     h->chunked |= is_field(line, "transfer-encoding");
     return h->lengths + h->chunked <= 1;
 }

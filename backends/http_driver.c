@@ -8,6 +8,7 @@
  */
 #include "backends/http_driver.h"
 #include "backends/http_parts.h"
+#include "backends/http_verdict.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -17,6 +17,7 @@
 #define MAAS_HTTP_PARTS_H
 #include "backends/backend.h"
 #include "backends/health.h"
+#include "backends/http_target.h"
 #include "backends/sse.h"
 #include "base/buf.h"
 #include <curl/curl.h>
@@ -31,18 +32,17 @@ enum {
     HTTP_KEPT_BODY_BYTES = 256 << 10, /* a pooled call keeps no more memory than this */
     HTTP_IDLE_CONNECTION_S = 4,
     HTTP_CONNECT_TIMEOUT_MS = 5000,
-    HTTP_RESOLVE_MS = 60 * 1000,
-    HTTP_ADDRESSES_MAX = 8,
     HTTP_TICK_MS = 100,
     HTTP_DONE_GRACE_MS = 1000, /* after [DONE], for the end of the HTTP answer */
     HTTP_SOCKET_BUCKETS = 256,
 };
 
-enum http_mode { /* what the bytes of the answer are */
-                 HTTP_UNDECIDED,
-                 HTTP_EVENTS, /* 2xx, event stream, and a stream was asked for */
-                 HTTP_BODY,   /* 2xx, one JSON object */
-                 HTTP_REFUSAL /* anything else: kept for its error message */
+/* What the bytes of the answer are. */
+enum http_mode {
+    HTTP_UNDECIDED,
+    HTTP_EVENTS,  /* 2xx, event stream, and a stream was asked for */
+    HTTP_BODY,    /* 2xx, one JSON object */
+    HTTP_REFUSAL, /* anything else: kept for its error message */
 };
 
 struct http_socket { /* one that libcurl has opened; lives until libcurl closes it */
@@ -53,24 +53,6 @@ struct http_socket { /* one that libcurl has opened; lives until libcurl closes 
     bool ours;         /* opened by our callback, so closed by it, too */
     bool idle;         /* kept for the next request: nothing may arrive now */
     LIST_ENTRY(http_socket) bucket;
-};
-
-struct http_addresses { /* what the host's name stands for; libcurl reads it during a transfer */
-    unsigned refs;
-    struct curl_slist *list;
-};
-
-struct http_target {
-    CURLU *url;
-    char *host, *port, *path; /* path without '/' at its end */
-    char *chat_url, *embeddings_url, *images_url;
-    bool tls;
-    bool literal;                     /* the host is an address: nothing to resolve */
-    struct http_addresses *addresses; /* NULL: literal, or not known yet */
-    uv_getaddrinfo_t request;
-    uv_timer_t refresh;
-    unsigned failures; /* in a row */
-    bool looking_up;
 };
 
 struct http_headers { /* of the answer, as they come */
@@ -93,10 +75,10 @@ struct http_call {
     int64_t started_ms, last_byte_ms;
 
     bool on_todo, added, paused, held; /* held: libcurl was told to pause */
-    bool ended;     /* nothing more is passed on; `end` says why unless libcurl's result does */
-    bool probe;     /* for health_end */
-    bool connected; /* from here on the backend may have got the request */
-    bool answered;  /* a status line came */
+    bool ended;                        /* nothing more is passed on; `end` says why */
+    bool probe;                        /* for health_end */
+    bool connected;                    /* from here on the backend may have got the request */
+    bool answered;                     /* a status line came */
     bool any_byte, any_event, finish_seen, done_seen;
     bool suspect_usage;
     bool silent;         /* a time-out that is the backend's fault */
@@ -127,7 +109,6 @@ struct http_backend {
     struct http_call_queue running, todo;
     unsigned todo_count;
     LIST_HEAD(, http_call) pool;
-    unsigned pooled;
     LIST_HEAD(, http_socket) sockets[HTTP_SOCKET_BUCKETS];
     bool closing, torn_down;
     unsigned pending; /* libuv callbacks that must still come before memory can go */
@@ -145,19 +126,8 @@ void http_release(struct http_backend *b); /* one of b->pending has come; the la
 /* http_loop.c */
 enum status http_loop_open(struct http_backend *b);
 bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and closed by us */
-void http_loop_kick(
-    struct http_backend *b); /* lets libcurl do what is due; may call on_data and on_end */
-
-/* http_target.c */
-enum status http_target_open(struct http_backend *b);
-void http_target_start(struct http_backend *b);
-void http_target_stop(struct http_backend *b, uv_close_cb closed);
-void http_target_free(struct http_target *t);
-bool http_target_known(const struct http_target *t);
-char *http_target_infer_url(const struct http_target *t,
-                            const char *model); /* for curl_free; NULL: no memory */
-struct http_addresses *http_addresses_ref(struct http_addresses *a); /* NULL is fine */
-void http_addresses_unref(struct http_addresses *a);
+/* Lets libcurl do what is due; may call on_data and on_end. */
+void http_loop_kick(struct http_backend *b);
 
 /* http_request.c */
 enum status http_headers_open(struct http_backend *b);
@@ -171,16 +141,4 @@ size_t http_on_header(char *bytes, size_t size, size_t count, void *call);
 size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call);
 /* The HTTP answer is complete: gives out what is left and fills c->end. */
 void http_answer_finish(struct http_call *c);
-
-/* http_verdict.c: pure.  Each fills status, untouched, message and param. */
-/* An HTTP status that is not success, and the start of its body.  Upstream's sentence
- * is passed on for mistakes of the client only, and never when it quotes the secret. */
-void http_verdict_refused(long code, struct span body, const char *secret, struct backend_end *end);
-/* An answer with status 200, or an event.  False: it does not speak of an error, *end is as it was. */
-bool http_verdict_error(struct span object, bool first, const char *secret,
-                        struct backend_end *end);
-/* The transfer broke.  connected: some of the request may have arrived; answered: a status line came. */
-void http_verdict_broken(CURLcode result, bool connected, bool answered, struct backend_end *end);
-enum health_verdict http_verdict_health(enum status status, bool silent);
-
 #endif

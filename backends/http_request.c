@@ -23,21 +23,23 @@ static bool add_header(struct http_backend *b, const char *text)
 static bool add_secret(struct http_backend *b)
 {
     struct buf line;
-    bool ok = true;
     if (!b->base.conf->secret || !*b->base.conf->secret)
         return true;
     buf_init(&line, 16 * 1024);
-    ok = buf_printf(&line, "Authorization: Bearer %s", b->base.conf->secret) &&
-         add_header(b, line.at);
+    bool ok = buf_printf(&line, "Authorization: Bearer %s", b->base.conf->secret) &&
+              add_header(b, line.at);
     if (line.at)
         explicit_bzero(line.at, line.room);
     buf_free(&line);
     return ok;
 }
 
-/* "Expect:" takes away libcurl's own, which would wait a second with each large body. */
+/* "Expect:" takes away libcurl's own, which would wait a second with each large body.  A secret
+ * with a line end in it would be two headers. */
 enum status http_headers_open(struct http_backend *b)
 {
+    if (b->base.conf->secret && strpbrk(b->base.conf->secret, "\r\n"))
+        return STATUS_BAD_FIELD;
     bool ok = add_header(b, "Content-Type: application/json") &&
               add_header(b, "Accept: application/json, text/event-stream") &&
               add_header(b, "Accept-Encoding: identity") && add_header(b, "Expect:") &&

@@ -4,7 +4,7 @@
  * said only when no byte of the request can have been worked on: nothing was
  * connected, or the server itself says so by 429 or 503 before any answer.
  */
-#include "backends/http_parts.h"
+#include "backends/http_verdict.h"
 #include "base/jscan.h"
 #include <stdio.h>
 #include <stdlib.h>
