@@ -26,6 +26,7 @@ SOAK_SECONDS ?= 600
 PREFIX       ?= /usr/local
 SYSCONFDIR   ?= /etc
 UNITDIR      ?= $(PREFIX)/lib/systemd/system
+DATADIR      ?= $(PREFIX)/share/maasgate
 B            := build/$(KIND)
 Q            := $(if $(V),,@)
 say           = $(if $(V),@:,@printf '  %-4s %-8s %s\n' '$(1)' '$(KIND)' '$(2)')
@@ -56,7 +57,7 @@ CFLAGS_fuzz    := $(SANITIZED) -fsanitize=fuzzer-no-link,address,undefined \
 $(if $(CFLAGS_$(KIND)),,$(error KIND=$(KIND) is not one of release asan ubsan tsan clang))
 
 # Asserts stay on everywhere: NDEBUG is never defined.
-CPPFLAGS := -D_GNU_SOURCE -I. -I$(B) -I$(B)/gen
+CPPFLAGS := -D_GNU_SOURCE -I. -I$(B) -I$(B)/gen -DMAAS_DATADIR='"$(DATADIR)"'
 CFLAGS   := -std=c17 -g $(CFLAGS_$(KIND)) $(HARDENING) $(WARNINGS)
 # libmicrohttpd's own HTML error pages are remade as JSON: see gateway/reply.c.
 LDFLAGS  := -pie -Wl,-z,relro,-z,now,-z,noexecstack \
@@ -290,8 +291,9 @@ install: all $(if $(WORKER),$(B)/sdk/libmaasworker.a) ## into DESTDIR with PREFI
 	  sed 's|/usr/bin/maasgate|$(PREFIX)/bin/maasgate|' $$u >$(D)$(UNITDIR)/$${u##*/}; done
 	for m in $(wildcard docs/man/*.[18]); do \
 	  install -m 644 $$m $(D)$(PREFIX)/share/man/man$${m##*.}/; done
-	for c in $(wildcard conf/*.example.yaml); do \
-	  install -m 640 $$c $(D)$(SYSCONFDIR)/maasgate/; done
+	install -m 640 conf/maasgate.yaml.example $(D)$(SYSCONFDIR)/maasgate/
+	install -d $(D)$(DATADIR)/corpus
+	install -m 644 backends/refworker/corpus/*.txt $(D)$(DATADIR)/corpus/
 
 clean: ## remove what was built, but not build/deps
 	rm -rf $(filter-out build/deps%,$(wildcard build/*))
