@@ -58,6 +58,8 @@ void help_all(FILE *out);
 void help_command(const struct command *c, FILE *out);
 
 /* ---- table.c ---- */
+enum { COLUMNS_MAX = 12 };
+
 struct column {
     const char *title, *key;
     bool right;       /* numbers */

@@ -85,7 +85,7 @@ static void print_lines(json_t *invoice)
     add_sum(rows, tax, "", text_of(totals, "tax"));
     add_sum(rows, "total", "", text_of(totals, "gross"));
     table_print(rows, columns);
-    printf("\ntotal %s %s; rounding each line to whole cents made %s of the exact sum\n\n",
+    printf("\ntotal %s %s; each line is rounded once, which added %s to the exact sum\n\n",
            text_of(totals, "gross"), text_of(invoice, "currency"), text_of(totals, "rounding"));
 }
 

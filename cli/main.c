@@ -73,7 +73,8 @@ static bool is_one_of(const char *word, const char *a, const char *b, const char
 
 int main(int argc, char **argv)
 {
-    setlocale(LC_ALL, "");
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
+        setlocale(LC_CTYPE, "C.UTF-8"); /* names are UTF-8 whatever the session says */
     if (argc < 2) {
         help_all(stderr);
         return EXIT_USAGE;

@@ -106,7 +106,7 @@ enum exit_code show_models(json_t *result)
     return EXIT_OK;
 }
 
-/* Numbers first, then lists of objects as tables of their own. */
+/* Facts first, then lists of objects as tables of their own. */
 static void show_fact(const char *name, json_t *value)
 {
     AUTO(free_ptr) char *text = cell_text(value);
@@ -118,19 +118,19 @@ static bool is_list_of_objects(json_t *value)
     return json_is_object(json_array_get(value, 0));
 }
 
+/* A table whose columns are the first object's members. */
 static void show_list(const char *name, json_t *list)
 {
-    size_t i;
-    json_t *item;
-    json_array_foreach (list, i, item) {
-        const char *key;
-        json_t *value;
-        printf("\n%s %zu\n", name, i);
-        json_object_foreach (item, key, value) {
-            printf("  ");
-            show_fact(key, value);
-        }
+    struct column columns[COLUMNS_MAX + 1] = { 0 };
+    size_t count = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach (json_array_get(list, 0), key, value) {
+        if (count < COLUMNS_MAX)
+            columns[count++] = (struct column){ key, key, json_is_integer(value), NULL };
     }
+    printf("\n%s\n", name);
+    table_print(list, columns);
 }
 
 enum exit_code show_status(json_t *result)

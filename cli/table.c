@@ -9,7 +9,7 @@
 #include <string.h>
 #include <wchar.h>
 
-enum { CELL_BYTES_MAX = 4096, COLUMNS_MAX = 12, GAP = 2 };
+enum { CELL_BYTES_MAX = 4096 };
 
 static bool add_value(struct buf *b, json_t *value);
 
@@ -64,7 +64,7 @@ char *cell_text(json_t *value)
         buf_free(&b);
         return strdup("(too long)");
     }
-    char *text = b.len > 0 ? buf_take(&b, NULL) : strdup("");
+    char *text = b.len > 0 ? buf_take(&b, NULL) : strdup(json_is_string(value) ? "" : "-");
     for (char *at = text; at && *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
