@@ -28,13 +28,14 @@ enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_DRAIN };
 struct catalog_backend {
     const char *name;
     enum transport transport;
-    /* shm: path of the worker's SEQPACKET socket; socket: unix:/path or host:port; http: base URL */
+    /* shm: path of the worker's socket; socket: unix:/path or host:port; http: base URL */
     const char *address;
     const char *secret_file; /* bearer token for http; "" none.  The token itself is in `secret` */
     char *secret;            /* read at load; masked everywhere; NULL when none */
     const char *ca_file;     /* http over TLS with a private CA; "" = the system's */
     uint32_t concurrency;    /* most calls in flight per loop thread */
-    uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms; /* 0: the setting's */
+    uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
+    uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
     enum on_disconnect on_disconnect;
     unsigned index; /* position in catalog.backends */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */

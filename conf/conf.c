@@ -146,30 +146,18 @@ static enum status read_setting(struct conf_reader *r, struct conf *c, const str
     return conf_fail_unknown(r, n, "setting", names, count);
 }
 
-static enum status at_least(struct conf_reader *r, const struct yaml_node *root, const char *larger,
-                            uint64_t large, const char *smaller, uint64_t small)
-{
-    if (large >= small)
-        return STATUS_OK;
-    const struct yaml_node *at = yaml_get(root, larger);
-    char a[VALUE_TEXT_BYTES], b[VALUE_TEXT_BYTES];
-    return conf_fail_key(
-        r, at ? at : yaml_get(root, smaller), "%s is %s, less than %s, which is %s", larger,
-        value_number_text(CONF_BYTES, large, a), smaller, value_number_text(CONF_BYTES, small, b));
-}
-
 /* The defaults fit together, so at least one of two that do not is in the file. */
 static enum status check_together(struct conf_reader *r, const struct yaml_node *root,
                                   const struct conf *c)
 {
-    enum status status = at_least(r, root, "bodies_bytes_max", c->bodies_bytes_max,
-                                  "body_bytes_max", c->body_bytes_max);
-    if (!status)
-        status = at_least(r, root, "request_memory_max", c->request_memory_max, "body_bytes_max",
-                          c->body_bytes_max);
-    if (status)
-        return status;
+    const struct yaml_node *all = yaml_get(root, "bodies_bytes_max");
     const struct yaml_node *per_ip = yaml_get(root, "connections_per_ip_max");
+    char a[VALUE_TEXT_BYTES], b[VALUE_TEXT_BYTES];
+    if (c->bodies_bytes_max < c->body_bytes_max)
+        return conf_fail_key(r, all ? all : yaml_get(root, "body_bytes_max"),
+                             "bodies_bytes_max is %s, less than body_bytes_max, which is %s",
+                             value_number_text(CONF_BYTES, c->bodies_bytes_max, a),
+                             value_number_text(CONF_BYTES, c->body_bytes_max, b));
     if (per_ip && c->connections_per_ip_max > c->connections_max)
         return conf_fail(r, per_ip, "has no effect: connections_max is %llu",
                          (unsigned long long)c->connections_max);
@@ -193,6 +181,9 @@ static enum status read_catalog(struct conf_reader *r, const struct yaml_node *r
         if (n)
             status = k->read(r, k, n, (char *)catalog + k->offset);
     }
+    for (size_t i = 0; i < r->backend_count; i++) /* so that a reload of the setting reaches them */
+        if (!r->backends[i].connect_timeout_ms)
+            r->backends[i].connect_timeout_ms = c->connect_timeout_ms;
     return status ? status : catalog_complete(r, root, catalog);
 }
 

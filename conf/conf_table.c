@@ -67,8 +67,8 @@ const struct conf_row conf_table[] = {
     { AT(pepper_file), CONF_PATH, "", 0, 4095, 0, NULL,
       "secret of at least 32 bytes that key digests are made with; empty is the systemd credential "
       "`pepper`, else one made in state_dir at the first start" },
-    { AT(request_memory_max), CONF_BYTES, "64M", 64 * KB, 4 * GB, CONF_RELOAD, NULL,
-      "memory of one request, its body included; beyond it 503" },
+    { AT(request_memory_max), CONF_BYTES, "1M", 64 * KB, GB, CONF_RELOAD, NULL,
+      "memory of one request beside its body and its answer; beyond it 503" },
     { AT(request_timeout_ms), CONF_MSEC, "10m", SECOND, 24 * HOUR, CONF_RELOAD, NULL,
       "longest time from a request's arrival to the end of its answer" },
     { AT(seller_address), CONF_STR, "", 0, 200, CONF_RELOAD, NULL,

@@ -28,7 +28,8 @@ const struct param_row recipe_params[] = {
     { "max_tokens", "a whole number from 1 to 1000000000", ONE, 1000000000 * ONE, true },
     { "presence_penalty", "a number from -2 to 2", -2 * ONE, 2 * ONE, false },
     { "frequency_penalty", "a number from -2 to 2", -2 * ONE, 2 * ONE, false },
-    { "seed", "a whole number of at most 12 digits", -999999999999 * ONE, 999999999999 * ONE, true },
+    { "seed", "a whole number of at most 12 digits", -999999999999 * ONE, 999999999999 * ONE,
+      true },
     { "stop", "a text of 1 to 256 bytes", 0, 0, false },
     { .key = NULL }
 };

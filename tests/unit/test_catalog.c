@@ -375,8 +375,9 @@ END_TEST
 
 START_TEST(test_inheritance)
 {
-    struct conf *c = parsed(
-        MODELS "  base/a:\n    capabilities: [chat, embeddings]\n    context_length: 1000\n"
+    struct conf *c =
+        parsed("connect_timeout_ms: 3s\n" MODELS
+               "  base/a:\n    capabilities: [chat, embeddings]\n    context_length: 1000\n"
                "    max_output_tokens: 100\n    recipe: {system: a}\n    life: preview\n" ROUTES
                "    price: {input_uncached_tokens: 2, input_cached_tokens: 1, "
                "output_text_tokens: 3}\n"
@@ -388,6 +389,7 @@ START_TEST(test_inheritance)
     const struct catalog_model *a = model(c, "base/a"), *b = model(c, "industry/f/b");
     const struct catalog_model *s = model(c, "industry/f/s/c"), *d = model(c, "base/d");
     ck_assert_ptr_eq(b->parent, a);
+    ck_assert_uint_eq(a->routes[0].backend->connect_timeout_ms, 3000);
     ck_assert_ptr_eq(s->parent, b);
     ck_assert_ptr_eq(s->routes, a->routes);
     ck_assert_uint_eq(s->route_count, 1);
