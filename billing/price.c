@@ -122,7 +122,9 @@ enum status price_rate(const struct price_list *p, const struct usage *u,
     money_t sum = { 0 };
     clamp_usage(u, b, qty, &clamped);
     for (unsigned m = 0; m < METER_COUNT; m++) {
-        unpriced = unpriced || (usage_has(u, m) && u->qty[m] > 0 && !p->priced[m]);
+        /* Requests are counted by us, not reported: without a price they are free on purpose. */
+        unpriced =
+            unpriced || (m != METER_REQUESTS && usage_has(u, m) && u->qty[m] > 0 && !p->priced[m]);
         if (qty[m] == 0 || !p->priced[m])
             continue;
         struct bill_line *l = &lines[count++];
