@@ -252,14 +252,26 @@ static void forget_line(void)
     pthread_mutex_unlock(&queue.lock);
 }
 
+/* Nobody reads and we are to stop: what is queued is lost. */
+static void *give_up(void)
+{
+    pthread_mutex_lock(&queue.lock);
+    queue.dropped += queue.count;
+    queue.count = 0;
+    queue.running = false;
+    pthread_mutex_unlock(&queue.lock);
+    return NULL;
+}
+
 static void *log_thread(void *arg)
 {
     (void)arg;
     uint64_t dropped, reported = log_dropped();
     const struct line *line;
     while ((line = wait_line(&dropped))) {
-        if (wait_writable())
-            write_line(line);
+        if (!wait_writable())
+            return give_up();
+        write_line(line);
         forget_line();
         if (dropped > reported && wait_writable())
             write_now(LEVEL_WARNING, BLAME_ENV, "log_lines_dropped lines=%llu",
@@ -272,14 +284,17 @@ static void *log_thread(void *arg)
 bool log_start(void)
 {
     sigset_t all, before;
-    if (queue.running)
-        return true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
-    queue.stopping = false;
-    queue.running = pthread_create(&queue.thread, NULL, log_thread, NULL) == 0;
+    pthread_mutex_lock(&queue.lock);
+    if (!queue.running) {
+        queue.stopping = false;
+        queue.running = pthread_create(&queue.thread, NULL, log_thread, NULL) == 0;
+    }
+    bool running = queue.running;
+    pthread_mutex_unlock(&queue.lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return queue.running;
+    return running;
 }
 
 void log_stop(void)

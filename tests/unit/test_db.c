@@ -15,8 +15,9 @@ static char err[256];
 static struct db *db;
 
 static const char *const schema[] = {
-    "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n INTEGER CHECK(n < 100),"
-    " up INTEGER REFERENCES t(id)) STRICT; CREATE TABLE log(x) ",
+    "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,\
+                    n INTEGER CHECK(n < 100), up INTEGER REFERENCES t(id)) STRICT;\
+     CREATE TABLE log(x)",
     "ALTER TABLE log ADD COLUMN y; INSERT INTO log(x, y) VALUES (1, 2)",
     "INSERT INTO log(x, y) VALUES (3, 4)",
 };

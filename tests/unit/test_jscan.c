@@ -128,6 +128,7 @@ static const struct row {
     { TEXT("{\"a\":1,000}"), false },
     { TEXT("{\"a\":1 000}"), false },
     { TEXT("{\"a\":1a}"), false },
+    { TEXT("{\"a\":27\0}"), false },         /* jansson takes this one */
     { TEXT("{\"a\":\xef\xbc\x91}"), false }, /* a full-width digit */
     /* Strings and escapes. */
     { TEXT("{\"a\":\"\"}"), true },
