@@ -58,12 +58,10 @@ static bool add_value(struct buf *b, json_t *value)
 
 char *cell_text(json_t *value)
 {
-    struct buf b;
+    AUTO(buf_free) struct buf b;
     buf_init(&b, CELL_BYTES_MAX);
-    if (!add_value(&b, value) && b.len == 0) {
-        buf_free(&b);
+    if (!add_value(&b, value) && b.len == 0)
         return strdup("(too long)");
-    }
     char *text = b.len > 0 ? buf_take(&b, NULL) : strdup(json_is_string(value) ? "" : "-");
     for (char *at = text; at && *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
