@@ -26,16 +26,19 @@ static const char *text_of(json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* Nothing for a text that is empty. */
+static void print_fact(const char *title, json_t *object, const char *key)
+{
+    AUTO(free_ptr) char *text = cell_text(json_object_get(object, key));
+    if (text && *text)
+        printf("%-9s %s\n", title, text);
+}
+
 static void print_party(const char *who, json_t *party)
 {
-    AUTO(free_ptr) char *name = cell_text(json_object_get(party, "name"));
-    AUTO(free_ptr) char *address = cell_text(json_object_get(party, "address"));
-    AUTO(free_ptr) char *tax_id = cell_text(json_object_get(party, "tax_id"));
-    printf("%-9s %s\n", who, name);
-    if (*address)
-        printf("%-9s %s\n", "", address);
-    if (*tax_id)
-        printf("%-9s tax id %s\n", "", tax_id);
+    print_fact(who, party, "name");
+    print_fact("", party, "address");
+    print_fact("tax id", party, "tax_id");
 }
 
 static void print_head(json_t *invoice)
@@ -49,10 +52,8 @@ static void print_head(json_t *invoice)
     printf("%-9s %s to %s\n", "period", text_of(period, "from"), text_of(period, "to"));
     print_party("seller", json_object_get(invoice, "seller"));
     print_party("buyer", buyer);
-    if (*text_of(buyer, "po_number"))
-        printf("%-9s %s\n", "order", text_of(buyer, "po_number"));
-    if (*text_of(buyer, "reference"))
-        printf("%-9s %s\n", "reference", text_of(buyer, "reference"));
+    print_fact("order", buyer, "po_number");
+    print_fact("reference", buyer, "reference");
     putchar('\n');
 }
 

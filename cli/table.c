@@ -56,6 +56,17 @@ static bool add_value(struct buf *b, json_t *value)
     }
 }
 
+/* C0, DEL, and C1 as UTF-8 writes it: C2 80 to C2 9F. */
+static void defuse(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at; at++) {
+        if (*at < ' ' || *at == 0x7f)
+            *at = '?';
+        else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+            at[0] = at[1] = '?';
+    }
+}
+
 char *cell_text(json_t *value)
 {
     AUTO(buf_free) struct buf b;
@@ -63,9 +74,8 @@ char *cell_text(json_t *value)
     if (!add_value(&b, value) && b.len == 0)
         return strdup("(too long)");
     char *text = b.len > 0 ? buf_take(&b, NULL) : strdup(json_is_string(value) ? "" : "-");
-    for (char *at = text; at && *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    if (text)
+        defuse(text);
     return text;
 }
 
