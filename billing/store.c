@@ -2,7 +2,7 @@
 #include "billing/store.h"
 #include "base/cleanup.h"
 #include "base/db.h"
-#include "schema.h"
+#include "gen/schema.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -78,7 +78,7 @@ static struct ledger_op *answered; /* each one is waited for by one thread: a li
 static void on_done(struct ledger_op *op)
 {
     pthread_mutex_lock(&answered_lock);
-    op->node.next = &answered->node;
+    op->node.next = (struct mpsc_node *)answered; /* the node is first in an operation */
     answered = op;
     pthread_cond_broadcast(&answered_some);
     pthread_mutex_unlock(&answered_lock);
