@@ -291,7 +291,7 @@ install: all $(if $(WORKER),$(B)/sdk/libmaasworker.a) ## into DESTDIR with PREFI
 	  sed 's|/usr/bin/maasgate|$(PREFIX)/bin/maasgate|' $$u >$(D)$(UNITDIR)/$${u##*/}; done
 	for m in $(wildcard docs/man/*.[18]); do \
 	  install -m 644 $$m $(D)$(PREFIX)/share/man/man$${m##*.}/; done
-	install -m 640 conf/maasgate.yaml.example $(D)$(SYSCONFDIR)/maasgate/
+	install -m 644 conf/maasgate.yaml.example $(D)$(SYSCONFDIR)/maasgate/
 	install -d $(D)$(DATADIR)/corpus
 	install -m 644 backends/refworker/corpus/*.txt $(D)$(DATADIR)/corpus/
 
