@@ -3,15 +3,18 @@
  *
  * `address` is the base URL: for chat, embeddings and images the one that an
  * OpenAI SDK would be given (https://host/v1); for tensors the server's root, to
- * which /v2/models/MODEL/infer is added.  A query in it stays.  Plain http is
- * HTTP/1.1; https verifies the certificate and takes HTTP/2 when it is offered.
- * No redirect is followed and no proxy of the environment is used.
+ * which /v2/models/MODEL/infer is added.  A query in it stays.  https verifies
+ * the certificate.  No redirect is followed and no proxy of the environment is used.
  *
  * One request is sent at most once.  libcurl would send a POST again by itself
  * when a kept connection turns out dead before any answer; that is refused here,
  * because the backend may have run the first one.  The price: a connection that
  * the backend closes in the same instant fails that call (BACKEND_FAILED).  Kept
  * connections are therefore not used after 4 s idle: servers close them at 5.
+ *
+ * HTTP/1.1 everywhere: over HTTP/2 one ended connection takes many calls with it,
+ * and libcurl does not tell those that a GOAWAY left untouched from those that it
+ * did not.  With nginx's default of 1000 requests a connection, calls were lost.
  *
  * `up` is what health.h believes, and false until the host's name is resolved.
  * Names are resolved in the background at open and every 60 s.

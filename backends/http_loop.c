@@ -158,14 +158,12 @@ bool http_loop_attach(struct http_call *c)
 }
 
 /* libcurl lets go of a socket when the answer is complete, and also while the reader holds it
- * back.  HTTP/2 connections are never idle in our sense: their servers may speak at any time. */
+ * back.  The first leaves it idle. */
 static bool is_idle(CURL *easy)
 {
     struct http_call *c = NULL;
-    long version = 0;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
-    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
-    return c && !c->held && version < CURL_HTTP_VERSION_2_0;
+    return c && !c->held;
 }
 
 /* Sockets that libcurl makes for itself are not announced, so they are met here first. */

@@ -85,14 +85,13 @@ static bool set_network(struct http_call *c)
            http_loop_attach(c);
 }
 
+/* HTTP/1.1 over TLS, too: see http_driver.h. */
 static bool set_tls(struct http_call *c)
 {
     const char *ca = c->backend->base.conf->ca_file;
-    if (!c->backend->target.tls)
-        return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) && SET(PIPEWAIT, 1L) &&
-           SET(SSL_VERIFYPEER, 1L) && SET(SSL_VERIFYHOST, 2L) &&
-           SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && (!ca || !*ca || SET(CAINFO, ca));
+    return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(SSL_VERIFYPEER, 1L) &&
+           SET(SSL_VERIFYHOST, 2L) && SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+           (!ca || !*ca || SET(CAINFO, ca));
 }
 
 static bool set_callbacks(struct http_call *c)

@@ -133,8 +133,8 @@ static enum status parse(struct http_target *t, const char *address)
     if (curl_url_set(t->url, CURLUPART_URL, address, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
         !part(t->url, CURLUPART_SCHEME, 0, &scheme))
         return STATUS_BAD_FIELD;
-    t->tls = strcmp(scheme, "https") == 0;
-    bool ok = (t->tls || strcmp(scheme, "http") == 0) && !part(t->url, CURLUPART_USER, 0, &user) &&
+    bool ok = (strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0) &&
+              !part(t->url, CURLUPART_USER, 0, &user) &&
               part(t->url, CURLUPART_HOST, 0, &t->host) &&
               part(t->url, CURLUPART_PORT, CURLU_DEFAULT_PORT, &t->port) &&
               part(t->url, CURLUPART_PATH, 0, &t->path);

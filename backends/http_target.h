@@ -23,7 +23,6 @@ struct http_target {
     CURLU *url;
     char *host, *port, *path; /* path without '/' at its end */
     char *chat_url, *embeddings_url, *images_url;
-    bool tls;
     bool literal;                     /* the host is an address: nothing to resolve */
     struct http_addresses *addresses; /* NULL: literal, or not known yet */
     uv_getaddrinfo_t request;

@@ -18,7 +18,7 @@ enum {
     REQUEST_BYTES_MAX = 1 << 20,
     POLL_MS = 20,
     PATIENCE_MS = 5000,
-    RESET_AFTER_MS = 20
+    RESET_AFTER_MS = 100
 };
 
 struct stub_http {
