@@ -6,7 +6,7 @@
 #   tests/run.sh --kind asan --short    the units and the short flow tests of build/asan
 #   tests/run.sh --soak SECONDS         load for so long; memory and descriptors must stay flat
 #
-# The flow tests start the real daemon and real workers; see tests/flow/README.md.
+# MAASGATE_BUILD= names another build folder.  The flow tests start the real daemon and real workers; see tests/flow/README.md.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-build=build/$kind
+build=${MAASGATE_BUILD:-build/$kind}
 export MAASGATE_BUILD=$build
 export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:exitcode=66
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:exitcode=66

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import upstream
-from gate import INPUT, OUTPUT, REQUESTS, SLOW, Gate, atoms, text_of, wait_until
+from gate import INPUT, OUTPUT, REQUESTS, SLOW, atoms, text_of, wait_until
 from upstream import Upstream, event
 
 
@@ -29,11 +29,6 @@ def price_of(row):
     """The bill by the price list, from the quantities of the row."""
     price = {REQUESTS: ("0.001", 1), INPUT: ("0.1", 10**6), OUTPUT: ("0.4", 10**6)}
     return sum(atoms(*price[m], qty) for m, (qty, _) in row["lines"].items())
-
-
-def assert_nothing_billed(row, *outcomes):
-    assert row["outcome"] in outcomes, row
-    assert row["amount_atoms"] == 0 and not row["lines"]
 
 
 # ---- the client leaves ----
@@ -126,16 +121,17 @@ def test_client_leaves_during_its_body(gate, key):
     assert gate.open_holds() == 0 and len(gate.settlements()) == before
 
 
-def test_drain_lets_the_backend_end_and_bills_it_whole(up_gate):
+def test_drain_lets_the_backend_end_and_bills_what_was_sent(up_gate):
+    """For a backend that charges to the end anyway: its tail is our cost, not the client's."""
     g, up = up_gate(lambda r: upstream.stream([event("one "), 0.5, *upstream.STREAM[1:]]), "on_disconnect: drain")
     s = g.stream(g.key(), "x")
     s.read(1)
     request_id = s.request_id
     s.close()
     row = g.settlement(request_id)
-    assert not up.gone
-    assert (row["outcome"], row["evidence"]) == ("client_gone", "upstream")
-    assert row["lines"][OUTPUT][0] == 3 and row["lines"][INPUT][0] == 11
+    assert not up.gone and row["duration_us"] >= 500_000
+    assert row["outcome"] == "client_gone" and row["lines"][OUTPUT][0] == 1
+    assert row["amount_atoms"] == price_of(row)
 
 
 def test_cancel_closes_the_upstream_connection(up_gate):

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Joins what clients saw, what workers did and what the ledger says.
+
+Shares nothing with the daemon: Python's own sqlite3, json and fractions.  One line for each
+violation, `violations: N` at the end, exit 1 when there is any.
+
+  reconcile.py --db ledger.db [--client-journal FILE.jsonl] [--worker-journal FILE.jsonl] [--allow-open]
+
+client journal  {"request_id": "req_..."|null, "status": 200, "complete": true,
+                 "usage": {"prompt_tokens": 1, "completion_tokens": 2}|null, "stream": false}
+worker journal  {"rid": 123, "event": "start"|"final"|"cancel", "input_tokens": 1, "output_tokens": 2}
+
+The store is opened read-only: a live one, or a copy together with its -wal file.
+"""
+import argparse
+import collections
+import json
+import pathlib
+import sqlite3
+import sys
+from fractions import Fraction
+
+# The ids of base/usage.h, written down a second time.
+METERS = ["requests", "input_uncached_tokens", "input_cached_tokens", "input_cache_write_tokens",
+          "output_text_tokens", "output_reasoning_tokens", "images", "characters", "audio_ms",
+          "compute_ms", "tensor_elements"]
+INPUT, OUTPUT = {1, 2, 3}, {4, 5}
+HOUR_US = 3600 * 1000000
+DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32
+UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0"}
+FINISHED = {"ok", "ok_nousage", "ok_unpriced"}
+
+violations = []
+
+
+def violation(text):
+    violations.append(text)
+    print(text)
+
+
+def rows_of(path):
+    """A line that a kill cut short is no row; only the last line can be one."""
+    lines = pathlib.Path(path).read_text().splitlines() if path else []
+    for number, line in enumerate(lines):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            if number != len(lines) - 1:
+                violation(f"{path}:{number + 1}: this line is not JSON")
+
+
+def rid_of(text):
+    value = 0
+    for digit in text.removeprefix("req_").lower():
+        value = value * 32 + DIGITS.index(digit)
+    return value
+
+
+def half_even(value):
+    return round(value)  # Python's round of a Fraction is half to even
+
+
+class Store:
+    def __init__(self, path):
+        self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self.db.row_factory = sqlite3.Row
+        self.db.execute("BEGIN")  # one snapshot for all of it
+        self.names = dict(self.db.execute("SELECT id, name FROM name"))
+        self.prices = self.read_prices()
+        self.holds = {r["rid"]: r for r in self.db.execute("SELECT * FROM request_open")}
+        self.settled = {}
+        for r in self.db.execute("SELECT * FROM settlement"):
+            if r["rid"] in self.settled:
+                violation(f"request {r['rid']} was settled twice")
+            self.settled[r["rid"]] = r
+        self.lines = {rid: json.loads(r["lines"]) for rid, r in self.settled.items()}
+
+    def read_prices(self):
+        prices = {}
+        for version, text in self.db.execute("SELECT id, text FROM price_version"):
+            for line in text.splitlines():
+                if line.startswith("currency "):
+                    continue
+                model, meter, price = line.split(" ")
+                atoms, per_units = price.split("/")
+                prices[version, model, METERS.index(meter)] = Fraction(int(atoms), int(per_units))
+        return prices
+
+    def price(self, settlement, meter):
+        return self.prices.get((settlement["price_version"], self.names[settlement["model"]], meter))
+
+    def tokens(self, rid, meters):
+        """What was settled in these meters; None when the model has a price for none of them."""
+        settlement = self.settled[rid]
+        if not any(self.price(settlement, m) is not None for m in meters):
+            return None
+        return sum(qty for meter, qty, _ in self.lines[rid] if meter in meters)
+
+
+# ---- the ledger by itself ----
+
+def check_requests(store, allow_open):
+    for rid, hold in store.holds.items():
+        if rid not in store.settled and not allow_open:
+            violation(f"request {rid} was held and never settled")
+    for rid, settlement in store.settled.items():
+        hold = store.holds.get(rid)
+        if hold is None:
+            violation(f"request {rid} was settled and never held")
+        elif settlement["amount_atoms"] > hold["hold_atoms"]:
+            violation(f"request {rid} was charged more than was held")
+        if settlement["outcome"] in UNCHARGED and settlement["amount_atoms"] != 0:
+            violation(f"request {rid} ended as {settlement['outcome']} and was charged")
+        check_amount(store, rid, settlement)
+
+
+def check_amount(store, rid, settlement):
+    total = 0
+    for meter, qty, atoms in store.lines[rid]:
+        total += atoms
+        price = store.price(settlement, meter)
+        if price is None:
+            violation(f"request {rid}: {METERS[meter]} has no price")
+        elif half_even(qty * price) != atoms:
+            violation(f"request {rid}: {qty} {METERS[meter]} are {half_even(qty * price)} atoms, not {atoms}")
+    if total != settlement["amount_atoms"]:
+        violation(f"request {rid}: its lines are {total} atoms, its amount is {settlement['amount_atoms']}")
+
+
+def check_rollups(store):
+    sums = collections.defaultdict(lambda: [0, 0, 0])
+    for rid, s in store.settled.items():
+        for number, (meter, qty, atoms) in enumerate(store.lines[rid] or [[0, 0, 0]]):
+            key = (s["settled_us"] // HOUR_US * HOUR_US, s["project"], s["key"], s["model"], meter,
+                   s["price_version"])
+            for i, value in enumerate((qty, number == 0, atoms)):
+                sums[key][i] += value
+    stored = {tuple(r)[:6]: list(r)[6:] for r in store.db.execute(
+        "SELECT hour_us, project, key, model, meter, price_version, qty, requests, atoms FROM usage_rollup")}
+    for key in sums.keys() | stored.keys():
+        if sums.get(key) != stored.get(key):
+            violation(f"rollup {key}: settlements say {sums.get(key)}, the row says {stored.get(key)}")
+
+
+def check_ledger(store):
+    posted, balances = collections.Counter(), collections.Counter()
+    sums, kinds = collections.Counter(), dict(store.db.execute("SELECT id, kind FROM account"))
+    for r in store.db.execute("SELECT t.tx, t.kind, t.at_us, t.project, e.account, e.atoms"
+                              " FROM ledger_tx t JOIN ledger_entry e ON e.tx = t.tx"):
+        sums[r["tx"]] += r["atoms"]
+        balances[r["account"]] += r["atoms"]
+        if r["kind"] == "usage" and kinds[r["account"]] == "unbilled":
+            posted[r["at_us"], r["project"]] += r["atoms"]
+    for tx, total in sums.items():
+        if total != 0:
+            violation(f"ledger tx {tx} sums to {total}")
+    settled = collections.Counter()
+    for s in store.settled.values():
+        settled[s["settled_us"], s["project"]] += s["amount_atoms"]
+    for key in settled.keys() | posted.keys():
+        if settled[key] != posted[key]:
+            violation(f"batch {key[0]} of project {key[1]}: {settled[key]} settled, {posted[key]} posted")
+    for account, atoms in store.db.execute("SELECT account, posted_atoms FROM account_balance"):
+        if balances[account] != atoms:
+            violation(f"account {account}: its entries are {balances[account]}, its balance is {atoms}")
+
+
+# ---- the ledger against the others ----
+
+def check_clients(store, journal):
+    seen = collections.Counter()
+    for row in journal:
+        if not row.get("request_id"):
+            continue  # it never got an answer's head
+        rid = rid_of(row["request_id"])
+        seen[rid] += 1
+        settlement = store.settled.get(rid)
+        whole = row["complete"] and row["status"] == 200
+        if whole and settlement is None:
+            violation(f"request {rid}: the client has a whole answer and there is no settlement")
+        elif whole and settlement["outcome"] not in FINISHED:
+            violation(f"request {rid}: the client has a whole answer, the bill says {settlement['outcome']}")
+        elif settlement is not None and row["status"] >= 400 and settlement["amount_atoms"] != 0:
+            violation(f"request {rid}: the client got an error {row['status']} and was charged")
+        if whole and settlement is not None and row.get("usage"):
+            check_usage(store, rid, row["usage"])
+    for rid, count in seen.items():
+        if count > 1:
+            violation(f"request {rid}: {count} answers have this id")
+
+
+def check_usage(store, rid, usage):
+    for name, meters in (("prompt_tokens", INPUT), ("completion_tokens", OUTPUT)):
+        settled = store.tokens(rid, meters)
+        if settled is not None and name in usage and usage[name] != settled:
+            violation(f"request {rid}: the client was told {usage[name]} {name}, {settled} were settled")
+
+
+def check_workers(store, journal):
+    started, final = set(), collections.defaultdict(list)
+    for row in journal:
+        if row["event"] == "start":
+            started.add(row["rid"])
+        elif row["event"] == "final":
+            final[row["rid"]].append(row)
+    for rid, settlement in store.settled.items():
+        if settlement["amount_atoms"] > 0 and rid not in started:
+            violation(f"request {rid} was charged and no worker ran it")
+        if settlement["outcome"] != "ok" or settlement["evidence"] != "upstream":
+            continue
+        said = [(row["input_tokens"], row["output_tokens"]) for row in final.get(rid, [])]
+        told = (store.tokens(rid, INPUT), store.tokens(rid, OUTPUT))
+        if not any(all(t is None or t == s for t, s in zip(told, both)) for both in said):
+            violation(f"request {rid}: workers reported {said}, {told} was settled")
+    for rid in started:
+        if rid not in store.holds:
+            violation(f"request {rid} reached a worker and was never held")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--db", required=True)
+    parser.add_argument("--client-journal")
+    parser.add_argument("--worker-journal")
+    parser.add_argument("--allow-open", action="store_true", help="the daemon works: holds may be open")
+    args = parser.parse_args()
+    # Journals first: what they say has then been committed before the snapshot is taken.
+    clients, workers = list(rows_of(args.client_journal)), list(rows_of(args.worker_journal))
+    store = Store(args.db)
+    check_requests(store, args.allow_open)
+    check_rollups(store)
+    check_ledger(store)
+    check_clients(store, clients)
+    if args.worker_journal:
+        check_workers(store, workers)
+    print(f"requests: {len(store.holds)}, settled: {len(store.settled)}, client rows: {len(clients)},"
+          f" worker rows: {len(workers)}")
+    print(f"violations: {len(violations)}")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

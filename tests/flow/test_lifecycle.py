@@ -1,0 +1,440 @@
+"""Start, reload, drain, crash, restart: the life of the daemon as its operator sees it."""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from gate import BUILD, CATALOG, OUTPUT, REQUESTS, ROOT, SLOW, atoms, wait_until
+
+DAEMON = BUILD / "maasgated"
+
+
+def run(*words):
+    return subprocess.run([DAEMON, *map(str, words)], capture_output=True, text=True, timeout=60 * SLOW)
+
+
+# ---- before it serves ----
+
+def test_version_names_its_libraries():
+    done = run("--version")
+    assert done.returncode == 0
+    words = done.stdout.replace(",", " ").replace(")", " ").split()
+    http = tuple(map(int, words[words.index("(libmicrohttpd") + 1].split(".")))
+    sqlite = tuple(map(int, words[words.index("SQLite") + 1].split(".")))
+    assert http >= (1, 0, 5) and sqlite >= (3, 51, 3)
+
+
+def test_help_texts():
+    assert "--check" in run("--help").stdout
+    settings = run("--help-config").stdout
+    assert all(word in settings for word in ("stream_keepalive_ms", "header_bytes_max", "state_dir"))
+    assert "insufficient_quota" in run("--help-errors").stdout
+
+
+@pytest.mark.parametrize("page, flag", [("settings.md", "--help-config"), ("errors.md", "--help-errors")])
+def test_generated_pages_are_fresh(page, flag):
+    made = run(flag, "--markdown").stdout
+    assert made == (ROOT / "docs" / page).read_text(), f"docs/{page} is old: make docs"
+
+
+@pytest.mark.parametrize("words", [("--nonsense",), ("--check",), ("--config",), ("--check", "a", "b")])
+def test_wrong_usage(words):
+    assert run(*words).returncode != 0
+
+
+@pytest.fixture
+def config(make_gate):
+    g = make_gate(start=False)
+    g.write_conf()
+    return g
+
+
+def test_check_accepts_what_it_serves(config):
+    done = run("--check", config.conf)
+    assert done.returncode == 0 and "8 models" in done.stdout
+
+
+def test_the_examples_are_good(tmp_path):
+    for name in ("conf/maasgate.yaml.example",):
+        done = run("--check", ROOT / name)
+        assert done.returncode == 0, done.stderr
+
+
+BAD_FILES = {  # what is put in, what the message must hold
+    "unknown-key": ("lissten: 127.0.0.1:1\n", ("lissten", "listen")),
+    "twice": ("log_level: info\nlog_level: debug\n", ("log_level",)),
+    "not-a-number": ("connections_max: many\n", ("many",)),
+    "beyond": ("header_fields_max: 100000\n", ("100000", "1000")),
+    "enum": ("log_level: loud\n", ("loud", "debug")),
+    "money": ('default_budget: "1.2.3"\n', ("1.2.3",)),
+    "tab": ("\tlog_level: info\n", ()),
+    "anchor": ("a: &x 1\n", ()),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_check_says_where(config, name):
+    text, words = BAD_FILES[name]
+    lines = config.conf.read_text().count("\n")
+    config.conf.write_text(config.conf.read_text() + text)
+    done = run("--check", config.conf)
+    assert done.returncode == 1
+    place, _, _ = done.stderr.partition(": ")
+    file, line, column = place.rsplit(":", 2)
+    assert file == str(config.conf) and lines < int(line) <= lines + 2 and int(column) >= 1, done.stderr
+    assert all(w in done.stderr for w in words), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_of_nothing(tmp_path):
+    assert run("--check", tmp_path / "none.yaml").returncode == 1
+    (tmp_path / "empty.yaml").write_text("")
+    assert run("--check", tmp_path / "empty.yaml").returncode in (0, 1)
+
+
+def test_print_config_masks_secrets(config):
+    secret = config.dir / "token"
+    secret.touch(0o600)
+    secret.write_text("canary-of-the-upstream\n")
+    config.conf.write_text(config.conf.read_text().replace("backends:", f"""backends:
+  cloud:
+    transport: http
+    address: https://example.invalid/v1
+    secret_file: {secret}
+""", 1).replace("model: ngram-code}]", "model: ngram-code}, {backend: cloud, model: x}]"))
+    done = run("--print-config", config.conf)
+    assert done.returncode == 0, done.stderr
+    assert "canary-of-the-upstream" not in done.stdout and "request_timeout_ms" in done.stdout
+    again = config.dir / "again.yaml"
+    again.write_text(done.stdout)
+    assert run("--check", again).returncode == 0, "what it prints is a configuration"
+
+
+def test_a_secret_that_all_can_read_is_refused(config):
+    secret = config.dir / "token"
+    secret.write_text("x\n")
+    secret.chmod(0o644)
+    config.conf.write_text(config.conf.read_text().replace("backends:", f"""backends:
+  cloud:
+    transport: http
+    address: https://example.invalid/v1
+    secret_file: {secret}
+""", 1).replace("model: ngram-code}]", "model: ngram-code}, {backend: cloud, model: x}]"))
+    done = run("--check", config.conf)
+    assert done.returncode == 1 and "chmod" in done.stderr
+
+
+# ---- it does not start ----
+
+def assert_refuses(gate, *words):
+    done = subprocess.run([DAEMON, "--config", gate.conf], capture_output=True, text=True, timeout=30 * SLOW)
+    assert done.returncode == 1, done
+    assert all(w in done.stderr for w in words), done.stderr
+    assert not any(w in done.stderr for w in ("Sanitizer", "runtime error")), done.stderr
+
+
+@pytest.mark.short
+def test_a_second_daemon_on_the_same_state(make_gate):
+    g = make_gate()
+    second = g.dir / "second.yaml"
+    text = g.conf.read_text().replace("admin.sock", "admin2.sock").replace(str(g.port), "0")
+    second.write_text(text.replace(str(g.metrics_port), "0"))
+    done = subprocess.run([DAEMON, "--config", second], capture_output=True, text=True, timeout=30 * SLOW)
+    assert done.returncode == 1 and "not_started" in done.stderr, done
+    assert g.chat(g.key(), "#tokens=1 x").status == 200
+
+
+@pytest.mark.short
+def test_a_taken_port(make_gate):
+    g = make_gate(start=False)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", g.port))
+        s.listen()
+        g.write_conf()
+        assert_refuses(g, "not_started")
+
+
+def test_a_state_that_is_not_ours(make_gate):
+    g = make_gate(start=False)
+    g.write_conf()
+    g.state.mkdir(mode=0o700)
+    (g.state / "ledger.db").write_bytes(b"this is not a database, and long enough to be looked at " * 100)
+    assert_refuses(g, "not_started")
+
+
+def test_another_currency(make_gate):
+    g = make_gate()
+    g.terminate()
+    g.write_conf(currency="EUR")
+    assert_refuses(g, "not_started", "EUR")
+    g.write_conf()
+    g.start_daemon()
+
+
+def test_a_pepper_that_changed_ends_all_keys_but_not_the_ledger(make_gate):
+    g = make_gate()
+    key = g.key()
+    assert g.chat(key, "#tokens=1 x").status == 200
+    g.terminate()
+    (g.state / "pepper").unlink()
+    g.start_daemon()
+    g.wait_backend()
+    assert g.chat(key, "x").status == 401
+    assert g.usage("acme")[0] == 1
+
+
+# ---- reload ----
+
+def reload_and_wait(gate, word):
+    seen = gate.daemon.text().count(word)
+    gate.daemon.signal(signal.SIGHUP)
+    wait_until(lambda: gate.daemon.text().count(word) > seen, what=word)
+
+
+@pytest.mark.short
+def test_reload_adds_a_model_without_dropping_a_stream(make_gate):
+    g = make_gate()
+    key = g.key()
+    s = g.stream(key, "#delay=30 #tokens=30 x")
+    s.read(2)
+    assert g.chat(key, "x", "base/new").status == 404
+    g.write_conf(CATALOG + """
+  base/new:
+    capabilities: [chat]
+    price: {{input_uncached_tokens: 1/1M, output_text_tokens: 1/1M}}
+    routes: [{{backend: worker, model: ngram-general}}]
+""")
+    reload_and_wait(g, "reloaded")
+    a = g.chat(key, "#tokens=2 x", "base/new")
+    assert a.status == 200, a
+    assert s.rest()[-1] == "[DONE]"
+    first, second = g.settlement(s.request_id), g.settlement(a.headers["x-request-id"])
+    assert first["price_version"] != second["price_version"], "a price list is a version of its own"
+    assert first["outcome"] == second["outcome"] == "ok"
+
+
+def test_reload_changes_the_price_of_new_requests_only(make_gate):
+    g = make_gate()
+    key = g.key()
+    s = g.stream(key, "#delay=40 #tokens=20 x")
+    s.read(1)
+    g.write_conf(CATALOG.replace("requests: 0.001,", "requests: 0.002,"))
+    reload_and_wait(g, "reloaded")
+    a = g.chat(key, "#tokens=20 x")
+    assert s.rest()[-1] == "[DONE]"
+    old, new = g.settlement(s.request_id), g.settlement(a.headers["x-request-id"])
+    assert (old["lines"][REQUESTS][1], new["lines"][REQUESTS][1]) == (atoms("0.001"), atoms("0.002"))
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("bad", ["nonsense: 1\n", "log_level: loud\n", "models: {}\n", "loop_threads: 1\n", "\t\n"])
+def test_a_bad_file_changes_nothing(make_gate, bad):
+    g = make_gate()
+    key = g.key()
+    text = g.conf.read_text()
+    g.conf.write_text(text.replace("loop_threads: 2\n", "") + bad if bad.startswith("loop") else text + bad)
+    reload_and_wait(g, "reload_refused")
+    line = [x for x in g.daemon.text().splitlines() if "reload_refused" in x][-1]
+    assert "nothing_changed=yes" in line
+    if not bad.startswith("loop"):
+        assert f"{g.conf}:" in line, line
+    assert g.chat(key, "#tokens=1 x").status == 200
+    done = g.cli("reload", check=False)
+    assert done.returncode == 1 and done.stderr
+    g.conf.write_text(text)
+    assert g.cli("reload").returncode == 0
+
+
+def test_reload_takes_a_model_away(make_gate):
+    g = make_gate()
+    key = g.key()
+    assert g.post("/v1/embeddings", {"model": "base/embed", "input": "x"}, key).status == 200
+    start = CATALOG.index("  base/embed:")
+    g.write_conf(CATALOG[:start] + CATALOG[CATALOG.index("  base/image:"):])
+    reload_and_wait(g, "reloaded")
+    assert g.post("/v1/embeddings", {"model": "base/embed", "input": "x"}, key).status == 404
+    assert g.usage("acme")[0] == 1
+
+
+def test_many_reloads_under_load(make_gate):
+    g = make_gate()
+    key = g.key()
+    stop, bad = threading.Event(), []
+
+    def load():
+        while not stop.is_set():
+            a = g.chat(key, "#tokens=3 x")
+            if a.status != 200:
+                bad.append(a)
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for i in range(20):
+        g.write_conf(CATALOG.replace("requests: 0.001,", f"requests: 0.00{1 + i % 3},"))
+        g.cli("reload")
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not bad, bad[:3]
+
+
+# ---- drain ----
+
+@pytest.mark.short
+def test_sigterm_lets_a_stream_end(make_gate):
+    g = make_gate()
+    key = g.key()
+    s = g.stream(key, "#delay=40 #tokens=30 x")
+    s.read(2)
+    idle = socket.create_connection(("127.0.0.1", g.port))
+    g.daemon.signal(signal.SIGTERM)
+    wait_until(lambda: "draining" in g.daemon.text(), what="the drain")
+    with pytest.raises(OSError):
+        for _ in range(100):
+            a = g.chat(key, "x")
+            assert a.status == 503 and a.code == "draining"
+            time.sleep(0.02)
+    events = s.rest()
+    assert events[-1] == "[DONE]"
+    assert g.daemon.wait() == 0
+    idle.close()
+    assert g.settlement(s.request_id)["outcome"] == "ok"
+    assert g.open_holds() == 0
+
+
+def test_a_new_request_on_an_open_connection_while_draining(make_gate):
+    import http.client
+    g = make_gate()
+    key = g.key()
+    s = g.stream(key, "#delay=50 #tokens=30 x")
+    s.read(1)
+    c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=10 * SLOW)
+    c.request("GET", "/healthz")
+    c.getresponse().read()
+    g.daemon.signal(signal.SIGTERM)
+    wait_until(lambda: "draining" in g.daemon.text(), what="the drain")
+    try:
+        c.request("POST", "/v1/chat/completions", b'{"model":"base/chat","messages":[{}]}',
+                  {"Authorization": f"Bearer {key}"})
+        r = c.getresponse()
+        assert r.status == 503 and r.getheader("connection") == "close" and r.getheader("retry-after")
+    except (http.client.HTTPException, OSError):
+        pass  # an idle connection may be closed instead
+    c.close()
+    assert s.rest()[-1] == "[DONE]"
+    assert g.daemon.wait() == 0
+
+
+def test_the_drain_has_an_end(make_gate):
+    g = make_gate(settings={"drain_timeout_ms": "500ms"})
+    s = g.stream(g.key(), "#delay=200 #tokens=500 x")
+    s.read(2)
+    began = time.monotonic()
+    g.daemon.signal(signal.SIGTERM)
+    rest = s.rest()
+    assert g.daemon.wait() == 0
+    assert time.monotonic() - began < 5 * SLOW
+    assert "[DONE]" not in rest
+    row = g.settlement(s.request_id)
+    assert 0 < row["lines"][OUTPUT][0] < 500 and g.open_holds() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_when_nothing_runs(make_gate, number):
+    g = make_gate()
+    assert g.chat(g.key(), "#tokens=1 x").status == 200
+    began = time.monotonic()
+    g.daemon.signal(number)
+    assert g.daemon.wait() == 0
+    assert time.monotonic() - began < 3 * SLOW
+    assert not g.socket.exists() and "stopped" in g.daemon.text()
+
+
+# ---- crash ----
+
+@pytest.mark.short
+def test_kill_9_then_recovery(make_gate):
+    g = make_gate()
+    key = g.key()
+    done = g.chat(key, "#tokens=3 x")
+    s = g.stream(key, "#delay=50 #tokens=400 x")
+    s.read(3)
+    g.kill_daemon()
+    assert g.open_holds() == 1
+    g.start_daemon()
+    g.wait_backend()
+    row = g.settlement(s.request_id)
+    assert row["outcome"] in ("orphan", "orphan_0")
+    assert row["outcome"] == "orphan" or row["amount_atoms"] == 0
+    assert g.settlement(done.headers["x-request-id"])["outcome"] == "ok"
+    assert g.open_holds() == 0 and g.cli("audit").returncode == 0
+    assert g.status()["ledger"]["recovered"] == 1
+    assert g.chat(key, "#tokens=1 x").status == 200
+    again = g.stream(key, "#tokens=1 x")
+    again.rest()
+    assert again.request_id > s.request_id, "ids go on growing"
+
+
+def test_budget_is_rebuilt_after_a_crash(make_gate):
+    g = make_gate()
+    g.project("small", "0.0019", "total")
+    key = g.key("small")
+    assert g.chat(key, "#tokens=1 x").status == 200
+    g.kill_daemon()
+    g.start_daemon()
+    g.wait_backend()
+    assert g.chat(key, "#tokens=1 x").code == "insufficient_quota"
+
+
+def test_state_is_private(make_gate):
+    g = make_gate()
+    for path in [g.state, *g.state.iterdir(), g.socket]:
+        assert path.lstat().st_mode & 0o077 == 0, f"{path} {oct(path.lstat().st_mode)}"
+
+
+def test_unix_socket_listener(make_gate):
+    g = make_gate(start=False)
+    path = g.dir / "http.sock"
+    g.write_conf(listen=f"unix:{path}")
+    g.start_worker()
+    g.start_daemon(ready=False)
+    wait_until(path.exists, what="the socket")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(path))
+        s.sendall(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_disk_full_fails_closed(make_gate):
+    """The ledger cannot be written: nothing billable is accepted, and it is said."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("needs root for a small file system")
+    g = make_gate(start=False)
+    g.state.mkdir(mode=0o700)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "none", g.state],
+                             capture_output=True).returncode == 0
+    if not mounted:
+        pytest.skip("no mounts here")
+    try:
+        g.write_conf()
+        g.start()
+        key = g.key()
+        assert g.chat(key, "#tokens=1 x").status == 200
+        with open(g.state / "ballast", "wb", buffering=0) as f, contextlib.suppress(OSError):
+            while f.write(b"\0" * 4096):
+                pass
+        answers = [g.chat(key, "#tokens=1 x") for _ in range(300)]
+        assert {a.status for a in answers} <= {200, 503}
+        assert answers[-1].status == 503 and answers[-1].code == "metering_unavailable"
+        assert g.get("/readyz").status == 503
+        (g.state / "ballast").unlink()
+        wait_until(lambda: g.chat(key, "#tokens=1 x").status == 200, 15, "the return after room")
+        g.terminate()
+    finally:
+        g.abandon()
+        subprocess.run(["umount", g.state], check=False, capture_output=True)
