@@ -87,7 +87,7 @@ class Store:
         return prices
 
     def price(self, settlement, meter):
-        return self.prices.get((settlement["price_version"], self.names[settlement["model"]], meter))
+        return self.prices.get((settlement["price_version"], self.names.get(settlement["model"]), meter))
 
     def tokens(self, rid, meters):
         """What was settled in these meters; None when the model has a price for none of them."""

@@ -1,0 +1,121 @@
+"""reconcile.py bites: a store and two journals that agree, then one thing wrong at a time."""
+import json
+import pathlib
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+SCHEMA = HERE.parent.parent / "billing" / "schema" / "0001.sql"
+DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+GOOD = """
+INSERT INTO meta VALUES (1, 'USD', 0);
+INSERT INTO boot VALUES (1, 0, 0, 0, 0);
+INSERT INTO project (id, slug, display_name, budget_atoms, budget_period, created_us)
+    VALUES (1, 'p', 'P', 1000000000, 'month', 0);
+INSERT INTO name VALUES (1, 'base/chat'), (2, 'box');
+INSERT INTO price_version VALUES (1, 'list', 'USD', 'currency USD book list
+base/chat input_uncached_tokens 312500000/1000000
+base/chat output_text_tokens 100000000000/1000000
+', zeroblob(32), 0);
+INSERT INTO request_open VALUES (11, 1, 1, 1, 'chat.completions', 1, 9, 9, 1, 1000000, 0, 1),
+                                (12, 1, 1, 1, 'chat.completions', 1, 9, 9, 1, 1000000, 0, 1);
+INSERT INTO settlement VALUES
+    (11, 5, 1, 1, 1, 1, 2, 'chat.completions', 1, 'ok', 'upstream', 200938, '[[1,3,938],[4,2,200000]]', 1, 2, 200),
+    (12, 6, 1, 1, 1, 1, 2, 'chat.completions', 1, 'failed_pre', 'none', 0, '[]', NULL, 2, 502);
+INSERT INTO usage_rollup VALUES (0, 1, 1, 1, 0, 1, 0, 1, 0), (0, 1, 1, 1, 1, 1, 3, 1, 938),
+                                (0, 1, 1, 1, 4, 1, 2, 0, 200000);
+INSERT INTO ledger_tx VALUES (1, 'usage', 5, 1, NULL);
+INSERT INTO ledger_entry VALUES (1, 9, 200938), (1, 10, -200938);
+UPDATE account_balance SET posted_atoms = 200938 WHERE account = 9;
+UPDATE account_balance SET posted_atoms = -200938 WHERE account = 10;
+"""
+
+
+def text_of(rid):
+    return "req_" + "".join(DIGITS[rid >> shift & 31] for shift in range(60, -5, -5))
+
+
+def client(rid, status=200, complete=True, prompt=3, completion=2):
+    return {"request_id": text_of(rid), "status": status, "complete": complete, "stream": False,
+            "usage": {"prompt_tokens": prompt, "completion_tokens": completion} if status == 200 else None}
+
+
+def worker(rid, event, tokens=(3, 2)):
+    return {"rid": rid, "event": event, "input_tokens": tokens[0], "output_tokens": tokens[1]}
+
+
+CLIENTS = [client(11), client(12, 502)]
+WORKERS = [worker(11, "start", (0, 0)), worker(11, "final")]
+
+
+def reconcile(directory, sql="", clients=CLIENTS, workers=WORKERS):
+    db = sqlite3.connect(directory / "ledger.db")
+    db.executescript(SCHEMA.read_text() + GOOD)
+    for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        db.execute(f"DROP TRIGGER {trigger}")
+    db.executescript(sql)
+    db.close()
+    command = [sys.executable, HERE / "reconcile.py", "--db", directory / "ledger.db"]
+    for kind, rows in (("client", clients), ("worker", workers)):
+        path = directory / f"{kind}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        command += [f"--{kind}-journal", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == (0 if done.stdout.endswith("violations: 0\n") else 1)
+    return done.stdout
+
+
+def test_agreement(tmp_path):
+    assert reconcile(tmp_path).endswith("violations: 0\n")
+
+
+@pytest.mark.parametrize("what, sql", [
+    ("never settled", "DELETE FROM settlement WHERE rid = 12"),
+    ("more than was held", "UPDATE request_open SET hold_atoms = 1"),
+    ("and was charged", "UPDATE settlement SET outcome = 'orphan_0' WHERE rid = 11"),
+    ("3 input_uncached_tokens are 938 atoms, not 937",
+     "UPDATE settlement SET amount_atoms = 200937, lines = '[[1,3,937],[4,2,200000]]' WHERE rid = 11"),
+    ("its amount is", "UPDATE settlement SET amount_atoms = 1 WHERE rid = 11"),
+    ("has no price", "UPDATE price_version SET text = ''"),
+    ("rollup", "UPDATE usage_rollup SET qty = 4 WHERE meter = 1"),
+    ("rollup", "DELETE FROM usage_rollup WHERE meter = 0"),
+    ("sums to", "UPDATE ledger_entry SET atoms = 200939 WHERE account = 9"),
+    ("settled, 0 posted", "DELETE FROM ledger_entry; DELETE FROM ledger_tx"),
+    ("its balance is", "UPDATE account_balance SET posted_atoms = 0"),
+])
+def test_the_ledger_against_itself(tmp_path, what, sql):
+    assert what in reconcile(tmp_path, sql)
+
+
+@pytest.mark.parametrize("what, clients", [
+    ("there is no settlement", CLIENTS + [client(13)]),
+    ("the bill says failed_pre", [client(11), client(12)]),
+    ("got an error 503 and was charged", [client(11, 503)]),
+    ("told 4 prompt_tokens, 3 were settled", [client(11, prompt=4)]),
+    ("2 answers have this id", CLIENTS + [client(11)]),
+])
+def test_the_ledger_against_clients(tmp_path, what, clients):
+    assert what in reconcile(tmp_path, clients=clients)
+
+
+@pytest.mark.parametrize("what, workers", [
+    ("no worker ran it", [worker(12, "start")]),
+    ("workers reported [(3, 9)]", [worker(11, "start"), worker(11, "final", (3, 9))]),
+    ("workers reported []", [worker(11, "start")]),
+    ("never held", WORKERS + [worker(14, "start")]),
+])
+def test_the_ledger_against_workers(tmp_path, what, workers):
+    assert what in reconcile(tmp_path, workers=workers)
+
+
+def test_what_a_kill_leaves_is_no_violation(tmp_path):
+    cut = [client(11, complete=False), {"request_id": None, "status": 0, "complete": False,
+                                        "usage": None, "stream": True}]
+    sql = """UPDATE settlement SET outcome = 'orphan_0', evidence = 'none' WHERE rid = 12;
+             UPDATE settlement SET outcome = 'client_gone' WHERE rid = 11"""
+    assert reconcile(tmp_path, sql, cut, [worker(11, "start"), worker(12, "start")]).endswith("violations: 0\n")
