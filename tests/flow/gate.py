@@ -17,6 +17,8 @@ import subprocess
 import tempfile
 import time
 
+from reconcile import rid_of
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = (ROOT / os.environ.get("MAASGATE_BUILD", "build/release")).resolve()
 CORPUS = ROOT / "backends" / "refworker" / "corpus"
@@ -429,14 +431,6 @@ class Gate:
     def settlements(self):
         with self.ledger() as db:
             return [dict(row) for row in db.execute("SELECT * FROM settlement ORDER BY rid")]
-
-
-def rid_of(request_id):
-    """req_ and 13 digits of Crockford's base 32 -> the row id."""
-    value = 0
-    for digit in request_id.removeprefix("req_"):
-        value = value * 32 + "0123456789abcdefghjkmnpqrstvwxyz".index(digit.lower())
-    return value
 
 
 # ids of base/usage.h
