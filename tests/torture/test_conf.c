@@ -4,7 +4,7 @@
 #include "conf/conf.h"
 #include "tests/helpers/fault.h"
 #include <check.h>
-#include "torture_suites.h"
+#include "gen/torture_suites.h"
 #include <string.h>
 
 static const char text[] =

@@ -4,7 +4,7 @@
 #include "base/digest.h"
 #include "conf/conf.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <jansson.h>
 
 #define WORKER "backends:\n  w: {transport: shm, address: /run/w.sock}\n"

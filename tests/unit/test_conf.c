@@ -5,7 +5,7 @@
 #include "conf/conf.h"
 #include "conf/reader.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #include "base/buf.h"
 #include "conf/yaml.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <stdio.h>
 
 static struct arena *arena;
