@@ -36,12 +36,12 @@ struct backend_data {
 };
 
 struct backend_end {
-    enum status status;  /* OK: the answer is complete */
-    struct usage usage;  /* what was reported, complete or not; nothing present: nothing reported */
-    bool untouched;      /* certain that the backend did not begin to work: another may be tried */
+    enum status status; /* OK: the answer is complete */
+    struct usage usage; /* what was reported, complete or not; nothing present: nothing reported */
+    bool untouched;     /* certain that the backend did not begin to work: another may be tried */
     uint32_t retry_after_ms; /* the backend asked for it; 0 none */
-    char message[200];   /* for the client, printable, no secrets; "" = the status's own sentence */
-    char param[64];      /* the field it is about; "" none */
+    char message[200]; /* for the client, printable, no secrets; "" = the status's own sentence */
+    char param[64];    /* the field it is about; "" none */
 };
 
 /* on_data zero or more times, then on_end exactly once, also after cancel and
@@ -63,19 +63,23 @@ struct backend_stats { /* owner thread writes, metrics read */
 struct backend_driver {
     enum transport transport;
     /* Begins to connect in the background and keeps trying, with back-off, until close. */
-    enum status (*open)(const struct catalog_backend *conf, uv_loop_t *loop, const struct env *env, struct backend **ret);
+    enum status (*open)(const struct catalog_backend *conf, uv_loop_t *loop, const struct env *env,
+                        struct backend **ret);
     /* Cancels what runs (each on_end comes first), then frees and calls closed(arg). */
     void (*close)(struct backend *b, void (*closed)(void *arg), void *arg);
     /* NO_BACKEND: not connected; OVERLOADED: full; on either nothing was begun and on_end will not come. */
-    enum status (*start)(struct backend *b, const struct backend_order *order, const struct backend_events *events,
-                         void *arg, struct backend_call **ret);
-    void (*cancel)(struct backend_call *call);             /* on_end still comes, with CLIENT_GONE unless it had ended */
-    void (*pause)(struct backend_call *call, bool paused); /* this stream's reader is slow / has caught up */
+    enum status (*start)(struct backend *b, const struct backend_order *order,
+                         const struct backend_events *events, void *arg, struct backend_call **ret);
+    void (*cancel)(
+        struct backend_call *call); /* on_end still comes, with CLIENT_GONE unless it had ended */
+    void (*pause)(struct backend_call *call,
+                  bool paused); /* this stream's reader is slow / has caught up */
 };
 
 struct backend {
     const struct backend_driver *driver;
-    const struct catalog_backend *conf; /* lent: the opener pins the catalog for the backend's life */
+    const struct catalog_backend
+        *conf; /* lent: the opener pins the catalog for the backend's life */
     struct backend_stats stats;
     void *owner;
 };

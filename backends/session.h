@@ -9,7 +9,7 @@
 #ifndef MAAS_SESSION_H
 #define MAAS_SESSION_H
 #include "backends/backend.h"
-#include "backends/wire.h"
+#include "backends/carrier.h"
 
 enum {
     SESSION_TICK_MS = 50,
@@ -66,21 +66,6 @@ struct backend_call {
 };
 
 struct watch; /* a descriptor in the loop, closed together */
-
-struct carrier {
-    void (*dial)(struct session *s); /* ends in session_connected or session_lost, now or later */
-    bool (*accept)(struct session *s,
-                   const struct wire_accept *a); /* sends ACCEPT; a's ring sizes filled in by it */
-    void (*readable)(struct session *s);
-    void (*drain)(struct session *s); /* frames to session_frame, within s->budget */
-    void (*wake)(struct session *s);  /* the loop has slept */
-    bool (*rest)(struct session *s);  /* sends what waits; false: the loop may not sleep yet */
-    uint32_t (*room)(struct session *s);
-    uint8_t *(*reserve)(struct session *s, uint32_t len); /* len <= room() */
-    void (*commit)(struct session *s, const struct wire_head *h);
-    void (*hang_up)(struct session *s); /* gives back what belongs to the connection */
-    void (*free)(struct session *s);
-};
 
 struct session {
     struct backend base; /* first */

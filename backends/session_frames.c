@@ -115,8 +115,7 @@ static void take_bytes(struct backend_call *c, const uint8_t *bytes, size_t len,
         deliver(c, (const char *)bytes, len, flags);
     } else if (part_add(c, bytes, len) && !more) {
         size_t whole = c->part_len;
-        c->part_len =
-            0; /* the memory stays for the next long event; `part` is lent during the call */
+        c->part_len = 0; /* the memory stays for the next long event */
         deliver(c, c->part, whole, flags);
     }
 }
@@ -144,7 +143,8 @@ static const char *on_data(struct session *s, struct backend_call *c, const stru
         return "an event that is too long";
     c->heard_ms = s->now_ms;
     session_count(&s->base.stats.bytes_in, len);
-    take_bytes(c, payload + sizeof d, len, h->flags);
+    if (len || c->part_len) /* else it only counts, or says that the worker is alive */
+        take_bytes(c, payload + sizeof d, len, h->flags);
     if (s->state == SESSION_UP && c->gen == gen && c->state == CALL_RUNS)
         session_owe(c, h->len);
     return NULL;

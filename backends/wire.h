@@ -62,19 +62,19 @@ struct wire_accept { /* payload of ACCEPT */
     uint32_t magic;
     uint16_t version, flags;
     uint64_t session;
-    uint32_t slots;        /* ids 0..slots-1 are in use */
-    uint32_t credit_bytes; /* DATA payload a slot may have unacknowledged */
-    uint32_t frame_max;    /* largest payload either side may send */
+    uint32_t slots;                      /* ids 0..slots-1 are in use */
+    uint32_t credit_bytes;               /* DATA payload a slot may have unacknowledged */
+    uint32_t frame_max;                  /* largest payload either side may send */
     uint32_t ring_bytes_g, ring_bytes_w; /* shm only, powers of two; else 0 */
     uint32_t reserved;
 };
 
 struct wire_request { /* payload of REQUEST: this, then model, public model, body so far */
     int64_t rid;
-    uint64_t body_len;     /* of the whole body */
-    uint32_t capability;   /* enum capability, one bit */
-    uint32_t max_out;      /* 0: the worker's own limit */
-    uint32_t deadline_ms;  /* from now */
+    uint64_t body_len;    /* of the whole body */
+    uint32_t capability;  /* enum capability, one bit */
+    uint32_t max_out;     /* 0: the worker's own limit */
+    uint32_t deadline_ms; /* from now */
     uint16_t model_len, public_model_len;
 };
 
@@ -83,7 +83,8 @@ struct wire_data { /* payload of DATA: this, then bytes; counters are cumulative
 };
 
 struct wire_final { /* payload of FINAL: this, then a message of at most 200 bytes */
-    uint32_t code;    /* 0: complete; else an HTTP-like status: 400 bad request, 413, 429, 499 cancelled, 500, 503 */
+    uint32_t
+        code; /* 0: complete; else an HTTP-like status: 400 bad request, 413, 429, 499 cancelled, 500, 503 */
     uint32_t present; /* usage bits by enum meter */
     uint64_t qty[16]; /* by enum meter */
 };
@@ -95,7 +96,7 @@ struct wire_credit { /* payload of CREDIT */
 
 enum {
     WIRE_SLOTS_MAX = 4096,
-    WIRE_RING_G_BYTES = 256 * 1024, /* gateway to worker */
+    WIRE_RING_G_BYTES = 256 * 1024,  /* gateway to worker */
     WIRE_RING_W_BYTES = 1024 * 1024, /* worker to gateway */
     WIRE_FRAME_MAX = 32 * 1024,
     WIRE_CREDIT_BYTES = 256 * 1024,

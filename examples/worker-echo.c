@@ -42,7 +42,8 @@ static void on_signal(int number)
 
 int main(int argc, char **argv)
 {
-    struct maas_options options = { .listen = argc > 1 ? argv[1] : "shm:echo.sock", .name = "echo" };
+    struct maas_options options = { .listen = argc > 1 ? argv[1] : "shm:echo.sock",
+                                    .name = "echo" };
     struct maas_handler handler = { .on_request = on_request };
     char err[256];
     worker = maas_worker_new(&options, &handler, NULL, err);
@@ -50,8 +51,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "worker-echo: %s\n", err);
         return 1;
     }
-    signal(SIGTERM, on_signal);
-    signal(SIGINT, on_signal);
+    sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_signal }, NULL);
+    sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_signal }, NULL);
     int rc = maas_worker_run(worker);
     maas_worker_free(worker);
     return rc == MAAS_OK ? 0 : 1;

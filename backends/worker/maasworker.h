@@ -39,7 +39,10 @@ struct maas_usage {
     int64_t output_tokens, output_reasoning_tokens;                      /* disjoint */
     int64_t images, characters, audio_ms, compute_ms, tensor_elements;
 };
-#define MAAS_USAGE_NONE { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 }
+#define MAAS_USAGE_NONE                        \
+    {                                          \
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 \
+    }
 
 struct maas_handler {
     /* The body is complete.  Answer now or later. */
@@ -53,7 +56,8 @@ struct maas_handler {
 };
 
 struct maas_options {
-    const char *listen;    /* "shm:/run/x.sock", "unix:/run/x.sock", "tcp:127.0.0.1:7001" (port 0: any) */
+    const char
+        *listen; /* "shm:/run/x.sock", "unix:/run/x.sock", "tcp:127.0.0.1:7001" (port 0: any) */
     const char *name;      /* shown in the gateway's status */
     uint32_t max_inflight; /* per session; 0: 256 */
 };
@@ -61,12 +65,14 @@ struct maas_options {
 enum { MAAS_OK = 0, MAAS_AGAIN = 1, MAAS_GONE = -1, MAAS_INVALID = -2 };
 
 /* NULL and a sentence in err. Several listeners: call maas_worker_listen again. */
-struct maas_worker *maas_worker_new(const struct maas_options *o, const struct maas_handler *h, void *arg, char err[256]);
+struct maas_worker *maas_worker_new(const struct maas_options *o, const struct maas_handler *h,
+                                    void *arg, char err[256]);
 int maas_worker_listen(struct maas_worker *w, const char *listen, char err[256]);
-int maas_worker_port(const struct maas_worker *w);          /* of the first TCP listener; 0 none */
-int maas_worker_run(struct maas_worker *w);                 /* returns after maas_worker_stop */
-void maas_worker_stop(struct maas_worker *w);               /* any thread, signal-safe */
-void maas_worker_post(struct maas_worker *w, void (*fn)(void *), void *arg); /* any thread: run fn on the worker's thread */
+int maas_worker_port(const struct maas_worker *w); /* of the first TCP listener; 0 none */
+int maas_worker_run(struct maas_worker *w);        /* returns after maas_worker_stop */
+void maas_worker_stop(struct maas_worker *w);      /* any thread, signal-safe */
+void maas_worker_post(struct maas_worker *w, void (*fn)(void *),
+                      void *arg); /* any thread: run fn on the worker's thread */
 void maas_worker_free(struct maas_worker *w);
 
 /* Calls fn once after `ms`; from the worker's thread. */
@@ -78,20 +84,23 @@ const struct maas_request *maas_call_request(const struct maas_call *call);
 
 /* Non-stream: a piece of the JSON body.  Stream: exactly one event (JSON text).
  * `so_far` may be NULL.  MAAS_AGAIN: nothing was taken; wait for on_writable. */
-int maas_call_send(struct maas_call *call, const char *bytes, size_t len, const struct maas_usage *so_far);
+int maas_call_send(struct maas_call *call, const char *bytes, size_t len,
+                   const struct maas_usage *so_far);
 /* The last event of a stream, the one that carries only usage (OpenAI: choices is []). Always send it; the gateway
  * keeps it from clients that did not ask. */
 int maas_call_send_usage_event(struct maas_call *call, const char *bytes, size_t len);
 int maas_call_finish(struct maas_call *call, const struct maas_usage *usage);
 /* code: 400, 413, 429, 499, 500, 503; message: for the caller, at most 200 bytes, no secrets. */
-int maas_call_fail(struct maas_call *call, int code, const char *message, const struct maas_usage *usage);
+int maas_call_fail(struct maas_call *call, int code, const char *message,
+                   const struct maas_usage *usage);
 
 /* ---- optional helpers that write OpenAI's shapes, so that an engine need not ---- */
 /* One text delta of a chat stream; the first call also sends the role. */
-int maas_chat_delta(struct maas_call *call, const char *text, size_t len, const struct maas_usage *so_far);
+int maas_chat_delta(struct maas_call *call, const char *text, size_t len,
+                    const struct maas_usage *so_far);
 /* Ends a chat answer: finish chunk + usage event (stream) or the whole body with `text` (non-stream), then finish. */
-int maas_chat_finish(struct maas_call *call, const char *text, size_t len, const char *finish_reason,
-                     const struct maas_usage *usage);
+int maas_chat_finish(struct maas_call *call, const char *text, size_t len,
+                     const char *finish_reason, const struct maas_usage *usage);
 
 #ifdef __cplusplus
 }
