@@ -110,13 +110,12 @@ static const struct backend_events events = { on_data, on_end };
 
 enum status rig_start(struct rig *r, struct call *c, enum capability cap, bool stream)
 {
-    static const char body[] = "{\"model\":\"m\"}";
     struct backend_order order = { .rid = 1,
                                    .capability = cap,
                                    .model = "a model/1",
                                    .public_model = "base/chat",
                                    .stream = stream,
-                                   .body = { body, sizeof body - 1 },
+                                   .body = r->body.len ? r->body : SPAN("{\"model\":\"m\"}"),
                                    .first_byte_timeout_ms = 60000,
                                    .chunk_timeout_ms = 10000,
                                    .total_timeout_ms = 600000 };

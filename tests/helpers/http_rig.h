@@ -11,6 +11,7 @@ enum { RIG_DATA_MAX = 4096 };
 #define SSE_HEAD  "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 struct rig {
+    struct span body; /* of each request; a small one when it is empty */
     struct stub_http *stub;
     struct catalog_backend conf;
     char address[128];

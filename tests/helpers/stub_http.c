@@ -15,7 +15,7 @@
 
 enum {
     CONNECTIONS_MAX = 256,
-    REQUEST_BYTES_MAX = 1 << 20,
+    REQUEST_BYTES_MAX = 8 << 20,
     POLL_MS = 20,
     PATIENCE_MS = 5000,
     RESET_AFTER_MS = 100

@@ -335,6 +335,44 @@ START_TEST(test_bad_address)
 }
 END_TEST
 
+/* ---- large, but right ---- */
+
+static char *repeat(char c, size_t len)
+{
+    char *text = malloc(len + 1);
+    memset(text, c, len);
+    text[len] = '\0';
+    return text;
+}
+
+START_TEST(test_large)
+{
+    enum { BODY_BYTES = 5 << 20, EVENT_BYTES = 700 * 1000 };
+    char *words = repeat('x', BODY_BYTES), *json = NULL, *events = NULL, length[40];
+    ck_assert_int_gt(asprintf(&json, "{\"a\":\"%s\"}", words), 0);
+    words[EVENT_BYTES] = '\0';
+    ck_assert_int_gt(asprintf(&events, "data: {\"a\":\"%s\"}\n\ndata: [DONE]\n\n", words), 0);
+    char *answer = stub_http_json(200, "", json), *stream = stub_http_stream(events);
+    struct stub_http_answer a[] = { { .bytes = answer }, { .bytes = stream } };
+    struct rig r = { .body = { json, strlen(json) } };
+    struct call c;
+    rig_open(&r, a, 2);
+    rig_chat(&r, &c, false);
+    ck_assert_int_eq(c.end.status, STATUS_OK);
+    ck_assert_uint_eq(c.bytes, strlen(json));
+    char *got = stub_http_last(r.stub);
+    snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", strlen(json));
+    ck_assert_ptr_nonnull(strstr(got, length));
+    ck_assert_str_eq(strstr(got, "\r\n\r\n") + 4, json);
+    rig_chat(&r, &c, true);
+    ck_assert_int_eq(c.end.status, STATUS_OK);
+    ck_assert_uint_eq(c.pieces, 1);
+    ck_assert_uint_eq(c.bytes, EVENT_BYTES + strlen("{\"a\":\"\"}"));
+    rig_close(&r);
+    free(words), free(json), free(events), free(answer), free(stream), free(got);
+}
+END_TEST
+
 /* ---- hostile amounts ---- */
 
 static void expect_flood(const char *head, const char *flood, bool stream, enum status expect)
@@ -347,14 +385,6 @@ static void expect_flood(const char *head, const char *flood, bool stream, enum 
     ck_assert_msg(c.end.status == expect, "%s", status_info(c.end.status)->name);
     ck_assert(stub_http_wait_closed(r.stub, 1));
     rig_close(&r);
-}
-
-static char *repeat(char c, size_t len)
-{
-    char *text = malloc(len + 1);
-    memset(text, c, len);
-    text[len] = '\0';
-    return text;
 }
 
 START_TEST(test_floods)
@@ -384,6 +414,7 @@ Suite *http_driver_suite(void)
     tcase_add_test(t, test_usage);
     tcase_add_loop_test(t, test_request, 0, sizeof request_rows / sizeof *request_rows);
     tcase_add_test(t, test_bad_address);
+    tcase_add_test(t, test_large);
     tcase_add_test(t, test_floods);
     suite_add_tcase(s, t);
     return s;
