@@ -1,13 +1,17 @@
-/* bench/bench_ledger.c -- how many requests a second the ledger can hold and settle,
+/* bench/ledger.c -- how many requests a second the ledger can hold and settle,
  * and what one costs: `bench_ledger [seconds] [directory]` prints one line.
  *
  * Submitters keep a window of requests in flight; each is held, and settled when its
  * hold is on disk, as the gateway does it.  ledger_cpu_us is the CPU time of the
- * ledger thread alone; process_cpu_us has the submitters and the kernel's part too.
+ * ledger thread alone; process_cpu_us has the submitters and the kernel's part too.  Then
+ * the store is opened again, invoiced and audited.
  */
 #include "base/cleanup.h"
 #include "base/db.h"
+#include "base/digest.h"
 #include "billing/ledger.h"
+#include "billing/period.h"
+#include "billing/report.h"
 #include <assert.h>
 #include <dirent.h>
 #include <pthread.h>
@@ -65,7 +69,7 @@ static void held(struct ledger_op *op)
         .key = s->hold.key,
         .model = s->hold.model,
         .model_served = s->hold.model,
-        .backend = 9,
+        .backend = MODELS + 1,
         .endpoint = ENDPOINT_CHAT,
         .price_version = 1,
         .hold = s->hold.hold,
@@ -102,13 +106,35 @@ static void submit_hold(struct slot *s)
     ledger_submit(bench.ledger, &s->hold.op);
 }
 
+static const char price_text[] = "model-%d input_uncached_tokens 25000000000/1000000\n"
+                                 "model-%d output_text_tokens 100000000000/1000000\n";
+
+/* Models 1..MODELS, the backend after them, price version 1. */
+static enum status add_catalog(struct db *db, int64_t now_us)
+{
+    char text[MODELS * sizeof price_text], name[32];
+    uint8_t sha256[32];
+    size_t len = 0;
+    int64_t id;
+    for (int i = 1; i <= MODELS + 1; i++) {
+        snprintf(name, sizeof name, "model-%d", i);
+        enum status s = ledger_name_id(db, name, &id);
+        if (s)
+            return s;
+        if (i <= MODELS)
+            len += (size_t)snprintf(text + len, sizeof text - len, price_text, i, i);
+    }
+    digest_sha256(text, len, sha256);
+    return ledger_publish_prices(db, "bench", "USD", text, sha256, now_us, &id);
+}
+
 static enum status add_projects(struct ledger_call *call, struct db *db, int64_t now_us)
 {
-    (void)now_us;
     static const char sql[] =
-        "INSERT INTO project (slug, display_name, budget_atoms,"
-        " budget_period, created_us) VALUES ('p' || ?1, 'bench', ?2, 'month', 0)";
-    for (int i = 0; i < PROJECTS; i++) {
+        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, created_us)"
+        " VALUES ('p' || ?1, 'bench', ?2, 'month', 0)";
+    (void)call;
+    for (int i = 1; i <= PROJECTS; i++) {
         struct db_stmt *s = db_prepare(db, sql);
         db_int(s, 1, i);
         db_int(s, 2, MONEY_ATOMS_MAX);
@@ -116,8 +142,8 @@ static enum status add_projects(struct ledger_call *call, struct db *db, int64_t
         if (status)
             return status;
     }
-    (void)call;
-    return ledger_reload_projects(bench.ledger);
+    enum status status = add_catalog(db, now_us);
+    return status ? status : ledger_reload_projects(bench.ledger);
 }
 
 static void start_all(struct ledger_op *op)
@@ -146,6 +172,65 @@ static void remove_all(const char *dir)
     rmdir(dir);
 }
 
+/* ---- the three measurements ---------------------------------------------------------------- */
+
+static void run_requests(double length)
+{
+    static struct ledger_call call = { .op = { .kind = LEDGER_CALL, .done = start_all },
+                                       .run = add_projects };
+    double began = seconds_of(CLOCK_MONOTONIC), began_cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    time_t whole = (time_t)length;
+    ledger_submit(bench.ledger, &call.op);
+    nanosleep(&(struct timespec){ whole, (long)((length - (double)whole) * 1e9) }, NULL);
+    bench.stop = true;
+    while (!bench.clock_known || bench.running)
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    double took = seconds_of(CLOCK_MONOTONIC) - began;
+    double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - began_cpu;
+    double ledger_cpu = seconds_of(bench.ledger_clock);
+    const struct ledger_stats *stats = ledger_stats(bench.ledger);
+    double n = (double)bench.settled, commits = (double)stats->commits;
+    printf("ledger settled=%.0f seconds=%.2f settled_per_s=%.0f ledger_cpu_us=%.2f"
+           " process_cpu_us=%.2f settled_per_cpu_s=%.0f requests_per_commit=%.1f commit_ms=%.3f",
+           n, took, n / took, ledger_cpu / n * 1e6, cpu / n * 1e6, n / ledger_cpu, n / commits,
+           (double)stats->commit_ns / commits / 1e6);
+}
+
+static void run_reopen(const struct ledger_options *options)
+{
+    char err[256];
+    double began = seconds_of(CLOCK_MONOTONIC);
+    enum status s = ledger_open(options, &bench.ledger, err);
+    assert(s == STATUS_OK);
+    printf(" open_ms=%.1f", (seconds_of(CLOCK_MONOTONIC) - began) * 1e3);
+    ledger_close(bench.ledger);
+}
+
+static void run_finance(const char *dir)
+{
+    static const struct seller seller = { "S", "A", "T", "B", 600, 2 };
+    char path[512], err[256], month[PERIOD_TEXT_BYTES];
+    struct db *db = NULL;
+    int64_t now_us = env_system.wall_us(NULL);
+    period_day_text(now_us, month);
+    month[strlen("2026-11")] = '\0';
+    snprintf(path, sizeof path, "%s/ledger.db", dir);
+    enum status s = db_open(path, DB_READER, &db, err);
+    assert(s == STATUS_OK);
+    AUTO(json_decref_ptr) json_t *invoice = NULL;
+    AUTO(json_decref_ptr) json_t *audit = NULL;
+    double began = seconds_of(CLOCK_MONOTONIC);
+    s = invoice_build(db, "p1", month, &seller, now_us, &invoice);
+    assert(s == STATUS_OK);
+    double invoiced = seconds_of(CLOCK_MONOTONIC);
+    s = audit_run(db, now_us, &audit);
+    assert(s == STATUS_OK && json_is_true(json_object_get(audit, "ok")));
+    double audited = seconds_of(CLOCK_MONOTONIC);
+    printf(" invoice_ms=%.2f audited_per_s=%.0f\n", (invoiced - began) * 1e3,
+           (double)bench.settled / (audited - invoiced));
+    db_close(db);
+}
+
 int main(int argc, char **argv)
 {
     double length = argc > 1 ? strtod(argv[1], NULL) : 5;
@@ -158,25 +243,10 @@ int main(int argc, char **argv)
         return 1;
     }
     rid_source_init(&bench.rids, 0, &env_system, ledger_last_rid(bench.ledger));
-    static struct ledger_call call = { .op = { .kind = LEDGER_CALL, .done = start_all },
-                                       .run = add_projects };
-    double began = seconds_of(CLOCK_MONOTONIC), began_cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-    ledger_submit(bench.ledger, &call.op);
-    nanosleep(&(struct timespec){ (time_t)length, (long)((length - (double)(time_t)length) * 1e9) },
-              NULL);
-    bench.stop = true;
-    while (bench.running)
-        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
-    double took = seconds_of(CLOCK_MONOTONIC) - began;
-    double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - began_cpu;
-    double ledger_cpu = seconds_of(bench.ledger_clock);
-    const struct ledger_stats *stats = ledger_stats(bench.ledger);
-    double n = (double)bench.settled, commits = (double)stats->commits;
-    printf("ledger settled=%.0f seconds=%.2f settled_per_s=%.0f ledger_cpu_us=%.2f"
-           " process_cpu_us=%.2f settled_per_cpu_s=%.0f requests_per_commit=%.1f commit_ms=%.3f\n",
-           n, took, n / took, ledger_cpu / n * 1e6, cpu / n * 1e6, n / ledger_cpu, n / commits,
-           (double)stats->commit_ns / commits / 1e6);
+    run_requests(length);
     ledger_close(bench.ledger);
+    run_reopen(&options);
+    run_finance(dir);
     if (argc <= 2)
         remove_all(dir);
     return 0;
