@@ -24,6 +24,7 @@ enum {
     SESSION_FRAMES_PER_TURN = 256,
     SESSION_EVENT_BYTES_MAX = 1 << 20,
     SESSION_NAME_BYTES_MAX = 1024,
+    SESSION_USELESS_MAX = 4096,
 };
 
 enum session_state {
@@ -90,6 +91,7 @@ struct session {
     uint32_t call_count, slots, in_use, zombies, ending;
     struct backend_call *out_first, *out_last;
     uint64_t stale_frames;
+    uint32_t useless;    /* frames and wake-ups without meaning since the last one that had some */
     const char *trouble; /* why the last connection ended: a static sentence */
     void (*closed)(void *arg);
     void *closed_arg;
@@ -131,6 +133,7 @@ void session_count(_Atomic uint64_t *n, uint64_t more);
 
 /* session_frames.c: one frame, already copied from the worker's reach. */
 void session_frame(struct session *s, const struct wire_head *h, const uint8_t *payload);
+void session_useless(struct session *s); /* a worker that only keeps the loop awake is let go */
 
 /* session_out.c */
 void session_queue(struct backend_call *c);

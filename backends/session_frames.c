@@ -13,6 +13,7 @@ static void finish_handshake(struct session *s)
     uv_timer_stop(&s->retry);
     s->suspect = s->ping_out = s->ping_due = false;
     s->budget = SESSION_FRAMES_PER_TURN;
+    s->useless = 0;
     session_calls_ready(s);
     session_count(&s->base.stats.connects, 1);
     atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
@@ -239,17 +240,22 @@ static const char *on_call_frame(struct session *s, const struct wire_head *h,
         if ((int32_t)(h->gen - c->gen) > 0)
             return "a generation that has not begun";
         s->stale_frames++;
+        session_useless(s);
         return NULL;
     }
     if (c->state == CALL_FREE || c->state == CALL_ENDS)
         return "a frame after FINAL";
+    s->useless = 0;
     return h->type == WIRE_DATA ? on_data(s, c, h, payload) : on_final(c, h, payload);
 }
 
 static void on_pong(struct session *s, const struct wire_head *h)
 {
-    if (!s->ping_out || h->gen != s->ping_gen)
+    if (!s->ping_out || h->gen != s->ping_gen) {
+        session_useless(s);
         return;
+    }
+    s->useless = 0;
     s->ping_out = s->suspect = false;
     atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
 }
@@ -268,8 +274,15 @@ static const char *judge(struct session *s, const struct wire_head *h, const uin
         on_pong(s, h);
         return NULL;
     default:
+        session_useless(s);
         return h->type >= 0x8000 ? NULL : "a frame type that is not known";
     }
+}
+
+void session_useless(struct session *s)
+{
+    if (++s->useless > SESSION_USELESS_MAX)
+        session_broken(s, "a flood of frames or doorbells that mean nothing");
 }
 
 void session_frame(struct session *s, const struct wire_head *h, const uint8_t *payload)

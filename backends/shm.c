@@ -100,6 +100,13 @@ static void shm_last_words(struct session *s)
     session_lost(s, "the worker hung up");
 }
 
+/* The rings are looked at in this turn anyway.  Bells for room come without frames. */
+static void on_doorbell(struct session *s)
+{
+    if (!s->blocked)
+        session_useless(s);
+}
+
 static void shm_readable(struct session *s)
 {
     struct {
@@ -112,7 +119,7 @@ static void shm_readable(struct session *s)
     if (n <= 0)
         shm_last_words(s);
     else if (s->state == SESSION_UP)
-        return; /* a doorbell: the rings are looked at in this turn anyway */
+        on_doorbell(s);
     else if ((size_t)n < sizeof packet.head || (size_t)n > sizeof packet ||
              (size_t)n - sizeof packet.head != packet.head.len)
         session_broken(s, "a packet of the handshake is malformed");

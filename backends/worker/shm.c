@@ -41,7 +41,8 @@ static void *map(int fd, uint32_t ring_bytes, int protection, size_t *ret_size)
 
 static bool shm_accept(struct wk_session *s, const struct wire_accept *a)
 {
-    if (s->fds[0] < 0 || s->fds[1] < 0)
+    if (s->fds[0] < 0 || s->fds[1] < 0 ||
+        a->ring_bytes_w / 4 < a->frame_max + sizeof(struct wire_head))
         return false;
     s->map_g = map(s->fds[0], a->ring_bytes_g, PROT_READ, &s->map_g_bytes);
     s->map_w = map(s->fds[1], a->ring_bytes_w, PROT_READ | PROT_WRITE, &s->map_w_bytes);

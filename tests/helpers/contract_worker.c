@@ -128,6 +128,17 @@ static void write_garbage(void)
     corrupt_ring();
 }
 
+/* A child that keeps the sockets open when the worker dies, and ends by itself. */
+static void leave_orphan(void)
+{
+    if (fork() == 0) {
+        alarm(20);
+        pause();
+        _exit(0);
+    }
+    raise(SIGKILL);
+}
+
 /* ---- the handler ---- */
 
 static void on_request(struct maas_call *call, const struct maas_request *req, void *arg)
@@ -145,6 +156,8 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
         send_big(call, number);
     } else if (strcmp(req->model, "garbage") == 0) {
         write_garbage();
+    } else if (strcmp(req->model, "fork") == 0) {
+        leave_orphan();
     } else if (strcmp(req->model, "refuse") == 0) {
         maas_call_fail(call, 400, "no \x01 such thing", NULL);
     }

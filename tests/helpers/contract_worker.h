@@ -4,6 +4,7 @@
  *   count    streams {"n":0}.. as many as the body says  trickle  one event a millisecond, until cancelled
  *   big      answers with as many bytes as the body says long     one event of that many bytes
  *   garbage  writes nonsense where frames should be      refuse   fails with 400 and a message
+ *   fork     dies, and leaves a child that holds its sockets open
  */
 #ifndef CONTRACT_WORKER_H
 #define CONTRACT_WORKER_H

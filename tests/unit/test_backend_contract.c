@@ -88,6 +88,21 @@ static void on_end(void *arg, const struct backend_end *end)
 
 static const struct backend_events events = { on_data, on_end };
 
+/* Time can be made to run faster, so that waiting for a stopped worker does not take long. */
+static int64_t speed = 1;
+
+static int64_t clock_ns(void *arg)
+{
+    return speed * env_system.mono_ns(arg);
+}
+
+static void system_random(void *arg, void *bytes, size_t len)
+{
+    env_system.random(arg, bytes, len);
+}
+
+static const struct env test_env = { .mono_ns = clock_ns, .random = system_random };
+
 /* ---- the loop ---- */
 
 static void on_patience(uv_timer_t *t)
@@ -128,6 +143,7 @@ static void open_backend(int row)
 {
     const struct backend_driver *d =
         drivers[row].transport == TRANSPORT_SHM ? &backend_shm_driver : &backend_socket_driver;
+    speed = 1;
     contract_worker_start(drivers[row].listen, &peer);
     conf = (struct catalog_backend){ .name = "w",
                                      .transport = drivers[row].transport,
@@ -136,7 +152,7 @@ static void open_backend(int row)
                                      .ca_file = "",
                                      .concurrency = 256 };
     uv_loop_init(&loop);
-    ck_assert_int_eq(d->open(&conf, &loop, &env_system, &backend), STATUS_OK);
+    ck_assert_int_eq(d->open(&conf, &loop, &test_env, &backend), STATUS_OK);
     RUN_UNTIL(backend->stats.up);
 }
 
@@ -157,11 +173,11 @@ static enum status start_text(struct probe *p, const char *model, bool stream, s
                                .public_model = "base/test",
                                .stream = stream,
                                .body = body,
-                               .first_byte_timeout_ms = 10000,
-                               .chunk_timeout_ms = 10000,
-                               .total_timeout_ms = 60000 };
+                               .first_byte_timeout_ms = 100000,
+                               .chunk_timeout_ms = 100000,
+                               .total_timeout_ms = 600000 };
     if (strcmp(model, "silent") == 0)
-        o.first_byte_timeout_ms = 300;
+        o.first_byte_timeout_ms = 3000;
     p->in_api = true;
     enum status status = backend->driver->start(backend, &o, &events, p, &p->call);
     p->in_api = false;
@@ -328,6 +344,7 @@ static void killed_in_stream(void)
 static void stopped(void)
 {
     struct probe p = { .counts = true }, again = { .counts = true };
+    speed = 10;
     kill(peer.pid, SIGSTOP);
     start(&p, "silent", true, "1");
     RUN_UNTIL(p.ends);
@@ -338,6 +355,18 @@ static void stopped(void)
     still_works();
     ck_assert_uint_eq(p.ends, 1);
     ck_assert_uint_eq(p.events, 0);
+}
+
+static void orphaned(void)
+{
+    struct probe p = { .counts = true };
+    if (strncmp(peer.address, "127.", 4) == 0)
+        return; /* over TCP the kernel does not know the worker's process */
+    start(&p, "fork", true, "1");
+    uint64_t before = uv_hrtime();
+    RUN_UNTIL(p.ends);
+    ck_assert_int_eq(p.end.status, STATUS_BACKEND_FAILED);
+    ck_assert_uint_lt((uv_hrtime() - before) / 1000000, 5000); /* not the time-out of the call */
 }
 
 static void garbage(void)
@@ -421,6 +450,7 @@ static const struct {
     { "cancel in a stream", cancel_in_stream, true },
     { "killed before data", killed_before_data, false },
     { "killed in a stream", killed_in_stream, false },
+    { "killed, a child holds its socket", orphaned, false },
     { "stopped", stopped, true },
     { "garbage", garbage, true },
     { "pause and resume", pause_and_resume, true },

@@ -206,16 +206,35 @@ START_TEST(test_credit)
 }
 END_TEST
 
+START_TEST(test_flood)
+{
+    struct probe p = { 0 };
+    start(&p);
+    for (int i = 0; i < SESSION_USELESS_MAX; i++)
+        fake_say(fake, (struct wire_head){ .type = 0x8000 }, NULL);
+    say_data(p.call, 0, 0, "x", 1);
+    for (int i = 0; i < SESSION_USELESS_MAX; i++)
+        fake_say(fake, (struct wire_head){ .type = WIRE_PONG, .gen = 77 }, NULL);
+    ck_assert_uint_eq(p.ends, 0);
+    fake_say(fake, (struct wire_head){ .type = WIRE_PONG, .gen = 77 }, NULL);
+    ck_assert_uint_eq(p.ends, 1);
+}
+END_TEST
+
 START_TEST(test_event_in_pieces)
 {
     struct probe p = { 0 };
     start(&p);
     say_data(p.call, WIRE_MORE, 0, "{\"a\"", 4);
     say_data(p.call, WIRE_MORE, 0, ":1", 2);
+    say_data(p.call, WIRE_MORE, 0, "", 0);
     ck_assert_uint_eq(p.events, 0);
-    say_data(p.call, 0, 0, "}", 1);
+    say_data(p.call, WIRE_MORE, 0, "}", 1);
+    say_data(p.call, 0, 0, "", 0);
     ck_assert_uint_eq(p.events, 1);
     ck_assert_str_eq(p.last, "{\"a\":1}");
+    say_data(p.call, 0, 0, "", 0); /* only counts */
+    ck_assert_uint_eq(p.events, 1);
     say_data(p.call, WIRE_MORE, 0, "{", 1);
     say_final(p.call, p.call->gen, 0, 0);
     ck_assert_int_eq(p.end.status, STATUS_BACKEND_CUT);
@@ -478,6 +497,7 @@ Suite *session_suite(void)
     tcase_add_loop_test(t, test_codes, 0, sizeof codes / sizeof *codes);
     tcase_add_test(t, test_stale_generation_reaches_nobody);
     tcase_add_test(t, test_credit);
+    tcase_add_test(t, test_flood);
     tcase_add_test(t, test_event_in_pieces);
     tcase_add_test(t, test_endless_event);
     tcase_add_test(t, test_slots);
