@@ -1,7 +1,8 @@
 /* backends/worker/listen.c -- where gateways connect: "shm:/path", "unix:/path", "tcp:host:port".
  *
- * A unix socket is made for this user alone (umask 0077).  One that is already
- * there is replaced only when nobody listens on it any more.
+ * Who may connect to a unix socket is the process's umask: with the usual ones its
+ * own user alone.  One that is already there is replaced only when nobody listens
+ * on it any more.
  */
 #include "backends/worker/internal.h"
 #include <errno.h>
@@ -46,9 +47,7 @@ static int listen_unix(const char *path, int type, struct wk_listener *l, char e
     l->fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (l->fd < 0)
         return refuse(err, "no socket", path);
-    mode_t old = umask(0077);
     bool bound = bind(l->fd, (struct sockaddr *)&a, sizeof a) == 0;
-    umask(old);
     if (!bound || listen(l->fd, 128) < 0) {
         int rc = refuse(err, bound ? "cannot listen" : "cannot bind", path);
         close(l->fd);
