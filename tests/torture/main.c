@@ -6,7 +6,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "torture_suites.h"
+#include "gen/torture_suites.h"
 
 int main(void)
 {

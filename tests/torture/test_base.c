@@ -6,7 +6,7 @@
 #include "tests/helpers/fault.h"
 #include <check.h>
 #include <stdio.h>
-#include "torture_suites.h"
+#include "gen/torture_suites.h"
 
 static bool fill_arena(void)
 {

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 int main(void)
 {

@@ -2,7 +2,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <stdint.h>
 
 enum { LIMIT = 1 << 20 };

@@ -1,7 +1,7 @@
 /* tests/unit/test_base32.c -- digits in and out. */
 #include "base/base32.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <string.h>
 
 static const struct {

@@ -2,7 +2,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 static const struct {
     size_t max, part; /* parts of that size are added until one is refused */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 static char dir[] = "/tmp/maas-db-XXXXXX";
 static char path[sizeof dir + 16];

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 static char dir[] = "/tmp/maas-dbfail-XXXXXX";
 static char path[sizeof dir + 16];

@@ -2,7 +2,7 @@
 #include "base/digest.h"
 #include "base/env.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <string.h>
 
 static const struct {

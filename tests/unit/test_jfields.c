@@ -2,7 +2,7 @@
 #include "base/jscan.h"
 #include <check.h>
 #include <stdio.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 START_TEST(values_are_remembered_where_they_lie)
 {

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include <check.h>
 #include <stdio.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 #define TEXT(literal) literal, sizeof(literal) - 1
 

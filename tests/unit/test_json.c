@@ -2,7 +2,7 @@
 #include "base/json.h"
 #include "base/cleanup.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 struct body {
     const char *name;

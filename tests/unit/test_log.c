@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 
 static int pipe_fds[2];
 static char seen[1 << 20];

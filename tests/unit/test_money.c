@@ -1,7 +1,7 @@
 /* tests/unit/test_money.c -- the published vectors of the billing rules, and the edges. */
 #include "base/money.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <inttypes.h>
 #include <string.h>
 

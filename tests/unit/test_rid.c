@@ -1,7 +1,7 @@
 /* tests/unit/test_rid.c -- ids grow, whatever the clock does. */
 #include "base/rid.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <string.h>
 
 #define EPOCH_US INT64_C(1704067200000000)

@@ -1,7 +1,7 @@
 /* tests/unit/test_status.c -- every row of the table is complete and consistent. */
 #include "base/status.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>

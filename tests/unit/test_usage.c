@@ -1,7 +1,7 @@
 /* tests/unit/test_usage.c -- meters are found by their names and keep their numbers. */
 #include "base/usage.h"
 #include <check.h>
-#include "unit_suites.h"
+#include "gen/unit_suites.h"
 #include <string.h>
 
 START_TEST(a_meter_is_found_by_its_name)
