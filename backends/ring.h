@@ -26,6 +26,9 @@ struct ring_side { /* written by its owner, read by the peer */
         armed; /* bit 0: about to sleep; bit 1: waits for room, too; the rest: a count */
 };
 static_assert(sizeof(struct ring_side) <= RING_SIDE_BYTES, "the ring begins on the second page");
+static_assert(offsetof(struct ring_side, tail) == 128 && offsetof(struct ring_side, head) == 256 &&
+                  offsetof(struct ring_side, armed) == 384,
+              "as docs/worker-protocol.md says");
 
 enum { RING_ARMED = 1, RING_WANTS_ROOM = 2, RING_ARMED_STEP = 4 };
 

@@ -2,6 +2,7 @@
 #include "tests/helpers/contract_worker.h"
 #include "backends/ring.h"
 #include "backends/worker/maasworker.h"
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,34 @@ static void leave_orphan(void)
     raise(SIGKILL);
 }
 
+/* ---- OpenAI's shapes ---- */
+
+static void chat(struct maas_call *call)
+{
+    static const char *const deltas[] = { "say \"h\xc3", "\xa9\\", "\n\x01 \xff.", "\xe4\xb8",
+                                          "\xad" };
+    const struct maas_request *req = maas_call_request(call);
+    struct maas_usage u = usage_of(req->body_len, 0);
+    u.input_cached_tokens = 3;
+    for (size_t i = 0; req->stream && i < sizeof deltas / sizeof *deltas; i++) {
+        u.output_tokens++;
+        maas_chat_delta(call, deltas[i], strlen(deltas[i]), &u);
+    }
+    maas_chat_finish(call, req->body, req->body_len, "stop", &u);
+}
+
+static void answer_later(void *arg)
+{
+    maas_call_send(arg, "later", 5, NULL);
+    finish(arg, 5);
+}
+
+static void *think(void *arg)
+{
+    maas_worker_post(worker, answer_later, arg);
+    return NULL;
+}
+
 /* ---- the handler ---- */
 
 static void on_request(struct maas_call *call, const struct maas_request *req, void *arg)
@@ -156,6 +185,12 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
         send_big(call, number);
     } else if (strcmp(req->model, "garbage") == 0) {
         write_garbage();
+    } else if (strcmp(req->model, "chat") == 0) {
+        chat(call);
+    } else if (strcmp(req->model, "thread") == 0) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, think, call) != 0 || pthread_detach(thread) != 0)
+            abort();
     } else if (strcmp(req->model, "fork") == 0) {
         leave_orphan();
     } else if (strcmp(req->model, "refuse") == 0) {
