@@ -1,7 +1,7 @@
 /* backends/http_driver.c -- the life of an HTTP backend and of a call on it.
  *
  * A call is started, runs in libcurl and ends once: by libcurl (http_reap) or by
- * us (http_stop: cancel, time-out, close).  Both ways meet in conclude(), the
+ * us (stop: cancel, time-out, close).  Both ways meet in conclude(), the
  * only caller of on_end.  What callers ask for is noted on b->todo and done by
  * on_turn, so no callback ever comes from inside start, cancel or pause, and
  * libcurl is never entered from inside one of its own callbacks.
@@ -131,7 +131,8 @@ static void transfer_done(struct http_call *c, CURLcode result)
 {
     if (c->ended)
         return; /* stopped meanwhile: its turn comes */
-    if (c->verdict == STATUS_OK && (result == CURLE_OK || c->mode == HTTP_REFUSAL))
+    bool complete = result == CURLE_OK || c->mode == HTTP_REFUSAL || c->done_seen;
+    if (c->verdict == STATUS_OK && complete)
         http_answer_finish(c);
     else if (c->verdict != STATUS_OK)
         c->end.status = c->verdict;
@@ -254,9 +255,9 @@ static void check_time(struct http_call *c, int64_t now)
         stop(c, STATUS_OK);
         return;
     }
-    bool silent = !c->any_byte
-                      ? past(now, c->started_ms, o->first_byte_timeout_ms)
-                      : !c->paused && !c->held && past(now, c->last_byte_ms, o->chunk_timeout_ms);
+    bool silent = c->any_byte ? !c->paused && past(now, c->last_byte_ms, o->chunk_timeout_ms)
+                              : past(now, c->started_ms, o->first_byte_timeout_ms);
+    silent = silent && !c->held;
     if (!silent && !past(now, c->started_ms, o->total_timeout_ms))
         return;
     c->silent = silent;
@@ -269,8 +270,10 @@ static void on_tick(uv_timer_t *tick)
     struct http_call *c;
     int64_t now = http_now_ms(b);
     TAILQ_FOREACH(c, &b->running, running)
-    if (!c->ended)
-        check_time(c, now);
+    {
+        if (!c->ended)
+            check_time(c, now);
+    }
     http_refresh_up(b);
     if (TAILQ_EMPTY(&b->running) && !b->health.ejected)
         uv_timer_stop(tick);
@@ -336,7 +339,9 @@ static void http_close(struct backend *base, void (*closed)(void *arg), void *ar
     b->closed_arg = arg;
     http_refresh_up(b);
     TAILQ_FOREACH(c, &b->running, running)
-    stop(c, STATUS_CLIENT_GONE);
+    {
+        stop(c, STATUS_CLIENT_GONE);
+    }
     http_turn_soon(b);
 }
 

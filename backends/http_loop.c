@@ -17,8 +17,10 @@ static struct http_socket *find_socket(struct http_backend *b, curl_socket_t fd)
 {
     struct http_socket *s;
     LIST_FOREACH(s, &b->sockets[(unsigned)fd % HTTP_SOCKET_BUCKETS], bucket)
-    if (s->fd == fd)
-        return s;
+    {
+        if (s->fd == fd)
+            return s;
+    }
     return NULL;
 }
 

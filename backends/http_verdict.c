@@ -6,6 +6,7 @@
  */
 #include "backends/http_verdict.h"
 #include "base/jscan.h"
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -109,7 +110,8 @@ static void apply_error(const struct jfield *error, long code, const char *secre
     };
     int64_t own_code;
     if (error->type == J_OBJECT && jscan_member(error->value, part, ERROR_FIELDS) != STATUS_OK)
-        return;
+        for (size_t i = 0; i < ERROR_FIELDS; i++)
+            part[i].type = J_ABSENT; /* a key twice: nothing of it is believed */
     if (!code && jscan_int(&part[ERROR_CODE], &own_code) && own_code >= 400 && own_code < 600)
         code = (long)own_code;
     const struct code_row *row = find_row(code);
@@ -142,6 +144,7 @@ void http_verdict_refused(long code, struct span body, const char *secret, struc
 {
     struct jfield error = find_error(body);
     apply_error(&error, code, secret, end);
+    assert(end->status != STATUS_OK);
 }
 
 bool http_verdict_error(struct span object, bool first, const char *secret, struct backend_end *end)

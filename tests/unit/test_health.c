@@ -98,7 +98,7 @@ START_TEST(test_random_errors)
 {
     struct health h = { 0 };
     uint64_t x = 88172645463325252u;
-    for (int i = 0; i < 1000000; i++) {
+    for (int i = 0; i < 200000; i++) {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
@@ -113,6 +113,7 @@ Suite *health_suite(void)
 {
     Suite *s = suite_create("health");
     TCase *t = tcase_create("health");
+    tcase_set_timeout(t, 60);
     tcase_add_test(t, test_five_in_a_row);
     tcase_add_test(t, test_one_probe);
     tcase_add_test(t, test_longer_each_time);

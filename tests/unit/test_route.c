@@ -19,7 +19,7 @@ static bool usable(const struct route_state *s, unsigned tried, size_t i)
 /* Chosen: usable, and none that is usable has a lower priority.  -1: none is usable. */
 START_TEST(test_properties)
 {
-    for (int round = 0; round < 200000; round++) {
+    for (int round = 0; round < 20000; round++) {
         struct catalog_route routes[ROUTE_MAX] = { 0 };
         struct route_state states[ROUTE_MAX] = { 0 };
         size_t n = next() % (ROUTE_MAX + 1);
@@ -103,6 +103,7 @@ Suite *route_suite(void)
 {
     Suite *s = suite_create("route");
     TCase *t = tcase_create("route");
+    tcase_set_timeout(t, 60);
     tcase_add_test(t, test_properties);
     tcase_add_test(t, test_idle_shares_by_weight);
     tcase_add_test(t, test_load);

@@ -157,6 +157,7 @@ Suite *sse_suite(void)
 {
     Suite *s = suite_create("sse");
     TCase *t = tcase_create("sse");
+    tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_any_cut, 0, sizeof cases / sizeof *cases);
     tcase_add_test(t, test_limit);
     tcase_add_test(t, test_limit_of_many_lines);
