@@ -147,7 +147,6 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     AUTO(json_decref_ptr) json_t *results = json_array();
     struct audit a = { .db = db, .now_us = now_us, .problems = problems };
     int64_t found = 0;
-    db_deadline(db, 0);
     enum status s = run_sql(db, sql_begin);
     if (!s) {
         s = run_checks(&a, results, &found);

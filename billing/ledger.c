@@ -180,6 +180,7 @@ static void gather(struct ledger *l)
         l->batch[l->count++] = (struct ledger_op *)l->waiting;
         l->waiting = l->waiting->next;
     }
+    atomic_store_explicit(&l->stats.queue, l->count, memory_order_relaxed);
 }
 
 /* False: told to stop, and all is done. */
@@ -207,7 +208,7 @@ static enum status run_call(struct ledger *l, struct ledger_call *call)
     if (!s)
         s = db_savepoint(l->db);
     if (s)
-        return STATUS_STORE_FAILED;
+        return s;
     call->op.status = call->run(call, l->db, l->books.batch_us);
     if (call->op.status == STATUS_OK)
         return db_release(l->db);

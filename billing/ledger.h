@@ -131,7 +131,9 @@ rid_t ledger_last_rid(const struct ledger *l); /* the largest id in the store at
  * refused, settlements are kept and written when there is room again. */
 bool ledger_healthy(const struct ledger *l);
 
-struct ledger_stats { /* monotone counters; any thread */
+/* Any thread.  Monotone counters, but for wal_bytes (when last looked at) and queue (operations
+ * in the batch that is being written). */
+struct ledger_stats {
     _Atomic uint64_t holds, settles, refused, commits, commit_ns, recovered, wal_bytes, queue;
 };
 const struct ledger_stats *ledger_stats(const struct ledger *l);

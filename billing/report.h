@@ -43,6 +43,7 @@ MUST_CHECK enum status invoice_issue(struct db *db, const char *project, const c
 char *invoice_csv(const json_t *invoice); /* free() it; NULL: no memory */
 
 /* Recomputes everything from rows alone, with code that shares no arithmetic with
- * the ledger.  *ret: {"ok":bool,"checks":[{"name","rows","problems"}],"problems":[text..]}. */
+ * the ledger, in one read transaction on a read-only connection (the deadline is the
+ * caller's to set).  *ret: {"ok":bool,"checks":[{"name","rows","problems"}],"problems":[text..]}. */
 MUST_CHECK enum status audit_run(struct db *db, int64_t now_us, json_t **ret);
 #endif

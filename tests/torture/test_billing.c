@@ -75,32 +75,36 @@ static enum status disarm(struct ledger_call *call, struct db *db, int64_t now_u
     return STATUS_OK;
 }
 
-/* A call is refused when its own batch has no memory: then once more. */
-static void call_until_done(enum status (*run)(struct ledger_call *, struct db *, int64_t))
+static enum status call(enum status (*run)(struct ledger_call *, struct db *, int64_t))
 {
-    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = run };
-    while (fixture_submit(&f, &call.op) != STATUS_OK)
-        ;
+    struct ledger_call c = { .op.kind = LEDGER_CALL, .run = run };
+    return fixture_submit(&f, &c.op);
 }
 
+/* A ledger that was just opened still allocates: pages, statements of a first time. */
 START_TEST(test_a_batch_without_memory_is_refused_or_kept)
 {
-    int64_t settled = 1, refused = 0;
+    int64_t settled = 1, failures = 0;
     do {
+        fixture_close(&f);
+        fixture_open(&f);
         armed++;
-        call_until_done(arm);
-        struct ledger_hold h = fixture_hold_of(&f, project, 350000);
-        enum status s = fixture_hold(&f, &h);
+        enum status s = call(arm); /* its own batch may be the one without memory */
         ck_assert(s == STATUS_OK || s == STATUS_STORE_FAILED);
-        refused += s != STATUS_OK;
+        struct ledger_hold h = fixture_hold_of(&f, project, 350000);
+        s = fixture_hold(&f, &h);
+        ck_assert(s == STATUS_OK || s == STATUS_STORE_FAILED);
         if (s == STATUS_OK) {
             struct ledger_settle t = fixture_settle_of(&h, 10, 1);
             ck_assert_int_eq(fixture_settle(&f, &t), STATUS_OK); /* kept until it is written */
             settled++;
         }
-        call_until_done(disarm);
+        while (call(disarm) != STATUS_OK)
+            ;
+        failures += fired;
+        ck_assert(ledger_healthy(f.ledger));
     } while (fired);
-    ck_assert(ledger_healthy(f.ledger));
+    ck_assert_int_gt(failures, 5);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM settlement"), settled);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM request_open"), settled);
 }
