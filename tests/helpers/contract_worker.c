@@ -179,6 +179,11 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
         finish(call, req->body_len);
     } else if (strcmp(req->model, "count") == 0) {
         go_on(job_new(call, number));
+    } else if (strcmp(req->model, "repeat") == 0) {
+        for (int i = 0; i < 20; i++)
+            maas_call_send(call, req->body, req->body_len, NULL);
+        if (number % 3) /* the others wait for their cancel */
+            finish(call, 20);
     } else if (strcmp(req->model, "trickle") == 0) {
         trickle(job_new(call, SIZE_MAX));
     } else if (strcmp(req->model, "big") == 0 || strcmp(req->model, "long") == 0) {

@@ -5,6 +5,7 @@
  *   big      answers with as many bytes as the body says long     one event of that many bytes
  *   garbage  writes nonsense where frames should be      refuse   fails with 400 and a message
  *   fork     dies, and leaves a child that holds its sockets open
+ *   repeat   streams the body 20 times; when it is a multiple of 3 it does not end by itself
  *   chat     OpenAI's shapes: awkward deltas, or the body   thread  answers "later" from another thread
  */
 #ifndef CONTRACT_WORKER_H

@@ -426,6 +426,74 @@ static void many_at_once(void)
     }
 }
 
+/* ---- slots that are used again and again, cancelled at any point ---- */
+
+enum { CANARIES = 64, CANARY_CALLS = 4000 };
+
+struct canary {
+    struct backend_call *call;
+    char body[32];
+    size_t len;
+    unsigned seen, cancel_at;
+};
+
+static struct canary canaries[CANARIES];
+static unsigned canary_number, canary_ended;
+
+static void canary_start(struct canary *c);
+
+static void canary_data(void *arg, const struct backend_data *d)
+{
+    struct canary *c = arg;
+    if (d->len != c->len || memcmp(d->bytes, c->body, c->len) != 0)
+        ck_abort_msg("bytes of another call");
+    if (++c->seen == c->cancel_at)
+        backend->driver->cancel(c->call);
+}
+
+static void canary_end(void *arg, const struct backend_end *end)
+{
+    struct canary *c = arg;
+    ck_assert(end->status == STATUS_OK || end->status == STATUS_CLIENT_GONE);
+    ck_assert(end->status != STATUS_OK || c->seen == 20);
+    canary_ended++;
+    canary_start(c);
+}
+
+static const struct backend_events canary_events = { canary_data, canary_end };
+
+static void canary_start(struct canary *c)
+{
+    struct backend_order o = { .rid = 7,
+                               .capability = CAP_CHAT,
+                               .model = "repeat",
+                               .public_model = "p",
+                               .stream = true,
+                               .first_byte_timeout_ms = 100000,
+                               .chunk_timeout_ms = 100000,
+                               .total_timeout_ms = 600000 };
+    if (canary_number == CANARY_CALLS)
+        return;
+    unsigned n = canary_number++;
+    c->len = (size_t)snprintf(c->body, sizeof c->body, "%u tenant %u", n, n % 7);
+    c->seen = 0;
+    /* Those that do not end by themselves are cancelled, of the rest some. */
+    c->cancel_at = n % 3 == 0 || n % 5 == 0 ? 1 + n * 2654435761u % 20 : 0;
+    o.body = (struct span){ c->body, c->len };
+    ck_assert_int_eq(backend->driver->start(backend, &o, &canary_events, c, &c->call), STATUS_OK);
+    if (n % 11 == 0)
+        backend->driver->cancel(c->call);
+}
+
+static void canaries_in_reused_slots(void)
+{
+    canary_number = canary_ended = 0;
+    for (int i = 0; i < CANARIES; i++)
+        canary_start(&canaries[i]);
+    RUN_UNTIL(canary_ended == CANARY_CALLS);
+    ck_assert_uint_eq(backend->stats.protocol_errors, 0);
+}
+
 static void close_with_calls(void)
 {
     static struct probe p;
@@ -455,6 +523,7 @@ static const struct {
     { "garbage", garbage, true },
     { "pause and resume", pause_and_resume, true },
     { "256 streams at once", many_at_once, true },
+    { "cancelled anywhere, slots used again", canaries_in_reused_slots, true },
     { "closed with a call in flight", close_with_calls, false },
 };
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
