@@ -247,21 +247,26 @@ static bool past(int64_t now, int64_t since, uint64_t timeout_ms)
     return now - since >= 0 && (uint64_t)(now - since) >= timeout_ms;
 }
 
-/* A reader that holds the stream back is not the backend's silence. */
+/* The backend's silence is its fault; a reader that holds the stream back, or a client that gives
+ * it less time than it may take, is not. */
+static bool is_silent(const struct http_call *c, int64_t now)
+{
+    if (c->held)
+        return false;
+    if (!c->any_byte)
+        return past(now, c->started_ms, c->order.first_byte_timeout_ms);
+    return !c->paused && past(now, c->last_byte_ms, c->order.chunk_timeout_ms);
+}
+
 static void check_time(struct http_call *c, int64_t now)
 {
-    const struct backend_order *o = &c->order;
+    bool late = past(now, c->started_ms, c->order.total_timeout_ms);
     if (c->done_seen && past(now, c->last_byte_ms, HTTP_DONE_GRACE_MS)) {
         stop(c, STATUS_OK);
-        return;
+    } else if (late || is_silent(c, now)) {
+        c->silent = !late;
+        stop(c, STATUS_DEADLINE);
     }
-    bool silent = c->any_byte ? !c->paused && past(now, c->last_byte_ms, o->chunk_timeout_ms)
-                              : past(now, c->started_ms, o->first_byte_timeout_ms);
-    silent = silent && !c->held;
-    if (!silent && !past(now, c->started_ms, o->total_timeout_ms))
-        return;
-    c->silent = silent;
-    stop(c, STATUS_DEADLINE);
 }
 
 static void on_tick(uv_timer_t *tick)

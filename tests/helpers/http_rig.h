@@ -18,7 +18,8 @@ struct rig {
     uv_loop_t loop;
     uv_timer_t guard;
     struct backend *backend;
-    bool inside; /* of a driver's function: no callback may come now */
+    uint64_t hurry_ms; /* all the time that clients give; 0: as long as it takes */
+    bool inside;       /* of a driver's function: no callback may come now */
     bool closed;
 };
 

@@ -131,6 +131,26 @@ START_TEST(test_time)
 }
 END_TEST
 
+/* Clients in a hurry do not make the backend look sick to the others; its own silence does. */
+START_TEST(test_whose_fault)
+{
+    struct stub_http_answer a = { .bytes = "", .then = STUB_HANG };
+    struct rig r = { .hurry_ms = _i ? 0 : 500 };
+    rig_open(&r, &a, 1);
+    for (unsigned n = 1; n <= HEALTH_FAILURES_MAX; n++) {
+        struct call c = { 0 };
+        ck_assert_int_eq(rig_start(&r, &c, CAP_CHAT, false), STATUS_OK);
+        while (stub_http_requests(r.stub) < n)
+            uv_run(&r.loop, UV_RUN_ONCE);
+        rig_now_ns += 61 * SECOND;
+        rig_finish(&c);
+        ck_assert_int_eq(c.end.status, STATUS_DEADLINE);
+    }
+    ck_assert(r.backend->stats.up == (_i == 0));
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(test_retry_after)
 {
     struct stub_http_answer a[] = {
@@ -393,6 +413,7 @@ Suite *http_life_suite(void)
     tcase_add_test(t, test_tls);
     tcase_add_test(t, test_wrong_name);
     tcase_add_loop_test(t, test_time, 0, sizeof time_rows / sizeof *time_rows);
+    tcase_add_loop_test(t, test_whose_fault, 0, 2);
     tcase_add_test(t, test_retry_after);
     tcase_add_test(t, test_no_second_execution);
     tcase_add_loop_test(t, test_closed_while_kept, 0, 4);
