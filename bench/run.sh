@@ -1,0 +1,325 @@
+#!/usr/bin/env bash
+# make bench: maasgated beside nginx as a bare proxy, in one run, on loopback.
+#
+#   bench/run.sh [--quick]     (make bench QUICK=1)    docs/performance.md says what the rows mean
+#
+# The proxies run on the first CPU, the client and the model servers on the second, each proxy in
+# its turn (A B C D, A B C D, ...), so that noise of the machine meets all of them.  PIN=no leaves
+# the placing to the kernel.  The table goes to bench/results/, of a quick run only to build/.
+# Only processes started here are ended, by their pid.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=${B:-build/${KIND:-release}}
+quick=${QUICK:-}
+[ "${1:-}" != --quick ] || quick=1
+if [ -n "$quick" ]; then rounds=3 seconds=1 stream_rounds=1 stream_seconds=3
+else rounds=7 seconds=3 stream_rounds=5 stream_seconds=5; fi
+connections=64 streams=200 tokens=100 delay_ms=50
+
+dir=$(mktemp -d /tmp/maasgate-bench.XXXXXX) # short: a socket's path has at most 107 bytes
+rows=$dir/rows
+pids=()
+on_proxy='' on_rest=''
+if [ "${PIN:-yes}" = yes ] && [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null; then
+    on_proxy='taskset -c 0' on_rest='taskset -c 1'
+fi
+
+say() { printf 'bench: %s\n' "$*" >&2; }
+die() { printf 'bench: %s\n' "$*" >&2; exit 1; }
+
+end_process() {
+    kill -TERM "$1" 2>/dev/null || return 0
+    wait "$1" 2>/dev/null || true
+}
+
+clean_up() {
+    local code=$? i
+    trap - EXIT INT TERM
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do end_process "${pids[i]}"; done
+    [ "$code" = 0 ] || tail -n 5 "$dir"/*.log >&2 || true
+    rm -rf "$dir"
+    exit "$code"
+}
+
+free_ports() {
+    python3 - "$1" <<'END'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(s.getsockname()[1] for s in held))
+END
+}
+
+wait_for() { # what, pid, command that succeeds when it is there
+    local what=$1 pid=$2
+    shift 2
+    for _ in $(seq 200); do
+        "$@" >/dev/null 2>&1 && return
+        kill -0 "$pid" 2>/dev/null || die "$what ended at once"
+        sleep 0.05
+    done
+    die "$what is not ready after 10 s"
+}
+
+# --- the servers ------------------------------------------------------------------------------------
+
+write_configs() {
+    read -r gate_port plain_port unbuffered_port origin_port <<<"$(free_ports 4)"
+    local price='{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}'
+    cat >"$dir/maasgate.yaml" <<END
+listen: 127.0.0.1:$gate_port
+admin_socket: $dir/admin.sock
+state_dir: $dir/state
+loop_threads: 1
+connections_max: 20000
+connections_per_ip_max: 20000
+idle_timeout_ms: 1h
+default_requests_per_minute: 1000000000
+default_tokens_per_minute: 1000000000000
+default_concurrency: 1000000
+backends:
+  shm: {transport: shm, address: $dir/shm.sock, concurrency: 4096}
+  uds: {transport: socket, address: "unix:$dir/uds.sock", concurrency: 4096}
+  net: {transport: http, address: "http://127.0.0.1:$origin_port/v1", concurrency: 4096}
+models:
+  base/shm: {capabilities: [chat], routes: [{backend: shm, model: ngram-general}], price: $price}
+  base/uds: {capabilities: [chat], routes: [{backend: uds, model: ngram-general}], price: $price}
+  base/net: {capabilities: [chat], routes: [{backend: net, model: ngram-general}], price: $price}
+END
+    cat >"$dir/nginx.conf" <<END
+daemon off;
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/nginx.log;
+events { worker_connections 32768; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    client_body_temp_path $dir/nginx-body;
+    proxy_temp_path $dir/nginx-proxy;
+    fastcgi_temp_path $dir/nginx-fastcgi;
+    uwsgi_temp_path $dir/nginx-uwsgi;
+    scgi_temp_path $dir/nginx-scgi;
+    upstream origin {
+        server 127.0.0.1:$origin_port;
+        keepalive 2048;
+        keepalive_requests 1000000000;
+    }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    server { listen 127.0.0.1:$plain_port; location / { proxy_pass http://origin; } }
+    server {
+        listen 127.0.0.1:$unbuffered_port;
+        location / { proxy_pass http://origin; proxy_buffering off; }
+    }
+}
+END
+}
+
+write_bodies() {
+    local way message="Tell me about rivers"
+    for way in shm uds net; do
+        printf '{"model":"base/%s","messages":[{"role":"user","content":"%s"}],"max_tokens":8}' \
+            $way "$message" >"$dir/$way.json"
+        printf '{"model":"base/%s","messages":[{"role":"user","content":"%s #delay=%s #tokens=%s"}],"stream":true,"stream_options":{"include_usage":true},"max_tokens":%s}' \
+            $way "$message" $delay_ms $tokens $tokens >"$dir/$way-stream.json"
+    done
+}
+
+start_worker() {
+    $on_rest "$bin/maasgate-refworker" --listen "shm:$dir/shm.sock" --listen "unix:$dir/uds.sock" \
+        --corpus backends/refworker/corpus >"$dir/worker.log" 2>&1 &
+    pids+=($!)
+    wait_for 'the worker' $! grep -q ready "$dir/worker.log"
+}
+
+start_gate() {
+    rm -rf "$dir/state"
+    $on_proxy "$bin/maasgated" --config "$dir/maasgate.yaml" 2>"$dir/maasgated.log" &
+    gate_pid=$!
+    pids+=("$gate_pid")
+    wait_for 'maasgated' "$gate_pid" curl -fs "http://127.0.0.1:$gate_port/readyz"
+    export MAASGATE_ADMIN=$dir/admin.sock
+    "$bin/maasgate" project create bench --budget 100000000 --budget-period total >/dev/null
+    key=$("$bin/maasgate" key create bench 2>/dev/null | awk 'NR == 1 { print $1 }')
+    wait_for 'the way to the worker' "$gate_pid" ask shm.json
+    wait_for 'the way over the socket' "$gate_pid" ask uds.json
+}
+
+restart_gate() {
+    end_process "$gate_pid"
+    start_gate
+}
+
+ask() {
+    curl -fsS --no-buffer --max-time 60 "http://127.0.0.1:$gate_port/v1/chat/completions" \
+        -H "Authorization: Bearer $key" -H 'Content-Type: application/json' -d "@$dir/$1"
+}
+
+# The origin says byte for byte what the worker said, so that both sides move the same bytes.
+start_origin() {
+    ask shm.json >"$dir/answer.json"
+    sed 's/#delay=[0-9]*/#delay=0/' "$dir/shm-stream.json" >"$dir/fast.json"
+    ask fast.json >"$dir/answer.events"
+    $on_rest "$bin/bench_origin" --answer "$dir/answer.json" --stream "$dir/answer.events" \
+        --delay-ms $delay_ms --port "$origin_port" >"$dir/origin.log" 2>&1 &
+    pids+=($!)
+    wait_for 'the origin' $! curl -fs "http://127.0.0.1:$origin_port/"
+    wait_for 'the way to the origin' "$gate_pid" ask net.json
+}
+
+start_nginx() {
+    ulimit -n "$(ulimit -H -n)"
+    $on_proxy nginx -c "$dir/nginx.conf" -e "$dir/nginx.log" -p "$dir" >"$dir/nginx.out.log" 2>&1 &
+    local master=$!
+    pids+=("$master")
+    wait_for nginx "$master" curl -fs "http://127.0.0.1:$plain_port/"
+    nginx_pid=$(pgrep -P "$master" | head -n 1)
+}
+
+# --- measuring --------------------------------------------------------------------------------------
+
+# way -> where it is asked, with what, and whose CPU time counts
+target() {
+    body=$1 port=$gate_port cpu=$gate_pid
+    case $1 in
+    nginx) body=net port=$plain_port cpu=$nginx_pid ;;
+    unbuffered) body=net port=$unbuffered_port cpu=$nginx_pid ;;
+    direct) body=net port=$origin_port cpu=$nginx_pid ;;
+    esac
+}
+
+# kind of row, way, mode, body suffix, then options of the client; one line to $rows
+load() {
+    local row=$1 way=$2 mode=$3 suffix=$4 line
+    shift 4
+    target "$way"
+    line=$($on_rest "$bin/bench_load" "$mode" --port "$port" --path /v1/chat/completions \
+        --body "$dir/$body$suffix.json" --key "$key" --cpu "$cpu" "$@") ||
+        die "$row $way: not every answer was good: $line"
+    echo "$row $way $line" >>"$rows"
+}
+
+measure_requests() {
+    local round way
+    for round in $(seq $rounds); do
+        say "requests, round $round of $rounds"
+        for way in nginx shm uds net; do
+            load request $way request '' --connections $connections --seconds $seconds
+        done
+    done
+}
+
+measure_streams() {
+    local round way
+    for round in $(seq $stream_rounds); do
+        say "streams, round $round of $stream_rounds"
+        for way in unbuffered shm uds net; do
+            load stream $way stream -stream --connections $streams --seconds $stream_seconds \
+                --warmup 1.5
+        done
+    done
+}
+
+# Half of what the way did at most, and the origin alone at that same rate.
+measure_latency() {
+    local round way rate
+    for round in $(seq $stream_rounds); do
+        say "latency, round $round of $stream_rounds"
+        for way in nginx shm uds net; do
+            rate=$(bench/table.py "$rows" half-load $way)
+            load latency $way rate '' --connections 256 --rate "$rate" --seconds $seconds
+            load latency "direct" rate '' --connections 256 --rate "$rate" --seconds $seconds
+            sed -i "\$s/^latency direct/latency direct-$way/" "$rows"
+        done
+    done
+}
+
+hold_idle() {
+    local way=$1 line
+    target "$way"
+    $on_rest "$bin/bench_load" idle --port "$port" --path "$2" --connections 10000 --cpu "$cpu" \
+        >"$dir/idle.log" &
+    local holder=$!
+    pids+=("$holder")
+    for _ in $(seq 600); do
+        grep -q ready "$dir/idle.log" && break
+        kill -0 "$holder" 2>/dev/null || die "idle $way: the client ended"
+        sleep 0.1
+    done
+    read -r _ line <"$dir/idle.log"
+    echo "idle $way $line" >>"$rows"
+    end_process "$holder"
+}
+
+# A fresh daemon: what earlier rows made it keep is not what connections cost.
+measure_memory() {
+    local way
+    say 'memory: 10,000 idle connections, 1,000 streams'
+    restart_gate
+    load empty shm request '' --connections 1 --seconds 0.2
+    hold_idle nginx /
+    hold_idle shm /healthz
+    restart_gate
+    for way in unbuffered shm; do
+        load streams1000 $way stream -stream --connections 1000 --seconds 2 --warmup 2
+    done
+}
+
+measure_ledger() {
+    say 'the ledger alone'
+    echo "ledger - $($on_proxy "$bin/bench_ledger" $((seconds + 1)))" >>"$rows"
+}
+
+measure_sizes() {
+    local name
+    for name in maasgated maasgate maasgate-refworker libmaasworker.so; do
+        [ -e "$bin/$name" ] || continue
+        strip -o "$dir/stripped" "$bin/$name"
+        echo "size $name bytes=$(stat -c %s "$dir/stripped")" >>"$rows"
+    done
+    echo "size nginx bytes=$(stat -Lc %s "$(command -v nginx)")" >>"$rows"
+}
+
+# --- the table --------------------------------------------------------------------------------------
+
+cpu_model() { sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1; }
+
+write_table() {
+    local kernel file slug
+    kernel=$(uname -r | cut -d- -f1)
+    slug=$(echo "$(cpu_model | tr -cs 'A-Za-z0-9' '-' | tr 'A-Z' 'a-z' | sed 's/-*$//')-$(nproc)cpu-linux$kernel")
+    file=bench/results/$(date -u +%Y-%m-%d)-$slug-${KIND:-release}.md
+    [ -z "$quick" ] || file=build/bench-quick.md
+    mkdir -p "$(dirname "$file")"
+    {
+        printf '# make bench, %s\n\n' "$(date -u '+%Y-%m-%d %H:%M UTC')"
+        printf '%s, %s CPUs, Linux %s, %s, commit %s, %s; %s rounds%s.\n\n' "$(cpu_model)" "$(nproc)" \
+            "$kernel" "$(nginx -v 2>&1 | sed 's/.*: //')" \
+            "$(git rev-parse --short HEAD 2>/dev/null || echo none)" \
+            "$([ -n "$on_proxy" ] && echo 'proxies on one CPU, the rest on another' || echo 'not pinned')" \
+            $rounds "${quick:+ (quick)}"
+        bench/table.py "$rows" table
+    } >"$file"
+    cat "$file"
+    say "written to $file"
+}
+
+command -v nginx >/dev/null || die 'nginx is not there; make bench installs it'
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+write_configs
+write_bodies
+start_worker
+start_gate
+start_origin
+start_nginx
+measure_requests
+measure_streams
+measure_latency
+measure_memory
+measure_ledger
+measure_sizes
+write_table
