@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static void fill_conf(void)
 static void open_all(void)
 {
     char path[128], err[256] = "";
+    signal(SIGPIPE, SIG_IGN); /* as in the daemon: clients that leave must not end it */
     fixture_init(&f);
     snprintf(socket_path, sizeof socket_path, "%s/admin.sock", f.dir);
     fill_conf();
