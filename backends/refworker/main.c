@@ -30,6 +30,8 @@ static int complain(const char *why)
     return EXIT_FAILURE;
 }
 
+enum { INFLIGHT_MAX = 4096 }; /* as many as the protocol has slots: a waiting job is small */
+
 static bool prepare(struct service *s, const struct options *o, char err[static 512])
 {
     s->token_delay_ms = o->token_delay_ms;
@@ -45,7 +47,9 @@ static bool prepare(struct service *s, const struct options *o, char err[static 
 
 static bool listen_all(struct service *s, const struct options *o, char err[static 512])
 {
-    const struct maas_options options = { .listen = o->listen[0], .name = o->name };
+    const struct maas_options options = { .listen = o->listen[0],
+                                          .name = o->name,
+                                          .max_inflight = INFLIGHT_MAX };
     worker = maas_worker_new(&options, &service_handler, s, err);
     if (!worker)
         return false;
