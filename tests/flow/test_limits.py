@@ -1,11 +1,14 @@
 """Limits and budgets are hard: exactly so many, and nothing is charged for the rest."""
 import concurrent.futures
+import contextlib
+import socket
 import sqlite3
 import threading
 import time
 
 import pytest
 from gate import SLOW, atoms, wait_until
+from raw import read_wire
 
 
 def together(count, call):
@@ -202,3 +205,35 @@ def test_keys_of_unknown_projects_are_not_made(gate):
     assert gate.cli("key", "revoke", "nobody", check=False).returncode == 1
     assert gate.cli("project", "create", "limits", check=False).returncode == 1
     assert gate.cli("project", "create", "Bad Slug", check=False).returncode == 1
+
+
+def test_connections_of_one_address(make_gate):
+    """More than the cap: refused in JSON; the ones that are there go on; closed ones count no more."""
+    g = make_gate(settings={"connections_per_ip_max": 20})
+    held = [socket.create_connection(("127.0.0.1", g.port)) for _ in range(20)]
+    for s in held:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert read_wire(s, expect=1).final == [200]
+    with socket.create_connection(("127.0.0.1", g.port)) as s:
+        wire = read_wire(s)
+        assert wire.final == [503] and wire.closed and b"server_is_overloaded" in wire.data
+    for s in held:
+        s.close()
+    wait_until(lambda: g.get("/healthz").status == 200, what="a free place")
+
+
+def test_somebody_locks_the_store(gate):
+    """Another process holds SQLite's write lock: requests wait or are refused, none is free."""
+    key = gate.key("locked")
+    assert gate.chat(key, "#tokens=1 x").status == 200
+    with contextlib.closing(sqlite3.connect(gate.state / "ledger.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(gate.chat, key, "#tokens=1 x") for _ in range(4)]
+            time.sleep(0.5)
+            db.execute("ROLLBACK")
+            answers = [c.result() for c in calls]
+    good = sum(a.status == 200 for a in answers)
+    assert {a.status for a in answers} <= {200, 503}
+    wait_until(lambda: gate.chat(key, "#tokens=1 x").status == 200, what="the free store")
+    assert gate.usage("locked")[0] == good + 2

@@ -371,3 +371,41 @@ def test_gateway_before_gateway(make_gate):
     def output(g):
         return g.ask("usage", "--by", "project")["data"][0]["usage"]["output_text_tokens"]
     assert output(back) == output(front) + 12 + 30
+
+
+def test_http_headers_of_the_backend_stay_there(front):
+    """Cookies, keys and server names of an upstream are not the client's business."""
+    answer = whole(WHOLE, **{"Set-Cookie": "canary=1", "x-api-key": "canary", "Server": "canary", "X-Powered": "canary",
+                             "Authorization": "canary", "x-request-id": "canary", "x-ratelimit-limit-requests": "canary"})
+    g, key, up = front(lambda r: answer)
+    a = g.chat(key, "x")
+    assert a.status == 200 and "canary" not in str(a.headers)
+
+
+def test_http_an_endless_event_is_refused(front):
+    """One event without an end: bounded memory, an error, no more than the hold."""
+    g, key, up = front(lambda r: stream([STREAM[0], b"data: {\"x\":\"", *[b"y" * 65536] * 1024, b"\"}\n\n", DONE]))
+    s = g.stream(key, "x")
+    events = s.rest()
+    assert "[DONE]" not in events and events[-1]["error"]["code"] in ("upstream_cut", "backend_protocol_error")
+    assert g.settlement(s.request_id)["outcome"] == "upstream_cut"
+    with open(f"/proc/{g.daemon.pid}/status") as f:
+        peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+    assert SLOW > 1 or peak < 200 * 1024
+
+
+def test_http_an_answer_without_end_is_refused(front):
+    g, key, up = front(lambda r: (200, {"Content-Type": "application/json"}, [b'{"x":"', *[b"y" * 65536] * 1200]))
+    a = g.chat(key, "x")
+    assert a.status in (502, 503), a
+    assert g.settlement(a.headers["x-request-id"])["amount_atoms"] == 0
+
+
+def test_large_requests(gate, key):
+    """Ten megabytes, and a hundred thousand messages."""
+    a = gate.chat(key, "#tokens=1 " + "x" * 10_000_000)
+    assert a.status in (200, 400), a
+    many = [{"role": "user", "content": "#tokens=1 x"}] * 100_000
+    a = gate.post("/v1/chat/completions", {"model": "base/chat", "messages": many}, key)
+    assert a.status in (200, 400), a
+    assert gate.chat(key, "#tokens=1 x").status == 200
