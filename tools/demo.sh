@@ -28,7 +28,7 @@ clean_up() {
     end_process "$daemon_pid"
     end_process "$worker_pid"
     [ -z "$short" ] || rm -f "$short"
-    if [ "$code" != 0 ] && [ -s "$dir/maasgated.log" ]; then
+    if [ -n "$daemon_pid" ] && [ "$code" != 0 ] && [ "$code" -lt 128 ]; then
         printf '\ndemo: the end of %s:\n' "$dir/maasgated.log" >&2
         tail -n 15 "$dir/maasgated.log" >&2
     fi
