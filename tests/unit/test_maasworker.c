@@ -106,7 +106,7 @@ static size_t make_request(uint8_t *to, const char *model, const char *body)
                               .model_len = (uint16_t)strlen(model),
                               .public_model_len = 4 };
     memcpy(to, &r, sizeof r);
-    return sizeof r + (size_t)sprintf((char *)to + sizeof r, "%sname%s", model, body);
+    return sizeof r + (size_t)snprintf((char *)to + sizeof r, 200, "%sname%s", model, body);
 }
 
 static void request(const char *model, const char *body, uint16_t flags)
