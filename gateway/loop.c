@@ -2,6 +2,7 @@
 #include "gateway/loop.h"
 #include "base/log.h"
 #include "gateway/http.h"
+#include "gateway/listen.h"
 #include "gateway/pipeline.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
@@ -102,7 +103,8 @@ static void on_hup(uv_poll_t *p, int status, int events)
     int n = epoll_wait(l->hup_fd, ready, HUP_EVENTS, 0);
     for (int i = 0; i < n; i++) {
         struct conn *c = ready[i].data.ptr;
-        if (ready[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) && c->request)
+        c->left = true; /* nothing else is asked for */
+        if (c->request)
             request_gone(c->request);
     }
 }
@@ -151,6 +153,7 @@ void loop_adopt(struct loop *l, int fd, const struct sockaddr *addr, socklen_t l
     struct adoption *a = calloc(1, sizeof *a);
     if (!a || len > sizeof a->addr) {
         free(a);
+        listen_ip_release(ip_slot);
         close(fd);
         return;
     }
@@ -193,13 +196,18 @@ void conn_enter(struct conn *c, enum conn_phase phase)
 
 /* The library closes the socket itself once it sees the end; closing it here
  * would hand its number to another client. */
+void conn_cut(struct conn *c)
+{
+    shutdown(c->fd, SHUT_RDWR);
+}
+
 static void cut_overdue(struct loop *l, enum conn_phase phase, uint64_t allowed_ms)
 {
     int64_t now = (int64_t)uv_now(&l->uv) * 1000000;
     for (struct conn *c = l->conns[phase].first; c; c = c->next) {
         if (now - c->since_ns < (int64_t)allowed_ms * 1000000)
             return;
-        shutdown(c->fd, SHUT_RDWR);
+        conn_cut(c);
     }
 }
 
@@ -216,7 +224,7 @@ static void drain_further(struct loop *l)
     else if (loop_now_ns(l) > l->drain_deadline_ns)
         for (struct request *r = l->requests, *next; r; r = next) {
             next = r->next;
-            request_gone(r);
+            request_cut(r);
         }
 }
 
@@ -227,6 +235,8 @@ static void on_tick(uv_timer_t *t)
     cut_overdue(l, CONN_IDLE, conf->idle_timeout_ms + conf->header_timeout_ms);
     cut_overdue(l, CONN_HEADERS, conf->header_timeout_ms);
     cut_overdue(l, CONN_BODY, conf->body_timeout_ms);
+    /* The work, and then as long again for a client that takes its answer slowly. */
+    cut_overdue(l, CONN_BUSY, 2 * conf->request_timeout_ms);
     for (struct request *r = l->requests, *next; r; r = next) {
         next = r->next;
         stream_tick(r);
@@ -347,7 +357,9 @@ static void loop_main(void *arg)
     uv_sem_post(&b->done); /* b is gone after this */
     if (!serves)
         return;
-    uv_run(&l->uv, UV_RUN_DEFAULT);
+    do /* the turn that ends the loop may still have brought a request */
+        uv_run(&l->uv, UV_RUN_DEFAULT);
+    while (l->request_count > 0);
     loop_finish(l);
     atomic_store(&l->ended, true);
 }

@@ -54,6 +54,7 @@ struct conn {
     struct request *request; /* NULL between requests */
     int fd;
     enum conn_phase phase;
+    bool left; /* the peer sends no more; it is said once */
     int64_t since_ns;
     uint64_t ip_slot; /* of the acceptor's per-address table */
 };
@@ -118,5 +119,7 @@ void snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct loop *l, struct snapshot *s);
 
 void conn_enter(struct conn *c, enum conn_phase phase);
+/* Ends a connection, also one that is suspended or whose peer takes nothing. */
+void conn_cut(struct conn *c);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gateway/http.h"
 #include "gateway/intake.h"
+#include "gateway/stream.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,7 +110,16 @@ void request_gone(struct request *r)
         r->work.backend->driver->cancel(r->work.call);
     } else if (waits_for_client(r)) {
         request_resume(r);
+    } else {
+        stream_release(r); /* what still runs must not wait for a reader that left */
     }
+}
+
+void request_cut(struct request *r)
+{
+    if (r->conn)
+        conn_cut(r->conn);
+    request_gone(r);
 }
 
 enum verdict request_fail(struct request *r, enum status s, const char *param, const char *fmt, ...)

@@ -137,6 +137,8 @@ void request_detach(struct request *r);
 void request_ended(struct request *r);
 /* The client has left: the same table runs to its end. Repeatable. */
 void request_gone(struct request *r);
+/* It is we who have had enough of the client: its connection ends, too. Repeatable. */
+void request_cut(struct request *r);
 
 /* Sets status, sentence and parameter; returns FAIL.  `fmt` NULL: the status's own sentence. */
 enum verdict request_fail(struct request *r, enum status s, const char *param, const char *fmt, ...)

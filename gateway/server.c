@@ -117,6 +117,8 @@ static enum MHD_Result after_resume(struct request *r)
         return MHD_NO; /* nothing could be queued: cut */
     if (r->in.body_complete)
         http_suspend(r);
+    if (r->in.body_complete && r->conn->left)
+        request_gone(r); /* the news came before the request it is about */
     return MHD_YES;
 }
 

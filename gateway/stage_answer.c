@@ -24,10 +24,13 @@ static bool write_error(struct request *r)
     return error_body(&r->answer.body, shape, r->status, r->message, r->param);
 }
 
-/* Nobody is left to answer: let the HTTP server find out and close. */
+/* Nobody is left to answer: let the HTTP server find out and close, even when the
+ * client left only its sending half and takes nothing of what is under way. */
 static void cut(struct request *r)
 {
     r->answer.cut = true;
+    if (r->conn)
+        conn_cut(r->conn);
     http_resume(r);
 }
 

@@ -17,7 +17,7 @@ static size_t waiting(const struct request *r)
 static void hold_back(struct request *r, bool on)
 {
     struct work *w = &r->work;
-    if (w->paused == on || !w->call || w->ended)
+    if (w->paused == on || !w->call || w->ended || w->cancelled)
         return;
     w->paused = on;
     w->backend->driver->pause(w->call, on);
@@ -38,6 +38,8 @@ static bool put(struct request *r, const char *json, size_t len)
     compact(&r->answer);
     struct buf *b = &r->answer.body;
     size_t before = b->len;
+    if (waiting(r) == 0)
+        r->answer.progress_ns = request_now_ns(r); /* until now there was nothing to take */
     if (buf_add(b, "data: ", 6) && buf_add(b, json, len) && buf_add(b, "\n\n", 2)) {
         if (b->len - r->answer.taken > r->snapshot->conf->stream_buffer_max)
             hold_back(r, true);
@@ -59,6 +61,11 @@ static void remember_id(struct request *r, const char *json, size_t len)
         r->work.stream_id = (struct span){ copy, id.value.len };
 }
 
+void stream_release(struct request *r)
+{
+    hold_back(r, false);
+}
+
 bool stream_event(struct request *r, const char *json, size_t len)
 {
     if (r->gone)
@@ -67,7 +74,6 @@ bool stream_event(struct request *r, const char *json, size_t len)
         remember_id(r, json, len);
         if (!reply_stream(r))
             return false;
-        r->answer.progress_ns = request_now_ns(r);
     }
     COUNT(&r->loop->counters, stream_events);
     return put(r, json, len);
@@ -148,7 +154,7 @@ void stream_tick(struct request *r)
     int64_t now = request_now_ns(r);
     if (waiting(r) > 0) {
         if (now - r->answer.progress_ns > (int64_t)conf->stream_stall_ms * 1000000)
-            request_gone(r); /* a reader that takes nothing is a reader that left */
+            request_cut(r); /* a reader that takes nothing is a reader that left */
     } else if (!r->answer.finished &&
                now - r->work.last_event_ns > (int64_t)conf->stream_keepalive_ms * 1000000) {
         keep_alive(r, now);

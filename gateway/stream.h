@@ -16,6 +16,8 @@ bool stream_event(struct request *r, const char *json, size_t len);
 void stream_finish(struct request *r);
 /* An error after status 200: an error event, then the end without the marker. */
 void stream_fail(struct request *r);
+/* The reader has left: its backend is not held back any more. */
+void stream_release(struct request *r);
 /* For the HTTP server: moves whole events into `room`; 0: nothing there. */
 size_t stream_take(struct request *r, char *room, size_t room_len);
 /* Every half second: keep-alives for quiet streams, an end to stalled ones. */
