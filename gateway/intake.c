@@ -83,6 +83,14 @@ static enum status make_room(struct request *r, size_t need)
     return STATUS_OK;
 }
 
+enum status intake_reserve(struct request *r)
+{
+    const struct guard *g = &r->in.guard;
+    if (!g->has_length || g->length <= r->in.body_room)
+        return STATUS_OK;
+    return make_room(r, (size_t)g->length);
+}
+
 enum status intake_body(struct request *r, const char *bytes, size_t len)
 {
     struct intake *in = &r->in;
@@ -100,6 +108,8 @@ enum status intake_body(struct request *r, const char *bytes, size_t len)
 bool intake_can_discard(const struct request *r)
 {
     const struct guard *g = &r->in.guard;
+    if (g->expects > 0 && r->in.body_len == 0)
+        return false; /* a client that asked first has not sent it, and need not */
     return !g->bad && !g->chunked && (!g->has_length || g->length <= DISCARD_BYTES_MAX);
 }
 

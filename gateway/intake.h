@@ -12,6 +12,9 @@ enum { ANSWER_BYTES_MAX = 64 << 20, DISCARD_BYTES_MAX = 1 << 20 };
 /* One header of the head, in order. */
 MUST_CHECK enum status intake_header(struct request *r, const char *name, size_t name_len,
                                      const char *value, size_t value_len);
+/* Room for a body whose length is known, before it is read: what cannot be kept is
+ * refused at its head.  OVERLOADED or NO_MEMORY. */
+MUST_CHECK enum status intake_reserve(struct request *r);
 /* A piece of the body. BODY_TOO_LARGE, OVERLOADED (all bodies together are too large) or NO_MEMORY. */
 MUST_CHECK enum status intake_body(struct request *r, const char *bytes, size_t len);
 /* Whether the rest of the body is small enough to be read and dropped, so that

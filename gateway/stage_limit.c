@@ -1,4 +1,5 @@
 /* gateway/stage_limit.c -- what is asked for, and may the key have that now? */
+#include "gateway/intake.h"
 #include "gateway/request.h"
 #include "gateway/rewrite.h"
 #include <stdio.h>
@@ -98,13 +99,22 @@ static enum verdict enter(struct request *r)
                         (long long)(ms / 1000), (long long)(ms % 1000));
 }
 
+static enum verdict wait_for_body(struct request *r)
+{
+    enum status s = intake_reserve(r);
+    if (s == STATUS_OK)
+        return WAIT;
+    r->answer.retry_after_ms = 1000;
+    return request_fail(r, s, NULL, NULL);
+}
+
 enum verdict stage_limit(struct request *r)
 {
     static stage_fn *const steps[] = { read_ask, find_model, check_size, enter };
     if (r->gone)
         return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
     if (!r->in.body_complete)
-        return WAIT;
+        return wait_for_body(r);
     if (r->status != STATUS_OK)
         return FAIL;
     if (!r->target.row->capability)
