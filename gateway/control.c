@@ -8,14 +8,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
-enum { DRAIN_POLL_MS = 20 };
+enum { DRAIN_POLL_MS = 20, DRAIN_GRACE_MS = 5000 };
 
 struct control {
     struct daemon *daemon;
     uv_signal_t term, interrupt, hangup;
     uv_timer_t watchdog, draining;
     uint64_t *ticks; /* of each loop at the last beat */
+    int64_t give_up_ns;
 };
 
 static void on_hangup(uv_signal_t *s, int number)
@@ -23,6 +25,8 @@ static void on_hangup(uv_signal_t *s, int number)
     struct control *c = s->data;
     char err[DAEMON_ERROR_BYTES] = "";
     (void)number;
+    if (atomic_load(&c->daemon->draining))
+        return; /* a loop that has ended takes no new configuration */
     sd_notify(0, "RELOADING=1");
     if (daemon_reload(c->daemon, err) == STATUS_OK)
         log_info("reloaded file=%s", c->daemon->conf_path);
@@ -46,13 +50,28 @@ static void on_watchdog(uv_timer_t *t)
         sd_notify(0, "WATCHDOG=1");
 }
 
+static bool all_ended(const struct daemon *d)
+{
+    for (unsigned i = 0; i < d->loop_count; i++)
+        if (!atomic_load(&d->loops[i].ended))
+            return false;
+    return true;
+}
+
+/* Requests are cut at the deadline; what is left then waits for a store that does
+ * not write.  Dying is safe: the next start settles what is open. */
 static void on_draining(uv_timer_t *t)
 {
     struct control *c = t->data;
-    for (unsigned i = 0; i < c->daemon->loop_count; i++)
-        if (!atomic_load(&c->daemon->loops[i].ended))
-            return;
-    uv_stop(c->daemon->main_loop);
+    const struct env *env = c->daemon->env;
+    if (all_ended(c->daemon)) {
+        uv_stop(c->daemon->main_loop);
+    } else if (env->mono_ns(env->arg) > c->give_up_ns) {
+        log_env("drain_given_up ledger_healthy=%s",
+                ledger_healthy(c->daemon->ledger) ? "yes" : "no");
+        log_stop();
+        _exit(1);
+    }
 }
 
 static void on_end(uv_signal_t *s, int number)
@@ -78,6 +97,7 @@ static void drain(struct control *c)
     admin_close(d->admin);
     d->admin = NULL;
     int64_t deadline = d->env->mono_ns(d->env->arg) + (int64_t)allowed_ms * 1000000;
+    c->give_up_ns = deadline + DRAIN_GRACE_MS * INT64_C(1000000);
     for (unsigned i = 0; i < d->loop_count; i++)
         loop_drain(&d->loops[i], deadline);
     uv_timer_start(&c->draining, on_draining, 0, DRAIN_POLL_MS);
