@@ -213,8 +213,10 @@ void session_calls_end_all(struct session *s, bool closing)
 void session_pause(struct backend_call *c, bool paused)
 {
     c->paused = paused;
-    if (!paused)
-        session_owe(c, 0);
+    if (paused)
+        return;
+    c->heard_ms = c->session->now_ms; /* its silence counts from here */
+    session_owe(c, 0);
 }
 
 /* ---- clocks ---- */
