@@ -25,7 +25,7 @@ build=${MAASGATE_BUILD:-build/$kind}
 export MAASGATE_BUILD=$build
 export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:exitcode=66
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:exitcode=66
-export TSAN_OPTIONS=halt_on_error=1:exitcode=66:second_deadlock_stack=1
+export TSAN_OPTIONS=halt_on_error=1:exitcode=66:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp
 passed=0 failed=0
 
 # ThreadSanitizer of older compilers cannot live with much address randomisation.
