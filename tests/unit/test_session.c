@@ -381,6 +381,21 @@ START_TEST(test_deadlines)
 }
 END_TEST
 
+START_TEST(test_silence_counts_from_the_resume)
+{
+    struct probe p = { 0 };
+    start(&p);
+    say_data(p.call, 0, 0, "x", 1);
+    session_pause(p.call, true);
+    pass(600);
+    session_pause(p.call, false);
+    pass(499);
+    ck_assert_uint_eq(p.ends, 0);
+    pass(1);
+    ck_assert_int_eq(p.end.status, STATUS_DEADLINE);
+}
+END_TEST
+
 START_TEST(test_suspect_and_back)
 {
     struct probe p = { 0 }, other = { 0 };
@@ -505,6 +520,7 @@ Suite *session_suite(void)
     tcase_add_test(t, test_cancel_does_not_wait_for_ever);
     tcase_add_test(t, test_cancel_of_what_was_not_sent);
     tcase_add_test(t, test_deadlines);
+    tcase_add_test(t, test_silence_counts_from_the_resume);
     tcase_add_test(t, test_suspect_and_back);
     tcase_add_test(t, test_nothing_but_zombies);
     tcase_add_test(t, test_long_body_in_turns);
