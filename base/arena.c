@@ -1,9 +1,12 @@
 /* base/arena.c -- blocks in a list, newest first; the first one comes with the arena.
  *
- * Most requests never need a second block, so an arena is one malloc and one free.
+ * Most requests never need a second block, so an arena is one block.  A thread keeps a few of
+ * those it has freed: glibc merges all of its small free pieces at every malloc of 1 KiB or
+ * more, and what it merged for one request it cuts up again for the next.
  */
 #include "base/arena.h"
 #include <assert.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,9 +16,9 @@
 #include <string.h>
 
 #ifdef ARENA_MALLOC
-enum { BLOCK_BYTES = 0 }; /* no allocation fits a block, so each gets its own */
+enum { BLOCK_BYTES = 0, SPARES_MAX = 0 }; /* no allocation fits a block, so each gets its own */
 #else
-enum { BLOCK_BYTES = 8192 };
+enum { BLOCK_BYTES = 8192, SPARES_MAX = 64 };
 #endif
 
 struct block {
@@ -25,15 +28,64 @@ struct block {
 
 struct arena {
     struct block *blocks; /* without the first */
+    struct arena *next;   /* among the spares */
     char *at;             /* free room of the newest block */
     size_t room;
     size_t used, limit;
     alignas(max_align_t) char first[];
 };
 
+static _Thread_local struct arena *spares;
+static _Thread_local unsigned spare_count;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_end;
+static bool spares_end; /* a thread that ends frees its spares; else none are kept */
+
+static void free_spares(void *unused)
+{
+    (void)unused;
+    for (struct arena *a; (a = spares);) {
+        spares = a->next;
+        free(a);
+    }
+    spare_count = 0;
+}
+
+static void make_thread_end(void)
+{
+    spares_end = pthread_key_create(&thread_end, free_spares) == 0;
+}
+
+static bool keep_spare(struct arena *a)
+{
+    if (spare_count >= SPARES_MAX)
+        return false;
+    if (spare_count == 0) {
+        pthread_once(&once, make_thread_end);
+        if (!spares_end || pthread_setspecific(thread_end, &spares) != 0)
+            return false;
+    }
+    a->next = spares;
+    spares = a;
+    spare_count++;
+    return true;
+}
+
+static struct arena *take_spare(void)
+{
+    struct arena *a = spares;
+    if (a) {
+        spares = a->next;
+        spare_count--;
+    }
+    return a;
+}
+
 struct arena *arena_new(size_t limit_bytes)
 {
-    struct arena *a = malloc(sizeof *a + BLOCK_BYTES);
+    struct arena *a = take_spare();
+    if (!a)
+        a = malloc(sizeof *a + BLOCK_BYTES);
     if (a)
         *a = (struct arena){ .at = a->first, .room = BLOCK_BYTES, .limit = limit_bytes };
     return a;
@@ -47,7 +99,8 @@ void arena_free(struct arena *a)
         next = b->next;
         free(b);
     }
-    free(a);
+    if (!keep_spare(a))
+        free(a);
 }
 
 static char *new_block(struct arena *a, size_t bytes)
