@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Instructions per request of maasgated by thread, under callgrind: bench/instructions.sh [SECONDS]
+#
+# A count that other load on the machine does not move, for comparing two builds (B=build/KIND).
+# It knows user space only, and 16 connections under valgrind make smaller batches than real load,
+# which the ledger's figure shows.  What memset does is told apart, because valgrind counts its
+# `rep stosb` once a byte.  SHOW=N also prints the N most expensive functions of the loop.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=${B:-build/${KIND:-release}}
+seconds=${1:-5}
+dir=$(mktemp -d /tmp/maasgate-count.XXXXXX)
+pids=()
+
+die() { printf 'instructions: %s\n' "$*" >&2; exit 1; }
+
+clean_up() {
+    local code=$? pid
+    trap - EXIT INT TERM
+    for pid in "${pids[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$dir"
+    exit "$code"
+}
+
+wait_for() {
+    for _ in $(seq 300); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    cat "$dir"/*.log >&2
+    die "not ready after 30 s: $*"
+}
+
+write_files() {
+    port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
+    cat >"$dir/maasgate.yaml" <<END
+listen: 127.0.0.1:$port
+admin_socket: $dir/admin.sock
+state_dir: $dir/state
+loop_threads: 1
+default_requests_per_minute: 1000000000
+default_tokens_per_minute: 1000000000000
+backends:
+  shm: {transport: shm, address: $dir/worker.sock}
+models:
+  base/shm:
+    capabilities: [chat]
+    routes: [{backend: shm, model: ngram-general}]
+    price: {requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}
+END
+    echo '{"model":"base/shm","messages":[{"role":"user","content":"Tell me about rivers"}],"max_tokens":8}' \
+        >"$dir/body.json"
+}
+
+start() {
+    "$bin/maasgate-refworker" --listen "shm:$dir/worker.sock" --corpus backends/refworker/corpus \
+        >"$dir/worker.log" 2>&1 &
+    pids+=($!)
+    wait_for grep -q ready "$dir/worker.log"
+    valgrind --tool=callgrind --callgrind-out-file="$dir/counted" --separate-threads=yes \
+        --instr-atstart=no "$bin/maasgated" --config "$dir/maasgate.yaml" >"$dir/gate.log" 2>&1 &
+    gate=$!
+    pids+=("$gate")
+    wait_for curl -fs "http://127.0.0.1:$port/readyz"
+    export MAASGATE_ADMIN=$dir/admin.sock
+    "$bin/maasgate" project create bench --budget 100000000 --budget-period total >/dev/null
+    key=$("$bin/maasgate" key create bench 2>/dev/null | awk 'NR == 1 { print $1 }')
+}
+
+ask() {
+    "$bin/bench_load" request --port "$port" --path /v1/chat/completions --body "$dir/body.json" \
+        --key "$key" --connections 16 --warmup 0 --seconds "$1"
+}
+
+count() {
+    ask 2 >/dev/null # what is done once is done before the counting
+    callgrind_control -i on "$gate" >/dev/null 2>&1
+    ask "$seconds" >"$dir/load.txt"
+    callgrind_control -i off "$gate" >/dev/null 2>&1
+    callgrind_control -d "$gate" >/dev/null 2>&1
+}
+
+# Threads are numbered in the order of their birth; which is which, their functions tell.
+report() {
+    local n file total name zeroing
+    n=$(sed 's/units=\([0-9]*\).*/\1/' "$dir/load.txt")
+    for file in "$dir"/counted*; do
+        total=$(awk '/^(totals|summary):/ { t = $2 } END { print t + 0 }' "$file")
+        [ "$total" -gt $((n * 1000)) ] || continue
+        name=ledger
+        if grep -q 'fn=.*MHD_epoll' "$file"; then name=loop; fi
+        zeroing=$(callgrind_annotate "$file" | awk '/:__memset/ { gsub(",", ""); n += $1 } END { print n + 0 }')
+        printf '%s: %d instructions a request, and %d bytes or so of memset (%d requests)\n' $name \
+            $(((total - zeroing) / n)) $((zeroing / n)) "$n"
+        [ -z "${SHOW:-}" ] || [ $name != loop ] || callgrind_annotate "$file" |
+            grep -E '^ *[0-9,]+ \(' | sed 's/ \[.*//; s|[^ ]*/||' | head -n "$((SHOW + 1))"
+    done
+}
+
+command -v valgrind >/dev/null || die 'valgrind is not there: tools/bootstrap.sh test'
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+write_files
+start
+count
+report
