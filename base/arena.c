@@ -58,7 +58,7 @@ static void make_thread_end(void)
 
 static bool keep_spare(struct arena *a)
 {
-    if (spare_count >= SPARES_MAX)
+    if (spare_count == SPARES_MAX) /* with the sanitizers none are kept */
         return false;
     if (spare_count == 0) {
         pthread_once(&once, make_thread_end);
