@@ -13,9 +13,9 @@ from load import Journal, Load
 from test_kill9 import reconcile
 
 ROOM_KB = 6 * 1024  # what the later half may have more than the earlier one
-# A growing ledger fills SQLite's page caches (base/db_open.c: 64 MiB to write, 16 MiB to read) and
-# no more: a daemon may grow by what the ledger grows, until these are full.
-CACHE_KB = 80 * 1024
+# A growing ledger fills the writer's page cache (64 MiB, base/db_open.c) and no more: until it is
+# full the daemon may grow by what the ledger grows.
+CACHE_KB = 64 * 1024
 
 
 def resident_kb(pid):
@@ -32,7 +32,7 @@ def descriptors(pid):
 
 
 def cached_kb(gate):
-    return min(CACHE_KB, 2 * (gate.state / "ledger.db").stat().st_size // 1024)
+    return min(CACHE_KB, (gate.state / "ledger.db").stat().st_size // 1024)
 
 
 def halves(rows, column):
