@@ -10,12 +10,13 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_MS = 20, DRAIN_GRACE_MS = 5000 };
+enum { DRAIN_POLL_MS = 20, DRAIN_GRACE_MS = 5000, HEALTH_POLL_MS = 500 };
 
 struct control {
     struct daemon *daemon;
     uv_signal_t term, interrupt, hangup;
-    uv_timer_t watchdog, draining;
+    uv_timer_t watchdog, draining, health;
+    bool healthy;    /* the ledger, when it was last looked at */
     uint64_t *ticks; /* of each loop at the last beat */
     int64_t give_up_ns;
 };
@@ -48,6 +49,21 @@ static void on_watchdog(uv_timer_t *t)
     }
     if (all_moved)
         sd_notify(0, "WATCHDOG=1");
+}
+
+/* The ledger itself never logs; that it stopped taking requests must be said once. */
+static void on_health(uv_timer_t *t)
+{
+    struct control *c = t->data;
+    bool healthy = ledger_healthy(c->daemon->ledger);
+    if (healthy == c->healthy)
+        return;
+    c->healthy = healthy;
+    if (healthy)
+        log_info("ledger_writable_again billable_requests=accepted");
+    else
+        log_env("ledger_not_writable billable_requests=refused state_dir=%s",
+                c->daemon->conf->state_dir);
 }
 
 static bool all_ended(const struct daemon *d)
@@ -128,6 +144,10 @@ void control_run(struct daemon *d)
     watch_signal(&c, &c.hangup, on_hangup, SIGHUP);
     uv_timer_init(d->main_loop, &c.draining);
     c.draining.data = &c;
+    uv_timer_init(d->main_loop, &c.health);
+    c.health.data = &c;
+    c.healthy = true;
+    uv_timer_start(&c.health, on_health, HEALTH_POLL_MS, HEALTH_POLL_MS);
     start_watchdog(&c);
     sd_notifyf(0, "READY=1\nSTATUS=serving %u models on %u loops",
                (unsigned)d->conf->catalog->model_count, d->loop_count);
@@ -140,6 +160,7 @@ void control_run(struct daemon *d)
     uv_close((uv_handle_t *)&c.hangup, NULL);
     uv_close((uv_handle_t *)&c.watchdog, NULL);
     uv_close((uv_handle_t *)&c.draining, NULL);
+    uv_close((uv_handle_t *)&c.health, NULL);
     uv_run(d->main_loop, UV_RUN_DEFAULT);
     free(c.ticks);
 }
