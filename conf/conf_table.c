@@ -46,7 +46,7 @@ const struct conf_row conf_table[] = {
       "time for running requests to end at a shutdown" },
     { AT(first_byte_timeout_ms), CONF_MSEC, "120s", 100, HOUR, CONF_RELOAD, NULL,
       "time for a backend to begin its answer" },
-    { AT(header_bytes_max), CONF_BYTES, "32K", 4 * KB, MB, 0, NULL,
+    { AT(header_bytes_max), CONF_BYTES, "16K", 4 * KB, MB, 0, NULL,
       "request line and headers; beyond it 431" },
     { AT(header_fields_max), CONF_COUNT, "100", 16, 1000, CONF_RELOAD, NULL,
       "header fields of one request; beyond it 431" },

@@ -244,7 +244,7 @@ static const struct {
     { "loop_threads: 0", offsetof(struct conf, loop_threads), 0 },
     { "", offsetof(struct conf, connections_max), 4096 },
     { "---\n", offsetof(struct conf, connections_per_ip_max), 256 },
-    { "# nothing\n", offsetof(struct conf, header_bytes_max), 32 << 10 },
+    { "# nothing\n", offsetof(struct conf, header_bytes_max), 16 << 10 },
     { "{}", offsetof(struct conf, header_fields_max), 100 },
     { "\xef\xbb\xbfidle_timeout_ms: 1s\r\n", offsetof(struct conf, idle_timeout_ms), 1000 },
 };
@@ -321,7 +321,7 @@ static const struct {
     { "", "loop_threads: 3", false,
       "loop_threads cannot change while running (from '0' to '3'); restart instead" },
     { "", "header_bytes_max: 64K", false,
-      "header_bytes_max cannot change while running (from '32K' to '64K'); restart instead" },
+      "header_bytes_max cannot change while running (from '16K' to '64K'); restart instead" },
     { "", "currency: EUR", false,
       "currency cannot change while running (from 'USD' to 'EUR'); restart instead" },
 };
