@@ -32,8 +32,10 @@ passed=0 failed=0
 run_unit() {
     local runner=()
     [ "$kind" != tsan ] || runner=(setarch -R)
-    # The limit of a test is there for one that hangs, not for a machine that is busy.
-    CK_TIMEOUT_MULTIPLIER=20 "${runner[@]}" "$build/unit"
+    # The limit of a test is there for one that hangs, not for a machine that is busy.  The leak
+    # check of each forked test reads all memory, freed memory that is kept back included.
+    ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=8 CK_TIMEOUT_MULTIPLIER=20 \
+        "${runner[@]}" "$build/unit"
 }
 
 # Adds the counts of a log's closing line; a run that has none counts as one failure.
