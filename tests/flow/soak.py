@@ -46,6 +46,7 @@ def sample(gate, seconds, journal):
     rows, began = [], time.monotonic()
     step = max(0.5, min(5.0, seconds / 60))
     while (now := time.monotonic() - began) < seconds:
+        assert gate.daemon.running(), f"the daemon ended\n{gate.daemon.tail()}"
         row = (resident_kb(gate.daemon.pid), descriptors(gate.daemon.pid) or 0,
                resident_kb(gate.workers[0].pid), cached_kb(gate))
         rows.append(row)
