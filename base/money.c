@@ -1,7 +1,7 @@
 /* base/money.c -- exact arithmetic on atoms: products in 128 bits, two roundings. */
 #include "base/money.h"
+#include "base/digits.h"
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 __extension__ typedef __int128 wide;
@@ -163,14 +163,19 @@ char *money_text(money_t a, int min_places, char buf[static MONEY_TEXT_BYTES])
 {
     assert(min_places >= 0 && min_places <= MONEY_ATOM_EXP);
     uint64_t atoms = a.atoms < 0 ? 0 - (uint64_t)a.atoms : (uint64_t)a.atoms;
-    int len = snprintf(buf, MONEY_TEXT_BYTES, "%s%llu.%010llu", a.atoms < 0 ? "-" : "",
-                       (unsigned long long)(atoms / (uint64_t)MONEY_ATOMS_PER_UNIT),
-                       (unsigned long long)(atoms % (uint64_t)MONEY_ATOMS_PER_UNIT));
-    char *end = buf + len, *least = end - MONEY_ATOM_EXP + min_places;
+    char text[MONEY_TEXT_BYTES], *end = text + sizeof text;
+    char *at = digits_before(end, atoms % (uint64_t)MONEY_ATOMS_PER_UNIT, MONEY_ATOM_EXP);
+    const char *least = at + min_places;
     while (end > least && end[-1] == '0')
         end--;
+    *--at = '.';
     if (end[-1] == '.')
         end--;
-    *end = '\0';
+    at = digits_before(at, atoms / (uint64_t)MONEY_ATOMS_PER_UNIT, 1);
+    if (a.atoms < 0)
+        *--at = '-';
+    size_t len = (size_t)(end - at);
+    memcpy(buf, at, len);
+    buf[len] = '\0';
     return buf;
 }

@@ -2,11 +2,11 @@
  *
  * A body is always given away to the library, which frees it; what a stream
  * sends stays in the request, which outlives the response. */
+#include "base/digits.h"
 #include "gateway/error_body.h"
 #include "gateway/http.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
-#include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,23 +19,34 @@ static void header(struct MHD_Response *m, const char *name, const char *value)
 
 static void header_int(struct MHD_Response *m, const char *name, int64_t value)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, value);
-    header(m, name, text);
+    char text[DIGITS_MAX + 2], *end = text + sizeof text - 1;
+    *end = '\0';
+    char *at = digits_before(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1);
+    if (value < 0)
+        *--at = '-';
+    header(m, name, at);
 }
 
 /* Go-style durations, as OpenAI's reset headers have them: "120ms", "1.5s", "6m0s". */
 static void header_duration(struct MHD_Response *m, const char *name, int64_t ns)
 {
-    char text[32];
-    int64_t ms = (ns + 999999) / 1000000;
-    if (ms < 1000)
-        snprintf(text, sizeof text, "%" PRId64 "ms", ms);
-    else if (ms < 60000)
-        snprintf(text, sizeof text, "%" PRId64 ".%03" PRId64 "s", ms / 1000, ms % 1000);
-    else
-        snprintf(text, sizeof text, "%" PRId64 "m%" PRId64 "s", ms / 60000, (ms + 999) / 1000 % 60);
-    header(m, name, text);
+    char text[2 * DIGITS_MAX + 4], *at = text + sizeof text;
+    uint64_t ms = ns > 0 ? ((uint64_t)ns + 999999) / 1000000 : 0, s = (ms + 999) / 1000;
+    *--at = '\0';
+    *--at = 's';
+    if (ms < 1000) {
+        *--at = 'm';
+        at = digits_before(at, ms, 1);
+    } else if (ms < 60000) {
+        at = digits_before(at, ms % 1000, 3);
+        *--at = '.';
+        at = digits_before(at, ms / 1000, 1);
+    } else {
+        at = digits_before(at, s % 60, 1);
+        *--at = 'm';
+        at = digits_before(at, s / 60, 1);
+    }
+    header(m, name, at);
 }
 
 static void rate_headers(struct MHD_Response *m, const struct request *r)
