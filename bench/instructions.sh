@@ -3,8 +3,8 @@
 #
 # A count that other load on the machine does not move, for comparing two builds (B=build/KIND).
 # It knows user space only, and 16 connections under valgrind make smaller batches than real load,
-# which the ledger's figure shows.  What memset does is told apart, because valgrind counts its
-# `rep stosb` once a byte.  SHOW=N also prints the N most expensive functions of the loop.
+# which the ledger's figure shows.  valgrind counts a
+# `rep stosb` of memset once a byte.  SHOW=N also prints the N most expensive functions of the loop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -86,16 +86,14 @@ count() {
 
 # Threads are numbered in the order of their birth; which is which, their functions tell.
 report() {
-    local n file total name zeroing
+    local n file total name
     n=$(sed 's/units=\([0-9]*\).*/\1/' "$dir/load.txt")
     for file in "$dir"/counted*; do
         total=$(awk '/^(totals|summary):/ { t = $2 } END { print t + 0 }' "$file")
         [ "$total" -gt $((n * 1000)) ] || continue
         name=ledger
         if grep -q 'fn=.*MHD_epoll' "$file"; then name=loop; fi
-        zeroing=$(callgrind_annotate "$file" | awk '/:__memset/ { gsub(",", ""); n += $1 } END { print n + 0 }')
-        printf '%s: %d instructions a request, and %d bytes or so of memset (%d requests)\n' $name \
-            $(((total - zeroing) / n)) $((zeroing / n)) "$n"
+        printf '%s: %d instructions a request (%d requests)\n' $name $((total / n)) "$n"
         [ -z "${SHOW:-}" ] || [ $name != loop ] || callgrind_annotate "$file" |
             grep -E '^ *[0-9,]+ \(' | sed 's/ \[.*//; s|[^ ]*/||' | head -n "$((SHOW + 1))"
     done
