@@ -32,7 +32,7 @@ const struct conf_key backend_keys[] = {
     { "connect_timeout_ms", read_msec, AT(connect_timeout_ms), "a time", 10, HOUR_MS, false,
       "instead of the setting of this name" },
     { "on_disconnect", read_choice, AT(on_disconnect), "cancel|drain", 0, 0, false,
-      "when the client leaves: stop the call (the default), or let it end and bill it whole" },
+      "when the client leaves: stop the call (the default) or let it end; the bill is what was sent" },
     { .key = NULL }
 };
 /* clang-format on */

@@ -146,8 +146,9 @@ static enum status complete_tensor(struct conf_reader *r, struct model_draft *d)
         d->tensor_tail = d->parent->tensor_tail;
     if (!d->tensor_tail)
         return STATUS_OK;
-    const char *json = arena_printf(r->keep, "{\"name\":\"%s\",\"platform\":\"maasgate\",%s",
-                                    d->m.id, d->tensor_tail);
+    const char *json =
+        arena_printf(r->keep, "{\"name\":\"%s\",\"versions\":[\"1\"],\"platform\":\"maasgate\",%s",
+                     d->m.id, d->tensor_tail);
     if (!json)
         return conf_no_memory(r);
     d->m.tensor_json = json;

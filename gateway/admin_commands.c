@@ -157,7 +157,8 @@ static enum status run_key_revoke(struct admin_job *job, struct db *db, int64_t 
     const char *name = job->args.name;
     enum status status = key_revoke(db, name, now_us);
     if (status == STATUS_NOT_FOUND)
-        return admin_refuse(job, status, "name", "there is no key '%s'", name);
+        return admin_refuse(job, status, "name", /* it may be a whole key: not said again */
+                            "there is no key of that name and no PROJECT/LABEL like it");
     if (status == STATUS_CONFLICT)
         return admin_refuse(job, status, "name", "several keys have the label '%s': name one",
                             name);

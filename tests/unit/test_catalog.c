@@ -463,7 +463,7 @@ START_TEST(test_tensor_json)
                "      outputs: [{shape: [1], name: y, datatype: BYTES}]\n"
                "  base/y: {parent: base/x}\n");
     ck_assert_str_eq(model(c, "base/x")->tensor_json,
-                     "{\"name\":\"base/x\",\"platform\":\"maasgate\","
+                     "{\"name\":\"base/x\",\"versions\":[\"1\"],\"platform\":\"maasgate\","
                      "\"inputs\":[{\"name\":\"a\\\"b\",\"datatype\":\"FP32\",\"shape\":[-1,16]}],"
                      "\"outputs\":[{\"name\":\"y\",\"datatype\":\"BYTES\",\"shape\":[1]}]}");
     ck_assert_ptr_nonnull(strstr(model(c, "base/y")->tensor_json, "\"name\":\"base/y\""));
