@@ -409,11 +409,12 @@ START_TEST(test_help_names_everything)
 }
 END_TEST
 
-static char dir[] = "/tmp/maas-conf-XXXXXX";
+static char dir[32];
 static char file[64];
 
 static void make_dir(void)
 {
+    snprintf(dir, sizeof dir, "/tmp/maas-conf-XXXXXX"); /* again for each test without forking */
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(file, sizeof file, "%s/file", dir);
 }
