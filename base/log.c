@@ -32,6 +32,7 @@ static struct {
     bool running, stopping;
     size_t first, count;
     uint64_t dropped;
+    uint64_t reported; /* of dropped; the log thread's own, also over a stop and a start */
     struct line lines[LOG_QUEUE_LINES];
 } queue = { .lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER };
 
@@ -266,17 +267,17 @@ static void *give_up(void)
 static void *log_thread(void *arg)
 {
     (void)arg;
-    uint64_t dropped, reported = log_dropped();
+    uint64_t dropped;
     const struct line *line;
     while ((line = wait_line(&dropped))) {
         if (!wait_writable())
             return give_up();
         write_line(line);
         forget_line();
-        if (dropped > reported && wait_writable())
+        if (dropped > queue.reported && wait_writable())
             write_now(LEVEL_WARNING, BLAME_ENV, "log_lines_dropped lines=%llu",
-                      (unsigned long long)(dropped - reported));
-        reported = dropped;
+                      (unsigned long long)(dropped - queue.reported));
+        queue.reported = dropped;
     }
     return NULL;
 }
