@@ -16,6 +16,14 @@
 struct backend;      /* every driver's struct starts with it */
 struct backend_call; /* opaque: one request in flight */
 
+/* What bytes are when they are not one JSON object.  All zero: one JSON object. */
+struct backend_format {
+    const char *content_type; /* NULL: application/json */
+    bool tensors;             /* binary tensors of the Open Inference Protocol: */
+    uint64_t header_len;      /* so many bytes of JSON (0: none), then the tensors; never more than
+                                 there are bytes */
+};
+
 /* Lent to start(); strings and body stay valid until on_end. */
 struct backend_order {
     rid_t rid;
@@ -23,16 +31,20 @@ struct backend_order {
     const char *model;        /* the backend's own name */
     const char *public_model; /* the name the client used; echoed in answers */
     bool stream;
-    struct span body; /* one JSON object, already spliced for this backend */
-    uint64_t max_out; /* reported output beyond it is clamped by the meter, not here */
+    bool any_format; /* not a stream: the answer need not be JSON (audio, plain text, tensors) */
+    struct backend_format format; /* of the body: JSON, multipart/form-data or tensors */
+    struct span body;             /* already spliced for this backend */
+    uint64_t max_out;             /* reported output beyond it is clamped by the meter, not here */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, total_timeout_ms; /* from start(); never 0 */
 };
 
 struct backend_data {
     const char *bytes; /* valid during the call only */
     size_t len;
-    bool usage_event;           /* stream: this is the extra chunk that only carries usage */
+    bool usage_event; /* stream: the extra chunk that only carries usage; in a stream without one,
+                         the event that tells of usage and ends it (transcript.text.done) */
     const struct usage *so_far; /* cumulative, up to and including this piece; NULL: unknown */
+    const struct backend_format *format; /* not a stream: of the whole answer; NULL: JSON */
 };
 
 struct backend_end {
@@ -48,7 +60,9 @@ struct backend_end {
  * also when start() has returned OK and the connection dies.  Never from inside
  * start(), cancel() or pause().  In a stream each on_data is one whole event: the
  * JSON text without "data: " and line ends; the end marker is not passed on.
- * Otherwise each is a piece of the body. */
+ * Otherwise each is a piece of the body: JSON may be gathered until it is whole;
+ * anything else is passed on as it comes, each piece with the same format, and
+ * only after the backend has said that it succeeded. */
 struct backend_events {
     void (*on_data)(void *arg, const struct backend_data *d);
     void (*on_end)(void *arg, const struct backend_end *end);
@@ -67,7 +81,8 @@ struct backend_driver {
                         struct backend **ret);
     /* Cancels what runs (each on_end comes first), then frees and calls closed(arg). */
     void (*close)(struct backend *b, void (*closed)(void *arg), void *arg);
-    /* NO_BACKEND: not connected; OVERLOADED: full; on either nothing was begun and on_end will not come. */
+    /* NO_BACKEND: not connected, or it cannot carry this capability or format; OVERLOADED: full;
+     * on either nothing was begun and on_end will not come. */
     enum status (*start)(struct backend *b, const struct backend_order *order,
                          const struct backend_events *events, void *arg, struct backend_call **ret);
     void (*cancel)(

@@ -387,7 +387,7 @@ static enum status http_start(struct backend *base, const struct backend_order *
     struct http_backend *b = of(base);
     assert(order->first_byte_timeout_ms && order->chunk_timeout_ms && order->total_timeout_ms);
     http_refresh_up(b);
-    if (!atomic_load_explicit(&base->stats.up, memory_order_relaxed))
+    if (!atomic_load_explicit(&base->stats.up, memory_order_relaxed) || !http_call_possible(order))
         return STATUS_NO_BACKEND;
     if (atomic_load_explicit(&base->stats.running, memory_order_relaxed) >= base->conf->concurrency)
         return STATUS_OVERLOADED;

@@ -134,6 +134,7 @@ enum status http_headers_open(struct http_backend *b);
 void http_headers_free(struct http_backend *b);
 struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
 void http_call_free(struct http_call *c);
+bool http_call_possible(const struct backend_order *o); /* a capability and format it can carry */
 enum status http_call_prepare(struct http_call *c);
 
 /* http_answer.c: libcurl's callbacks */

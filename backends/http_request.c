@@ -128,6 +128,12 @@ void http_call_free(struct http_call *c)
 
 /* ---- one request ---- */
 
+bool http_call_possible(const struct backend_order *o)
+{
+    return (o->capability & (CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES | CAP_INFER)) &&
+           !o->format.content_type && !o->format.tensors;
+}
+
 static bool set_url(struct http_call *c)
 {
     const struct http_target *t = &c->backend->target;
@@ -138,7 +144,7 @@ static bool set_url(struct http_call *c)
         return SET(URL, t->embeddings_url);
     case CAP_IMAGES:
         return SET(URL, t->images_url);
-    case CAP_INFER:
+    default: /* CAP_INFER: http_call_possible */
         break;
     }
     char *url = http_target_infer_url(t, c->order.model);

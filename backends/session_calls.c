@@ -63,6 +63,8 @@ enum status session_start(struct backend *b, const struct backend_order *order,
     struct session *s = (struct session *)b;
     if (s->state != SESSION_UP || s->suspect)
         return STATUS_NO_BACKEND;
+    if (order->format.content_type || order->format.tensors)
+        return STATUS_NO_BACKEND; /* the protocol has no words for it yet */
     if (strlen(order->model) > SESSION_NAME_BYTES_MAX ||
         strlen(order->public_model) > SESSION_NAME_BYTES_MAX)
         return STATUS_BAD_REQUEST;

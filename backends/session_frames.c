@@ -103,8 +103,10 @@ static bool part_add(struct backend_call *c, const uint8_t *bytes, size_t len)
 
 static void deliver(struct backend_call *c, const char *bytes, size_t len, uint16_t flags)
 {
-    struct backend_data d = { bytes, len, flags & WIRE_USAGE_EVENT,
-                              c->so_far.present ? &c->so_far : NULL };
+    struct backend_data d = { .bytes = bytes,
+                              .len = len,
+                              .usage_event = flags & WIRE_USAGE_EVENT,
+                              .so_far = c->so_far.present ? &c->so_far : NULL };
     c->data_seen = true;
     c->events->on_data(c->arg, &d);
 }

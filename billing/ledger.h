@@ -20,43 +20,11 @@
 #include "base/mpsc.h"
 #include "base/rid.h"
 #include "base/usage.h"
+#include "billing/names.h"
 #include <stdatomic.h>
 
 struct db;
 struct ledger;
-
-/* How a request ended, for the bill (reference/billing.md 3.3).  Stored as text. */
-#define OUTCOME_MAP(X)                                                                          \
-    X(OK, "ok")                       /* usage reported by the backend */                       \
-    X(OK_NOUSAGE, "ok_nousage")       /* finished, no usage: what the gateway itself counted */ \
-    X(OK_UNPRICED, "ok_unpriced")     /* a reported bucket has no price: billed 0 */            \
-    X(FAILED_PRE, "failed_pre")       /* failed before anything was delivered: 0 */             \
-    X(CLIENT_GONE_0, "client_gone_0") /* client left before the first token: 0 */               \
-    X(CLIENT_GONE, "client_gone")     /* client left in the middle: input + what was sent */    \
-    X(UPSTREAM_CUT, "upstream_cut")   /* backend died in the middle: input + what was sent */   \
-    X(ORPHAN_0, "orphan_0")           /* daemon died, nothing known to be delivered: 0 */       \
-    X(ORPHAN, "orphan")               /* daemon died mid-stream: last durable checkpoint */
-
-enum outcome {
-#define X(NAME, text) OUTCOME_##NAME,
-    OUTCOME_MAP(X)
-#undef X
-        OUTCOME_COUNT
-};
-const char *outcome_name(enum outcome o);
-
-enum evidence { EVIDENCE_UPSTREAM, EVIDENCE_GATEWAY, EVIDENCE_ESTIMATE, EVIDENCE_NONE };
-const char *evidence_name(enum evidence e);
-
-enum endpoint {
-    ENDPOINT_CHAT,
-    ENDPOINT_EMBEDDINGS,
-    ENDPOINT_IMAGES,
-    ENDPOINT_INFER,
-    ENDPOINT_COUNT
-};
-const char *endpoint_name(
-    enum endpoint e); /* "chat.completions", "embeddings", "images.generations", "infer" */
 
 struct bill_line {
     enum meter meter;

@@ -38,10 +38,9 @@ const char *evidence_name(enum evidence e)
 const char *endpoint_name(enum endpoint e)
 {
     static const char *const names[] = {
-        [ENDPOINT_CHAT] = "chat.completions",
-        [ENDPOINT_EMBEDDINGS] = "embeddings",
-        [ENDPOINT_IMAGES] = "images.generations",
-        [ENDPOINT_INFER] = "infer",
+#define X(NAME, text) [ENDPOINT_##NAME] = text,
+        ENDPOINT_MAP(X)
+#undef X
     };
     assert((unsigned)e < ENDPOINT_COUNT);
     return names[e];

@@ -6,7 +6,7 @@
 #include "billing/price.h"
 #include <assert.h>
 
-enum { GROUP_MEMBERS_MAX = 3, GROUPS = 6 };
+enum { GROUP_MEMBERS_MAX = 3, GROUPS = 8 };
 
 struct group {
     enum meter member[GROUP_MEMBERS_MAX];
@@ -20,6 +20,8 @@ static const struct group groups[GROUPS] = {
     { { METER_IMAGES }, 1 },
     { { METER_COMPUTE_MS }, 1 },
     { { METER_TENSOR_ELEMENTS }, 1 },
+    { { METER_CHARACTERS }, 1 },
+    { { METER_AUDIO_MS }, 1 },
 };
 
 /* In the order of `groups`.  A meter in no group has no bound, so it is never charged. */
@@ -31,6 +33,8 @@ static void group_bounds(const struct price_bound *b, uint64_t bound[static GROU
     bound[3] = b->images_max;
     bound[4] = b->compute_ms_max;
     bound[5] = b->tensor_elements_max;
+    bound[6] = b->characters_max;
+    bound[7] = b->audio_ms_max;
 }
 
 static bool dearer(struct price a, struct price b)

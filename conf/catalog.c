@@ -57,6 +57,16 @@ const char *level_name(enum level l)
     return names[l];
 }
 
+const char *capability_name(unsigned bit)
+{
+    static const char *const names[] = {
+#define X(at, NAME, name) [at] = name,
+        CAPABILITY_MAP(X)
+#undef X
+    };
+    return bit < sizeof names / sizeof *names ? names[bit] : NULL;
+}
+
 const char *transport_name(enum transport t)
 {
     static const char *const names[] = { "shm", "socket", "http" };

@@ -15,6 +15,19 @@ enum {
     IMAGES_MAX_DEFAULT = 10,
 };
 
+/* All names of capabilities, "chat|embeddings|..": the bar before the first one is skipped. */
+#define CAPABILITY_BAR_NAME(bit, NAME, name) "|" name
+#define CAPABILITY_CHOICES                   (&(CAPABILITY_MAP(CAPABILITY_BAR_NAME))[1])
+
+enum { /* capabilities by what they use */
+       CAPS_ALL = (1 << CAPABILITY_COUNT) - 1,
+       CAPS_AUDIO_IN = CAP_TRANSCRIPTION | CAP_TRANSLATION,
+       CAPS_TEXT = CAP_CHAT | CAP_COMPLETIONS, /* the request may set how long the answer is */
+       CAPS_TOKENS_OUT = CAPS_TEXT | CAPS_AUDIO_IN | CAP_SPEECH,
+       CAPS_TOKENS_IN = CAPS_ALL & ~CAP_INFER,
+       CAPS_CONTEXT = CAPS_ALL & ~(CAP_INFER | CAP_IMAGES),
+};
+
 struct model_draft {
     const struct yaml_node *node;
     struct catalog_model m;

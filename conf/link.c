@@ -50,9 +50,9 @@ static const struct {
     unsigned capabilities;
     const char *why;
 } key_needs[] = {
-    { "context_length", CAP_CHAT | CAP_EMBEDDINGS, "the model has neither chat nor embeddings" },
-    { "max_output_tokens", CAP_CHAT, "the model has no chat" },
-    { "default_output_tokens", CAP_CHAT, "the model has no chat" },
+    { "context_length", CAPS_CONTEXT, "the model has only images or infer" },
+    { "max_output_tokens", CAPS_TOKENS_OUT, "the model's output is not counted in tokens" },
+    { "default_output_tokens", CAPS_TEXT, "the model has neither chat nor completions" },
     { "images_max", CAP_IMAGES, "the model has no images" },
     { "recipe", CAP_CHAT, "the model has no chat" },
     { "tensor", CAP_INFER, "the model has no infer" },
@@ -64,9 +64,8 @@ static enum status complete_capabilities(struct conf_reader *r, struct model_dra
     if (!m->capabilities && d->parent)
         m->capabilities = d->parent->m.capabilities;
     if (!m->capabilities)
-        return conf_fail(r, d->node,
-                         "'capabilities' is missing; expected a list of chat, "
-                         "embeddings, images, infer");
+        return conf_fail(r, d->node, "'capabilities' is missing; expected a list of %s",
+                         CAPABILITY_CHOICES);
     enum status status = STATUS_OK;
     for (size_t i = 0; !status && i < sizeof key_needs / sizeof *key_needs; i++)
         if (!(m->capabilities & key_needs[i].capabilities))
@@ -119,16 +118,16 @@ static enum status complete_sizes(struct conf_reader *r, struct model_draft *d)
     const struct catalog_model *p = d->parent ? &d->parent->m : NULL;
     bool bound = p && m->routes == p->routes;
     enum status status = STATUS_OK;
-    if (m->capabilities & (CAP_CHAT | CAP_EMBEDDINGS))
+    if (m->capabilities & CAPS_CONTEXT)
         status = complete_size(r, d, "context_length", &m->context_length,
                                p && p->context_length ? p->context_length : CONTEXT_LENGTH_DEFAULT,
                                bound ? p->context_length : UINT64_MAX);
-    if (!status && (m->capabilities & CAP_CHAT))
+    if (!status && (m->capabilities & CAPS_TOKENS_OUT))
         status = complete_size(
             r, d, "max_output_tokens", &m->max_output_tokens,
             p && p->max_output_tokens ? p->max_output_tokens : OUTPUT_TOKENS_DEFAULT,
             bound ? smaller(p->max_output_tokens, m->context_length) : m->context_length);
-    if (!status && (m->capabilities & CAP_CHAT))
+    if (!status && (m->capabilities & CAPS_TEXT))
         status = complete_size(r, d, "default_output_tokens", &m->default_output_tokens,
                                p && p->default_output_tokens ? p->default_output_tokens
                                                              : m->max_output_tokens,

@@ -14,14 +14,11 @@ enum { PRICE_TEXT_MAX = 64 << 20 };
 
 /* Which models can report a meter at all; a price of any other would have no effect. */
 static const unsigned reported_by[METER_COUNT] = {
-    [METER_REQUESTS] = CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES | CAP_INFER,
-    [METER_INPUT_UNCACHED] = CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES,
-    [METER_INPUT_CACHED] = CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES,
-    [METER_INPUT_CACHE_WRITE] = CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES,
-    [METER_OUTPUT_TEXT] = CAP_CHAT,
-    [METER_OUTPUT_REASONING] = CAP_CHAT,
-    [METER_IMAGES] = CAP_IMAGES,
-    [METER_COMPUTE_MS] = CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES | CAP_INFER,
+    [METER_REQUESTS] = CAPS_ALL,           [METER_INPUT_UNCACHED] = CAPS_TOKENS_IN,
+    [METER_INPUT_CACHED] = CAPS_TOKENS_IN, [METER_INPUT_CACHE_WRITE] = CAPS_TOKENS_IN,
+    [METER_OUTPUT_TEXT] = CAPS_TOKENS_OUT, [METER_OUTPUT_REASONING] = CAPS_TEXT,
+    [METER_IMAGES] = CAP_IMAGES,           [METER_CHARACTERS] = CAP_SPEECH,
+    [METER_AUDIO_MS] = CAPS_AUDIO_IN,      [METER_COMPUTE_MS] = CAPS_ALL,
     [METER_TENSOR_ELEMENTS] = CAP_INFER,
 };
 
@@ -42,10 +39,22 @@ static const struct {
 } needed[] = {
     { CAP_CHAT, "chat", BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
     { CAP_CHAT, "chat", BIT(OUTPUT_TEXT), "'output_text_tokens'" },
+    { CAP_COMPLETIONS, "completions", BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_COMPLETIONS, "completions", BIT(OUTPUT_TEXT), "'output_text_tokens'" },
     { CAP_EMBEDDINGS, "embeddings", BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
     { CAP_IMAGES, "images", BIT(IMAGES) | BIT(REQUESTS), "'images' or 'requests'" },
     { CAP_INFER, "infer", BIT(REQUESTS) | BIT(COMPUTE_MS) | BIT(TENSOR_ELEMENTS),
       "'requests', 'compute_ms' or 'tensor_elements'" },
+    { CAP_SPEECH, "speech", BIT(CHARACTERS) | BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+      "'characters', 'input_uncached_tokens' or 'requests'" },
+    { CAP_TRANSCRIPTION, "transcription", BIT(AUDIO_MS) | BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+      "'audio_ms', 'input_uncached_tokens' or 'requests'" },
+    { CAP_TRANSLATION, "translation", BIT(AUDIO_MS) | BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+      "'audio_ms', 'input_uncached_tokens' or 'requests'" },
+    { CAP_RERANK, "rerank", BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+      "'input_uncached_tokens' or 'requests'" },
+    { CAP_MODERATION, "moderation", BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+      "'input_uncached_tokens' or 'requests'" },
 };
 
 static enum status read_price(struct conf_reader *r, const struct yaml_node *n,

@@ -294,22 +294,13 @@ static json_t *price_lines(const struct catalog_model *m)
     return lines;
 }
 
-static const struct {
-    enum capability bit;
-    const char *name;
-} capability_names[] = {
-    { CAP_CHAT, "chat" },
-    { CAP_EMBEDDINGS, "embeddings" },
-    { CAP_IMAGES, "images" },
-    { CAP_INFER, "infer" },
-};
-
 static json_t *capability_list(unsigned capabilities)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < sizeof capability_names / sizeof *capability_names; i++)
-        if (capabilities & capability_names[i].bit)
-            json_array_append_new(list, json_string(capability_names[i].name));
+    const char *name;
+    for (unsigned i = 0; (name = capability_name(i)); i++)
+        if (capabilities >> i & 1)
+            json_array_append_new(list, json_string(name));
     return list;
 }
 

@@ -4,14 +4,6 @@
 #include "gateway/request.h"
 #include <inttypes.h>
 
-static const struct {
-    enum capability bit;
-    const char *name;
-} capability_names[] = { { CAP_CHAT, "chat" },
-                         { CAP_EMBEDDINGS, "embeddings" },
-                         { CAP_IMAGES, "images" },
-                         { CAP_INFER, "infer" } };
-
 static bool text_member(struct buf *b, const char *key, const char *value)
 {
     if (!value || !*value)
@@ -22,10 +14,11 @@ static bool text_member(struct buf *b, const char *key, const char *value)
 static bool put_capabilities(struct buf *b, unsigned bits)
 {
     bool ok = buf_text(b, ",\"capabilities\":["), first = true;
-    for (size_t i = 0; ok && i < sizeof capability_names / sizeof *capability_names; i++) {
-        if (!(bits & capability_names[i].bit))
+    const char *name;
+    for (unsigned i = 0; ok && (name = capability_name(i)); i++) {
+        if (!(bits >> i & 1))
             continue;
-        ok = buf_printf(b, "%s\"%s\"", first ? "" : ",", capability_names[i].name);
+        ok = buf_printf(b, "%s\"%s\"", first ? "" : ",", name);
         first = false;
     }
     return ok && buf_text(b, "]");

@@ -11,7 +11,10 @@
 #define MODELS WORKER "models:\n"
 #define ROUTES "    routes: [{backend: w, model: m}]\n"
 #define FREE   "    price: {input_uncached_tokens: 0, output_text_tokens: 0}\n"
-#define CHAT   "  base/chat:\n    capabilities: [chat]\n" ROUTES FREE
+#define CAPABILITIES                                                                    \
+    "chat|embeddings|images|infer|completions|speech|transcription|translation|rerank|" \
+    "moderation"
+#define CHAT "  base/chat:\n    capabilities: [chat]\n" ROUTES FREE
 
 /* clang-format off */
 static const struct {
@@ -51,14 +54,14 @@ static const struct {
     { "model key", MODELS "  base/chat: {capabilites: [chat]}\n",
       "t.yaml:4:15: models.base/chat: unknown key 'capabilites'; did you mean 'capabilities'?" },
     { "no capabilities", MODELS "  base/chat:\n" ROUTES,
-      "t.yaml:4:3: models.base/chat: 'capabilities' is missing; expected a list of chat, "
-      "embeddings, images, infer" },
+      "t.yaml:4:3: models.base/chat: 'capabilities' is missing; expected a list of "
+      CAPABILITIES },
     { "empty capabilities", MODELS "  base/chat: {capabilities: []}\n",
       "t.yaml:4:15: models.base/chat.capabilities: is empty; expected some of "
-      "chat|embeddings|images|infer" },
-    { "capability unknown", MODELS "  base/chat: {capabilities: [chat, speech]}\n",
-      "t.yaml:4:36: models.base/chat.capabilities[1]: 'speech' is not one of "
-      "chat|embeddings|images|infer" },
+      CAPABILITIES },
+    { "capability unknown", MODELS "  base/chat: {capabilities: [chat, singing]}\n",
+      "t.yaml:4:36: models.base/chat.capabilities[1]: 'singing' is not one of "
+      CAPABILITIES },
     { "capability twice", MODELS "  base/chat: {capabilities: [chat, chat]}\n",
       "t.yaml:4:36: models.base/chat.capabilities[1]: 'chat' is given twice" },
     { "capabilities as text", MODELS "  base/chat: {capabilities: chat}\n",
@@ -95,8 +98,8 @@ static const struct {
       "t.yaml:7:9: models.base/chat.routes[1]: is the same as routes[0]; use weight" },
     { "context without effect",
       MODELS "  base/x:\n    capabilities: [infer]\n    context_length: 5\n" ROUTES,
-      "t.yaml:6:5: models.base/x: 'context_length' has no effect: the model has neither chat "
-      "nor embeddings" },
+      "t.yaml:6:5: models.base/x: 'context_length' has no effect: the model has only images "
+      "or infer" },
     { "images_max without effect", MODELS CHAT "    images_max: 5\n",
       "t.yaml:8:5: models.base/chat: 'images_max' has no effect: the model has no images" },
     { "tensor without effect", MODELS CHAT "    tensor: {inputs: [], outputs: []}\n",
@@ -190,6 +193,33 @@ static const struct {
       MODELS "  base/x:\n    capabilities: [infer]\n" ROUTES "    price: {}\n",
       "t.yaml:7:5: models.base/x.price: infer needs a price for 'requests', 'compute_ms' or "
       "'tensor_elements'; for nothing, write 0" },
+    { "price of completions missing",
+      MODELS "  base/x:\n    capabilities: [completions]\n" ROUTES
+             "    price: {input_uncached_tokens: 1}\n",
+      "t.yaml:7:5: models.base/x.price: completions needs a price for 'output_text_tokens'; for "
+      "nothing, write 0" },
+    { "price of speech missing",
+      MODELS "  base/x:\n    capabilities: [speech]\n" ROUTES "    price: {compute_ms: 1}\n",
+      "t.yaml:7:5: models.base/x.price: speech needs a price for 'characters', "
+      "'input_uncached_tokens' or 'requests'; for nothing, write 0" },
+    { "price of transcription missing",
+      MODELS "  base/x:\n    capabilities: [transcription]\n" ROUTES,
+      "t.yaml:4:3: models.base/x: transcription needs a price for 'audio_ms', "
+      "'input_uncached_tokens' or 'requests'; for nothing, write 0" },
+    { "price of translation missing",
+      MODELS "  base/x:\n    capabilities: [translation]\n" ROUTES,
+      "t.yaml:4:3: models.base/x: translation needs a price for 'audio_ms', "
+      "'input_uncached_tokens' or 'requests'; for nothing, write 0" },
+    { "price of rerank missing", MODELS "  base/x:\n    capabilities: [rerank]\n" ROUTES,
+      "t.yaml:4:3: models.base/x: rerank needs a price for 'input_uncached_tokens' or 'requests'; "
+      "for nothing, write 0" },
+    { "price of moderation missing", MODELS "  base/x:\n    capabilities: [moderation]\n" ROUTES,
+      "t.yaml:4:3: models.base/x: moderation needs a price for 'input_uncached_tokens' or "
+      "'requests'; for nothing, write 0" },
+    { "price of characters without effect",
+      MODELS "  base/chat:\n    capabilities: [chat]\n" ROUTES "    price: {characters: 1}\n",
+      "t.yaml:7:13: models.base/chat.price: a price of 'characters' has no effect: the model "
+      "cannot report it" },
     { "price meter unknown",
       MODELS "  base/chat:\n    capabilities: [chat]\n" ROUTES "    price: {output_tokens: "
       "1}\n",

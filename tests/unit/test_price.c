@@ -84,7 +84,15 @@ static struct bill rate(const struct model *m, const struct usage *u, const stru
     return bill;
 }
 
-static const struct price_bound wide = { 1000000, 1000000, 100, 1000000, 1000000 };
+static const struct price_bound wide = {
+    .input_tokens_max = 1000000,
+    .output_tokens_max = 1000000,
+    .images_max = 100,
+    .tensor_elements_max = 1000000,
+    .compute_ms_max = 1000000,
+    .characters_max = 1000000,
+    .audio_ms_max = 1000000,
+};
 
 START_TEST(test_v1_and_v2)
 {
@@ -115,6 +123,33 @@ START_TEST(test_v4_delivered_images)
     usage_set(&u, METER_IMAGES, 2);
     ck_assert_int_eq(rate(&m, &u, &(struct price_bound){ .images_max = 3 }).amount.atoms,
                      2400000000);
+}
+END_TEST
+
+/* Each meter that stands alone: bound, price and quantity; one more than the bound is clamped. */
+START_TEST(test_meters_with_a_bound_of_their_own)
+{
+    static const enum meter meters[] = { METER_IMAGES, METER_COMPUTE_MS, METER_TENSOR_ELEMENTS,
+                                         METER_CHARACTERS, METER_AUDIO_MS };
+    const struct price_bound bounds[] = { { .images_max = 7 },
+                                          { .compute_ms_max = 7 },
+                                          { .tensor_elements_max = 7 },
+                                          { .characters_max = 7 },
+                                          { .audio_ms_max = 7 } };
+    for (size_t i = 0; i < sizeof meters / sizeof *meters; i++) {
+        struct model m = model_of(&meters[i], (struct price[]){ { 1000, 1 } }, 1);
+        struct price_list list = { m.priced, m.price };
+        money_t hold;
+        ck_assert_int_eq(price_upper_bound(&list, &bounds[i], &hold), STATUS_OK);
+        ck_assert_int_eq(hold.atoms, 7000);
+        for (uint64_t qty = 7; qty < 9; qty++) {
+            struct usage u = { 0 };
+            usage_set(&u, meters[i], qty);
+            struct bill b = rate(&m, &u, &bounds[i]);
+            ck_assert_int_eq(b.amount.atoms, 7000);
+            ck_assert_int_eq(b.clamped, qty > 7);
+        }
+    }
 }
 END_TEST
 
@@ -223,6 +258,7 @@ Suite *price_suite(void)
     tcase_add_loop_test(t, test_rate, 0, sizeof rate_cases / sizeof rate_cases[0]);
     tcase_add_test(t, test_v1_and_v2);
     tcase_add_test(t, test_v4_delivered_images);
+    tcase_add_test(t, test_meters_with_a_bound_of_their_own);
     tcase_add_test(t, test_v15_hold_and_capture);
     tcase_add_test(t, test_zero_is_a_value_and_absent_is_no_line);
     tcase_add_test(t, test_unpriced_is_billed_nothing_and_said);
