@@ -171,6 +171,7 @@ static void free_backend(struct http_backend *b)
 {
     curl_multi_cleanup(b->multi); /* NULL is fine */
     http_headers_free(b);
+    http_urls_free(b);
     http_target_free(&b->target);
     free(b);
 }
@@ -319,6 +320,8 @@ static enum status http_open(const struct catalog_backend *conf, uv_loop_t *loop
     TAILQ_INIT(&b->running);
     TAILQ_INIT(&b->todo);
     enum status s = http_target_open(b);
+    if (s == STATUS_OK)
+        s = http_urls_open(b);
     if (s == STATUS_OK)
         s = http_headers_open(b);
     if (s == STATUS_OK)

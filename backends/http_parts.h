@@ -2,10 +2,16 @@
  *
  * http_driver.c   the driver's functions and the life of a call
  * http_loop.c     libcurl's sockets and timer on libuv
- * http_target.c   the base URL: addresses of the host, URL of an order
+ * http_target.c   the base URL and the addresses of its host
+ * http_url.c      the URL of an order
+ * http_headers.c  the header lines of a request
  * http_request.c  an order becomes a libcurl transfer
- * http_answer.c   headers and bytes that come back
- * http_verdict.c  how it ended, in our words
+ *
+ * and, with http_answer.h, what comes back:
+ * http_head.c     its header lines
+ * http_answer.c   its bytes, and what a whole answer says
+ * http_events.c   what the events of a stream say
+ * http_verdict.c  how the transfer broke, in our words
  *
  * Nothing of the caller's runs inside libcurl except on_data, and the functions
  * it may call from there (start, cancel, pause) only note what is to be done: it
@@ -17,6 +23,7 @@
 #define MAAS_HTTP_PARTS_H
 #include "backends/backend.h"
 #include "backends/health.h"
+#include "backends/http_answer.h"
 #include "backends/http_target.h"
 #include "backends/sse.h"
 #include "base/buf.h"
@@ -35,14 +42,7 @@ enum {
     HTTP_TICK_MS = 100,
     HTTP_DONE_GRACE_MS = 1000, /* after [DONE], for the end of the HTTP answer */
     HTTP_SOCKET_BUCKETS = 256,
-};
-
-/* What the bytes of the answer are. */
-enum http_mode {
-    HTTP_UNDECIDED,
-    HTTP_EVENTS,  /* 2xx, event stream, and a stream was asked for */
-    HTTP_BODY,    /* 2xx, one JSON object */
-    HTTP_REFUSAL, /* anything else: kept for its error message */
+    HTTP_URLS_MAX = 16,
 };
 
 struct http_socket { /* one that libcurl has opened; lives until libcurl closes it */
@@ -53,12 +53,6 @@ struct http_socket { /* one that libcurl has opened; lives until libcurl closes 
     bool ours;         /* opened by our callback, so closed by it, too */
     bool idle;         /* kept for the next request: nothing may arrive now */
     LIST_ENTRY(http_socket) bucket;
-};
-
-struct http_headers { /* of the answer, as they come */
-    size_t bytes;
-    unsigned lines, lengths;
-    bool chunked;
 };
 
 struct http_call {
@@ -101,6 +95,7 @@ struct http_backend {
     CURLM *multi;
     struct curl_slist *common_headers; /* holds the secret: wiped when freed */
     struct http_target target;
+    char *urls[HTTP_URLS_MAX]; /* by what is asked; NULL: it has the model's name in it */
     struct health health;
     uv_idle_t idle; /* active: something waits for the next turn */
     uv_check_t turn;
@@ -129,17 +124,22 @@ bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and
 /* Lets libcurl do what is due; may call on_data and on_end. */
 void http_loop_kick(struct http_backend *b);
 
-/* http_request.c */
+/* http_url.c */
+enum status http_urls_open(struct http_backend *b);
+void http_urls_free(struct http_backend *b);
+bool http_url_exists(enum capability capability);
+/* Lent, or made for this order: then it is in *ret_made, too, for curl_free.  NULL: no memory. */
+const char *http_url_of(const struct http_backend *b, const struct backend_order *o,
+                        char **ret_made);
+
+/* http_headers.c */
 enum status http_headers_open(struct http_backend *b);
 void http_headers_free(struct http_backend *b);
+bool http_headers_set(struct http_call *c);
+
+/* http_request.c */
 struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
 void http_call_free(struct http_call *c);
 bool http_call_possible(const struct backend_order *o); /* a capability and format it can carry */
 enum status http_call_prepare(struct http_call *c);
-
-/* http_answer.c: libcurl's callbacks */
-size_t http_on_header(char *bytes, size_t size, size_t count, void *call);
-size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call);
-/* The HTTP answer is complete: gives out what is left and fills c->end. */
-void http_answer_finish(struct http_call *c);
 #endif

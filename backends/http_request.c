@@ -6,54 +6,7 @@
  */
 #include "backends/http_parts.h"
 #include "base/version.h"
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-/* ---- the headers that every request carries ---- */
-
-static bool add_header(struct http_backend *b, const char *text)
-{
-    struct curl_slist *list = curl_slist_append(b->common_headers, text);
-    if (list)
-        b->common_headers = list;
-    return list != NULL;
-}
-
-static bool add_secret(struct http_backend *b)
-{
-    struct buf line;
-    if (!b->base.conf->secret || !*b->base.conf->secret)
-        return true;
-    buf_init(&line, 16 * 1024);
-    bool ok = buf_printf(&line, "Authorization: Bearer %s", b->base.conf->secret) &&
-              add_header(b, line.at);
-    if (line.at)
-        explicit_bzero(line.at, line.room);
-    buf_free(&line);
-    return ok;
-}
-
-/* "Expect:" takes away libcurl's own, which would wait a second with each large body.  A secret
- * with a line end in it would be two headers. */
-enum status http_headers_open(struct http_backend *b)
-{
-    if (b->base.conf->secret && strpbrk(b->base.conf->secret, "\r\n"))
-        return STATUS_BAD_FIELD;
-    bool ok = add_header(b, "Content-Type: application/json") &&
-              add_header(b, "Accept: application/json, text/event-stream") &&
-              add_header(b, "Accept-Encoding: identity") && add_header(b, "Expect:") &&
-              add_secret(b);
-    return ok ? STATUS_OK : STATUS_NO_MEMORY;
-}
-
-void http_headers_free(struct http_backend *b)
-{
-    for (struct curl_slist *l = b->common_headers; l; l = l->next)
-        explicit_bzero(l->data, strlen(l->data));
-    curl_slist_free_all(b->common_headers);
-    b->common_headers = NULL;
-}
 
 /* ---- the handle ---- */
 
@@ -130,38 +83,16 @@ void http_call_free(struct http_call *c)
 
 bool http_call_possible(const struct backend_order *o)
 {
-    return (o->capability & (CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES | CAP_INFER)) &&
-           !o->format.content_type && !o->format.tensors;
+    return http_url_exists(o->capability) && !o->format.content_type && !o->format.tensors;
 }
 
 static bool set_url(struct http_call *c)
 {
-    const struct http_target *t = &c->backend->target;
-    switch (c->order.capability) {
-    case CAP_CHAT:
-        return SET(URL, t->chat_url);
-    case CAP_EMBEDDINGS:
-        return SET(URL, t->embeddings_url);
-    case CAP_IMAGES:
-        return SET(URL, t->images_url);
-    default: /* CAP_INFER: http_call_possible */
-        break;
-    }
-    char *url = http_target_infer_url(t, c->order.model);
+    char *made = NULL;
+    const char *url = http_url_of(c->backend, &c->order, &made);
     bool ok = url && SET(URL, url);
-    curl_free(url);
+    curl_free(made);
     return ok;
-}
-
-/* The id goes in front of the common headers; the node lies in the call, so nothing is allocated. */
-static bool set_headers(struct http_call *c)
-{
-    char id[RID_TEXT_BYTES];
-    snprintf(c->first_header_text, sizeof c->first_header_text, "x-request-id: %s",
-             rid_text(c->order.rid, id));
-    c->first_header.data = c->first_header_text;
-    c->first_header.next = c->backend->common_headers;
-    return SET(HTTPHEADER, &c->first_header);
 }
 
 static bool set_addresses(struct http_call *c)
@@ -173,7 +104,7 @@ static bool set_addresses(struct http_call *c)
 
 enum status http_call_prepare(struct http_call *c)
 {
-    bool ok = set_url(c) && set_headers(c) && set_addresses(c) &&
+    bool ok = set_url(c) && http_headers_set(c) && set_addresses(c) &&
               SET(POSTFIELDSIZE_LARGE, (curl_off_t)c->order.body.len) &&
               SET(POSTFIELDS, c->order.body.at);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;

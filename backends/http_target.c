@@ -7,7 +7,6 @@
 #include "backends/http_parts.h"
 #include "base/cleanup.h"
 #include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- addresses ---- */
@@ -103,7 +102,7 @@ static void resolve(uv_timer_t *timer)
         uv_timer_start(timer, resolve, HTTP_RESOLVE_MS, 0);
 }
 
-/* ---- the URL ---- */
+/* ---- the base URL ---- */
 
 static bool is_literal(const char *host)
 {
@@ -148,46 +147,9 @@ static enum status parse(struct http_target *t, const char *address)
     return STATUS_OK;
 }
 
-/* The base URL with more path; a query stays behind it.  NULL: no memory. */
-static char *url_with(const struct http_target *t, const char *more)
-{
-    struct buf path;
-    char *url = NULL;
-    buf_init(&path, 8192);
-    CURLU *copy = curl_url_dup(t->url);
-    if (copy && buf_printf(&path, "%s%s", t->path, more) &&
-        curl_url_set(copy, CURLUPART_PATH, path.at, 0) == CURLUE_OK)
-        part(copy, CURLUPART_URL, 0, &url);
-    curl_url_cleanup(copy);
-    buf_free(&path);
-    return url;
-}
-
-char *http_target_infer_url(const struct http_target *t, const char *model)
-{
-    struct buf more;
-    char *url = NULL;
-    buf_init(&more, 4096);
-    char *name = curl_easy_escape(NULL, model, 0);
-    if (name && buf_printf(&more, "/v2/models/%s/infer", name))
-        url = url_with(t, more.at);
-    curl_free(name);
-    buf_free(&more);
-    return url;
-}
-
 enum status http_target_open(struct http_backend *b)
 {
-    struct http_target *t = &b->target;
-    enum status s = parse(t, b->base.conf->address);
-    if (s != STATUS_OK)
-        return s;
-    t->chat_url = url_with(t, "/chat/completions");
-    t->embeddings_url = url_with(t, "/embeddings");
-    t->images_url = url_with(t, "/images/generations");
-    if (!t->chat_url || !t->embeddings_url || !t->images_url)
-        return STATUS_NO_MEMORY;
-    return STATUS_OK;
+    return parse(&b->target, b->base.conf->address);
 }
 
 void http_target_start(struct http_backend *b)
@@ -213,7 +175,4 @@ void http_target_free(struct http_target *t)
     curl_free(t->host);
     curl_free(t->port);
     curl_free(t->path);
-    curl_free(t->chat_url);
-    curl_free(t->embeddings_url);
-    curl_free(t->images_url);
 }

@@ -21,8 +21,7 @@ struct http_addresses { /* what the host's name stands for; libcurl reads it dur
 
 struct http_target {
     CURLU *url;
-    char *host, *port, *path; /* path without '/' at its end */
-    char *chat_url, *embeddings_url, *images_url;
+    char *host, *port, *path;         /* path without '/' at its end */
     bool literal;                     /* the host is an address: nothing to resolve */
     struct http_addresses *addresses; /* NULL: literal, or not known yet */
     uv_getaddrinfo_t request;
@@ -36,8 +35,6 @@ void http_target_start(struct http_backend *b);
 void http_target_stop(struct http_backend *b, uv_close_cb closed);
 void http_target_free(struct http_target *t);
 bool http_target_known(const struct http_target *t);
-/* To be freed with curl_free; NULL: no memory. */
-char *http_target_infer_url(const struct http_target *t, const char *model);
 struct http_addresses *http_addresses_ref(struct http_addresses *a); /* NULL is fine */
 void http_addresses_unref(struct http_addresses *a);
 

@@ -1,7 +1,7 @@
-/* tests/fuzz/fuzz_http_verdict.c -- what an upstream says of an error never harms a terminal, a
+/* tests/fuzz/fuzz_error_map.c -- what an upstream says of an error never harms a terminal, a
  * log or the next JSON writer: printable, whole characters, bounded.  The first byte picks the
  * HTTP status. */
-#include "backends/http_verdict.h"
+#include "backends/error_map.h"
 #include <assert.h>
 #include <stdint.h>
 
@@ -35,11 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct span body = { (const char *)data + 1, size - 1 };
     struct backend_end end = { 0 };
-    http_verdict_refused(300 + data[0], body, "sk-secret", &end);
+    error_refused(300 + data[0], body, "sk-secret", &end);
     check(&end);
     for (int first = 0; first < 2; first++) {
         end = (struct backend_end){ 0 };
-        if (!http_verdict_error(body, first, "sk-secret", &end))
+        if (!error_object(body, first, "sk-secret", &end))
             continue;
         check(&end);
         assert(!end.untouched);
