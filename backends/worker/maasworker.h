@@ -19,7 +19,18 @@ extern "C" {
 struct maas_worker;
 struct maas_call; /* one request; yours from on_request until maas_call_finish or _fail */
 
-enum maas_capability { MAAS_CHAT = 1, MAAS_EMBEDDINGS = 2, MAAS_IMAGES = 4, MAAS_INFER = 8 };
+enum maas_capability {
+    MAAS_CHAT = 1,
+    MAAS_EMBEDDINGS = 2,
+    MAAS_IMAGES = 4,
+    MAAS_INFER = 8,
+    MAAS_COMPLETIONS = 16,
+    MAAS_SPEECH = 32,
+    MAAS_TRANSCRIPTION = 64,
+    MAAS_TRANSLATION = 128,
+    MAAS_RERANK = 256,
+    MAAS_MODERATION = 512,
+};
 
 struct maas_request { /* valid as long as the call */
     int64_t request_id;
@@ -27,10 +38,12 @@ struct maas_request { /* valid as long as the call */
     const char *model;        /* your name for the model */
     const char *public_model; /* the name the client used: echo it in answers */
     bool stream;
-    const char *body; /* JSON object, NUL-terminated */
+    const char *body; /* a JSON object unless content_type says otherwise; NUL-terminated */
     size_t body_len;
     uint32_t max_output_tokens; /* 0: your own limit */
     uint32_t deadline_ms;       /* patience of the gateway when it sent the request */
+    const char *content_type;   /* of the body: "application/json", "multipart/form-data; .." */
+    int64_t header_len; /* binary tensors: so many bytes of JSON, then the tensors; -1: none */
 };
 
 /* Numbers are final when passed to maas_call_finish; -1 = not reported. */
@@ -82,7 +95,10 @@ void maas_call_set_data(struct maas_call *call, void *data);
 void *maas_call_data(const struct maas_call *call);
 const struct maas_request *maas_call_request(const struct maas_call *call);
 
-/* Non-stream: a piece of the JSON body.  Stream: exactly one event (JSON text).
+/* Before the first piece of an answer that is not JSON, never of a stream: what its bytes are.
+ * header_len: as in the request; -1: no tensors.  MAAS_INVALID also when the gateway is too old. */
+int maas_call_format(struct maas_call *call, const char *content_type, int64_t header_len);
+/* Non-stream: a piece of the body.  Stream: exactly one event (JSON text).
  * `so_far` may be NULL.  MAAS_AGAIN: nothing was taken; wait for on_writable. */
 int maas_call_send(struct maas_call *call, const char *bytes, size_t len,
                    const struct maas_usage *so_far);

@@ -41,6 +41,7 @@ static void on_data(void *arg, const struct backend_data *d)
     assert(p->in_use && !p->ended && !in_api);
     for (size_t i = 0; i < d->len; i++)
         sum = (uint8_t)(sum + (uint8_t)d->bytes[i]); /* so that a sanitizer sees every byte */
+    assert(!d->format || strlen(d->format->content_type) <= WIRE_CONTENT_TYPE_MAX);
 }
 
 static void on_end(void *arg, const struct backend_end *end)
@@ -59,10 +60,13 @@ static void start(struct fake *f, struct input *in)
     struct probe *p = &probes[probe_count];
     if (probe_count == CALLS_MAX)
         return;
+    uint64_t how = number(in, 1);
     struct backend_order o = { .rid = 1,
                                .model = "m",
                                .public_model = "p",
-                               .stream = number(in, 1) & 1,
+                               .stream = how & 1,
+                               .any_format = how & 2,
+                               .format = { how & 4 ? "a/b" : NULL, how & 8, 0 },
                                .body = { body, number(in, 2) },
                                .first_byte_timeout_ms = 1000,
                                .chunk_timeout_ms = 500,
