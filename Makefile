@@ -85,6 +85,8 @@ UNIT     := $(wildcard tests/unit/*.c)
 TORTURE  := $(wildcard tests/torture/*.c)
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCHES  := $(wildcard bench/*.c)
+# One program a folder: tests/faults/NAME/*.c is fault-NAME.
+FAULTS   := $(sort $(patsubst tests/faults/%/main.c,%,$(wildcard tests/faults/*/main.c)))
 SCHEMA   := $(sort $(wildcard billing/schema/*.sql))
 
 ARCHIVES := $(ROOMS:%=$(B)/lib%.a)
@@ -95,7 +97,7 @@ TESTS    := $(call program,tests/unit/main.c,unit)
 TORTURES := $(call program,tests/torture/main.c,torture)
 GEN      := $(B)/gen/schema.h $(B)/gen/unit_suites.h $(B)/gen/torture_suites.h
 SOURCES  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) $(WORKER) $(REFWORKER) $(CLI) $(HELPERS) \
-            $(UNIT) $(TORTURE) $(FUZZERS) $(BENCHES)
+            $(UNIT) $(TORTURE) $(FUZZERS) $(BENCHES) $(wildcard tests/faults/*/*.c)
 
 READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-test)
 
@@ -208,9 +210,16 @@ $(B)/bench_%: $(B)/obj/bench/%.o $(TEST_PARTS)
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -lz -o $@
 
+define fault
+$(B)/fault-$(1): $(call objects,$(wildcard tests/faults/$(1)/*.c)) $(TEST_PARTS)
+	$$(call say,LD,$$@)
+	$$(Q)$$(LINK) $$(filter-out %helpers.a %.so,$$^) $$(LIBS) -o $$@
+endef
+$(foreach f,$(FAULTS),$(eval $(call fault,$(f))))
+
 $(call objects,$(UNIT) $(TORTURE) $(HELPERS)): | build/.bootstrap-test
 
-build-tests: all $(TESTS)
+build-tests: all $(TESTS) $(FAULTS:%=$(B)/fault-%)
 build-bench: all $(BENCHES:bench/%.c=$(B)/bench_%)
 bootstrap-test: build/.bootstrap-test
 # --- Try it ---------------------------------------------------------------------------------------
