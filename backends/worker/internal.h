@@ -54,7 +54,6 @@ struct wk_session {
     int fd;
     bool up, dead;
     uint64_t accept_by_ms;
-    uint16_t version; /* of the protocol, as agreed */
     uint32_t slots, credit_bytes, frame_max;
     struct maas_call *calls;
     struct maas_call *out_first, *out_last; /* calls with something to send, in turn */
@@ -111,6 +110,7 @@ void wk_timers_run(struct maas_worker *w);
 int wk_timers_wait_ms(const struct maas_worker *w); /* -1: no timer */
 /* listen.c */
 void wk_listeners_close(struct maas_worker *w);
+void wk_listeners_forked(struct maas_worker *w); /* closes, and leaves the paths to the parent */
 /* session.c */
 void wk_session_new(struct maas_worker *w, int fd, const struct wk_carrier *carrier);
 void wk_session_free(struct wk_session *s); /* tells the engine of each call first */

@@ -151,3 +151,10 @@ void wk_listeners_close(struct maas_worker *w)
             unlink(w->listeners[i].path);
     }
 }
+
+void wk_listeners_forked(struct maas_worker *w)
+{
+    for (unsigned i = 0; i < w->listener_count; i++)
+        close(w->listeners[i].fd);
+    w->listener_count = 0;
+}

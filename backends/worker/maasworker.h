@@ -19,18 +19,7 @@ extern "C" {
 struct maas_worker;
 struct maas_call; /* one request; yours from on_request until maas_call_finish or _fail */
 
-enum maas_capability {
-    MAAS_CHAT = 1,
-    MAAS_EMBEDDINGS = 2,
-    MAAS_IMAGES = 4,
-    MAAS_INFER = 8,
-    MAAS_COMPLETIONS = 16,
-    MAAS_SPEECH = 32,
-    MAAS_TRANSCRIPTION = 64,
-    MAAS_TRANSLATION = 128,
-    MAAS_RERANK = 256,
-    MAAS_MODERATION = 512,
-};
+enum maas_capability { MAAS_CHAT = 1, MAAS_EMBEDDINGS = 2, MAAS_IMAGES = 4, MAAS_INFER = 8 };
 
 struct maas_request { /* valid as long as the call */
     int64_t request_id;
@@ -38,12 +27,10 @@ struct maas_request { /* valid as long as the call */
     const char *model;        /* your name for the model */
     const char *public_model; /* the name the client used: echo it in answers */
     bool stream;
-    const char *body; /* a JSON object unless content_type says otherwise; NUL-terminated */
+    const char *body; /* JSON object, NUL-terminated */
     size_t body_len;
     uint32_t max_output_tokens; /* 0: your own limit */
     uint32_t deadline_ms;       /* patience of the gateway when it sent the request */
-    const char *content_type;   /* of the body: "application/json", "multipart/form-data; .." */
-    int64_t header_len; /* binary tensors: so many bytes of JSON, then the tensors; -1: none */
 };
 
 /* Numbers are final when passed to maas_call_finish; -1 = not reported. */
@@ -87,6 +74,10 @@ void maas_worker_stop(struct maas_worker *w);      /* any thread, signal-safe */
 void maas_worker_post(struct maas_worker *w, void (*fn)(void *),
                       void *arg); /* any thread: run fn on the worker's thread */
 void maas_worker_free(struct maas_worker *w);
+/* In a child made by fork() while sessions are up: lets go of the child's copies of the sockets, so
+ * that gateways see at once when the parent ends.  The parent does not notice.  The child then does
+ * nothing with w but maas_worker_free, and not even that has to be. */
+void maas_worker_forked(struct maas_worker *w);
 
 /* Calls fn once after `ms`; from the worker's thread. */
 void maas_worker_after(struct maas_worker *w, uint32_t ms, void (*fn)(void *arg), void *arg);
@@ -95,11 +86,10 @@ void maas_call_set_data(struct maas_call *call, void *data);
 void *maas_call_data(const struct maas_call *call);
 const struct maas_request *maas_call_request(const struct maas_call *call);
 
-/* Before the first piece of an answer that is not JSON, never of a stream: what its bytes are.
- * header_len: as in the request; -1: no tensors.  MAAS_INVALID also when the gateway is too old. */
-int maas_call_format(struct maas_call *call, const char *content_type, int64_t header_len);
-/* Non-stream: a piece of the body.  Stream: exactly one event (JSON text).
- * `so_far` may be NULL.  MAAS_AGAIN: nothing was taken; wait for on_writable. */
+/* Non-stream: a piece of the JSON body.  Stream: exactly one event (JSON text).
+ * `so_far` may be NULL.  No bytes: just the counters, and that the engine is alive.
+ * MAAS_AGAIN: nothing was taken; wait for on_writable.  MAAS_GONE: cancelled, so finish with what
+ * was used; or the session is over, and on_gone comes. */
 int maas_call_send(struct maas_call *call, const char *bytes, size_t len,
                    const struct maas_usage *so_far);
 /* The last event of a stream, the one that carries only usage (OpenAI: choices is []). Always send it; the gateway

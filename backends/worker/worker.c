@@ -199,6 +199,27 @@ int maas_worker_run(struct maas_worker *w)
     return MAAS_OK;
 }
 
+static void let_go(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* The epoll descriptor is shared with the parent: it is closed, never changed. */
+void maas_worker_forked(struct maas_worker *w)
+{
+    let_go(&w->epoll_fd);
+    let_go(&w->event_fd);
+    wk_listeners_forked(w);
+    for (struct wk_session *s = w->sessions; s; s = s->next) {
+        let_go(&s->fd);
+        let_go(&s->fds[0]);
+        let_go(&s->fds[1]);
+    }
+    w->sessions = NULL; /* whose memory may have been in the middle of a change */
+}
+
 void maas_worker_free(struct maas_worker *w)
 {
     if (!w)

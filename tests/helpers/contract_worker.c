@@ -129,11 +129,13 @@ static void write_garbage(void)
     corrupt_ring();
 }
 
-/* A child that keeps the sockets open when the worker dies, and ends by itself. */
-static void leave_orphan(void)
+/* A child that keeps the sockets open when the worker dies, or lets go of them; it ends by itself. */
+static void leave_orphan(bool lets_go)
 {
     if (fork() == 0) {
-        alarm(20);
+        if (lets_go)
+            maas_worker_forked(worker);
+        alarm(25);
         pause();
         _exit(0);
     }
@@ -177,10 +179,6 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
     if (strcmp(req->model, "echo") == 0) {
         maas_call_send(call, req->body, req->body_len, NULL);
         finish(call, req->body_len);
-    } else if (strcmp(req->model, "format") == 0) {
-        if (maas_call_format(call, req->content_type, req->header_len) == MAAS_OK)
-            maas_call_send(call, req->body, req->body_len, NULL);
-        finish(call, req->body_len);
     } else if (strcmp(req->model, "count") == 0) {
         go_on(job_new(call, number));
     } else if (strcmp(req->model, "repeat") == 0) {
@@ -201,7 +199,13 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
         if (pthread_create(&thread, NULL, think, call) != 0 || pthread_detach(thread) != 0)
             abort();
     } else if (strcmp(req->model, "fork") == 0) {
-        leave_orphan();
+        leave_orphan(false);
+    } else if (strcmp(req->model, "forked") == 0) {
+        leave_orphan(true);
+    } else if (strcmp(req->model, "counts") == 0) {
+        struct maas_usage u = usage_of(req->body_len, number);
+        maas_call_send(call, NULL, 0, &u);
+        finish(call, number);
     } else if (strcmp(req->model, "refuse") == 0) {
         maas_call_fail(call, 400, "no \x01 such thing", NULL);
     }

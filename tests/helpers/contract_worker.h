@@ -1,11 +1,12 @@
 /* tests/helpers/contract_worker.h -- a worker in a child process that does what the model's name says.
  *
  *   echo     answers with the body as it came            silent   never answers, and finishes when cancelled
- *   format   the same with the body's content type and header length
  *   count    streams {"n":0}.. as many as the body says  trickle  one event a millisecond, until cancelled
  *   big      answers with as many bytes as the body says long     one event of that many bytes
  *   garbage  writes nonsense where frames should be      refuse   fails with 400 and a message
  *   fork     dies, and leaves a child that holds its sockets open
+ *   forked   the same, but the child has let go of them
+ *   counts   says by counters alone that the body's number of tokens has been made
  *   repeat   streams the body 20 times; when it is a multiple of 3 it does not end by itself
  *   chat     OpenAI's shapes: awkward deltas, or the body   thread  answers "later" from another thread
  */
