@@ -27,6 +27,9 @@ PREFIX       ?= /usr/local
 SYSCONFDIR   ?= /etc
 UNITDIR      ?= $(PREFIX)/lib/systemd/system
 DATADIR      ?= $(PREFIX)/share/maasgate
+# Where Debian's python3 looks: one folder of all versions under /usr, one of each under /usr/local.
+PYTHONDIR    ?= $(PREFIX)/lib/python$(if $(filter /usr,$(PREFIX)),3,$(shell /usr/bin/python3 -c \
+                'import sys; print("%d.%d" % sys.version_info[:2])'))/dist-packages
 B            := build/$(KIND)
 Q            := $(if $(V),,@)
 say           = $(if $(V),@:,@printf '  %-4s %-8s %s\n' '$(1)' '$(KIND)' '$(2)')
@@ -296,6 +299,8 @@ install: all $(if $(WORKER),$(B)/sdk/libmaasworker.a) ## into DESTDIR with PREFI
 	install -m 755 $(B)/libmaasworker.so $(D)$(PREFIX)/lib/libmaasworker.so.0
 	ln -sf libmaasworker.so.0 $(D)$(PREFIX)/lib/libmaasworker.so
 	install -m 644 $(wildcard backends/worker/maasworker*.h) $(D)$(PREFIX)/include/
+	install -d $(D)$(PYTHONDIR)/maasworker
+	install -m 644 $(wildcard bindings/python/maasworker/*.py) bindings/python/maasworker/py.typed $(D)$(PYTHONDIR)/maasworker/
 	for u in $(wildcard systemd/*.service systemd/*.socket); do \
 	  sed 's|/usr/bin/maasgate|$(PREFIX)/bin/maasgate|' $$u >$(D)$(UNITDIR)/$${u##*/}; done
 	for m in $(wildcard docs/man/*.[18]); do \
