@@ -6,6 +6,7 @@
  */
 #ifndef MAAS_BACKEND_H
 #define MAAS_BACKEND_H
+#include "backends/health.h"
 #include "base/rid.h"
 #include "base/span.h"
 #include "base/status.h"
@@ -51,7 +52,10 @@ struct backend_end {
     enum status status; /* OK: the answer is complete */
     struct usage usage; /* what was reported, complete or not; nothing present: nothing reported */
     bool untouched;     /* certain that the backend did not begin to work: another may be tried */
-    uint32_t retry_after_ms; /* the backend asked for it; 0 none */
+    bool unanswered;    /* there was no connection, or it ended before any byte of an answer, and
+                        nothing of that work can be heard of any more */
+    enum health_verdict health; /* what this end tells of the backend */
+    uint32_t retry_after_ms;    /* the backend asked for it; 0 none */
     char message[200]; /* for the client, printable, no secrets; "" = the status's own sentence */
     char param[64];    /* the field it is about; "" none */
 };
@@ -71,7 +75,8 @@ struct backend_events {
 struct backend_stats { /* owner thread writes, metrics read */
     _Atomic uint64_t started, ok, failed, cancelled, bytes_in, protocol_errors, connects;
     _Atomic uint32_t running;
-    _Atomic bool up; /* believed able to take a call now */
+    _Atomic uint32_t capacity; /* calls at once that this loop's connection can carry now */
+    _Atomic bool up;           /* connected, and it answers */
 };
 
 struct backend_driver {

@@ -31,8 +31,7 @@ static void count(_Atomic uint64_t *counter)
 
 void http_refresh_up(struct http_backend *b)
 {
-    bool up = !b->closing && http_target_known(&b->target) &&
-              health_available(&b->health, http_now_ms(b));
+    bool up = !b->closing && http_target_known(&b->target);
     atomic_store_explicit(&b->base.stats.up, up, memory_order_relaxed);
 }
 
@@ -78,7 +77,9 @@ static void stop(struct http_call *c, enum status why)
     if (c->ended)
         return;
     c->ended = true;
-    c->end = (struct backend_end){ .status = why, .untouched = !c->connected };
+    c->end = (struct backend_end){ .status = why,
+                                   .untouched = !c->connected,
+                                   .unanswered = !c->connected };
     note(c);
 }
 
@@ -118,8 +119,7 @@ static void conclude(struct http_call *c)
     TAILQ_REMOVE(&b->running, c, running);
     c->end.usage = c->usage;
     count_end(c);
-    health_end(&b->health, c->probe, http_verdict_health(c->end.status, c->silent), http_now_ms(b));
-    http_refresh_up(b);
+    c->end.health = http_verdict_health(c->end.status, c->silent);
     struct backend_end end = c->end;
     struct backend_events events = c->events;
     void *arg = c->arg;
@@ -280,8 +280,7 @@ static void on_tick(uv_timer_t *tick)
         if (!c->ended)
             check_time(c, now);
     }
-    http_refresh_up(b);
-    if (TAILQ_EMPTY(&b->running) && !b->health.ejected)
+    if (TAILQ_EMPTY(&b->running))
         uv_timer_stop(tick);
 }
 
@@ -315,6 +314,7 @@ static enum status http_open(const struct catalog_backend *conf, uv_loop_t *loop
     }
     b->base.driver = &backend_http_driver;
     b->base.conf = conf;
+    atomic_init(&b->base.stats.capacity, conf->concurrency);
     b->loop = loop;
     b->env = env;
     TAILQ_INIT(&b->running);
@@ -373,8 +373,6 @@ static void begin(struct http_call *c)
 {
     struct http_backend *b = c->backend;
     c->started_ms = c->last_byte_ms = http_now_ms(b);
-    c->probe = health_begin(&b->health, c->started_ms);
-    http_refresh_up(b);
     TAILQ_INSERT_TAIL(&b->running, c, running);
     count(&b->base.stats.started);
     atomic_fetch_add_explicit(&b->base.stats.running, 1, memory_order_relaxed);
@@ -389,7 +387,6 @@ static enum status http_start(struct backend *base, const struct backend_order *
 {
     struct http_backend *b = of(base);
     assert(order->first_byte_timeout_ms && order->chunk_timeout_ms && order->total_timeout_ms);
-    http_refresh_up(b);
     if (!atomic_load_explicit(&base->stats.up, memory_order_relaxed) || !http_call_possible(order))
         return STATUS_NO_BACKEND;
     if (atomic_load_explicit(&base->stats.running, memory_order_relaxed) >= base->conf->concurrency)

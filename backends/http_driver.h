@@ -16,7 +16,7 @@
  * and libcurl does not tell those that a GOAWAY left untouched from those that it
  * did not.  With nginx's default of 1000 requests a connection, calls were lost.
  *
- * `up` is what health.h believes, and false until the host's name is resolved.
+ * `up` is false until the host's name is resolved.
  * Names are resolved in the background at open and every 60 s.  The process must
  * ignore SIGPIPE: OpenSSL writes to sockets that the other side has closed.
  */

@@ -22,7 +22,6 @@
 #ifndef MAAS_HTTP_PARTS_H
 #define MAAS_HTTP_PARTS_H
 #include "backends/backend.h"
-#include "backends/health.h"
 #include "backends/http_answer.h"
 #include "backends/http_target.h"
 #include "backends/sse.h"
@@ -70,7 +69,6 @@ struct http_call {
 
     bool on_todo, added, paused, held; /* held: libcurl was told to pause */
     bool ended;                        /* nothing more is passed on; `end` says why */
-    bool probe;                        /* for health_end */
     bool connected;                    /* from here on the backend may have got the request */
     bool answered;                     /* a status line came */
     bool any_byte, any_event, finish_seen, done_seen;
@@ -96,8 +94,7 @@ struct http_backend {
     struct curl_slist *common_headers; /* holds the secret: wiped when freed */
     struct http_target target;
     char *urls[HTTP_URLS_MAX]; /* by what is asked; NULL: it has the model's name in it */
-    struct health health;
-    uv_idle_t idle; /* active: something waits for the next turn */
+    uv_idle_t idle;            /* active: something waits for the next turn */
     uv_check_t turn;
     uv_timer_t curl_timer;
     uv_timer_t tick; /* time-outs of all calls */

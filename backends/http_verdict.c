@@ -17,6 +17,7 @@ static bool is_garbage(CURLcode result)
 void http_verdict_broken(CURLcode result, bool connected, bool answered, struct backend_end *end)
 {
     end->untouched = !connected;
+    end->unanswered = !answered && !(connected && is_garbage(result));
     if (!connected)
         end->status = result == CURLE_OUT_OF_MEMORY ? STATUS_NO_MEMORY : STATUS_NO_BACKEND;
     else if (is_garbage(result))

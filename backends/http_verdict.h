@@ -5,7 +5,8 @@
 #include "backends/health.h"
 #include <curl/curl.h>
 
-/* Fills in status and untouched of *end.  The transfer broke.  connected: some of the request may have arrived; answered: a status line came. */
+/* Fills in status, untouched and unanswered of *end.  The transfer broke.  connected: some of the
+ * request may have arrived; answered: a status line came. */
 void http_verdict_broken(CURLcode result, bool connected, bool answered, struct backend_end *end);
 enum health_verdict http_verdict_health(enum status status, bool silent);
 

@@ -52,6 +52,7 @@ struct backend_call {
     uint32_t slot, gen;
     enum call_state state;
     bool stream, paused, data_seen, cancel_due, queued;
+    bool silent; /* ended by a time-out that is the worker's fault */
     const struct backend_events *events;
     void *arg;
     struct backend_order order;
@@ -130,6 +131,7 @@ void session_call_abort(struct backend_call *c, enum status status);
 void session_call_end(struct backend_call *c, struct backend_end *end, enum call_state after);
 void session_call_free(struct backend_call *c);
 void session_count(_Atomic uint64_t *n, uint64_t more);
+void session_count_capacity(struct session *s);
 
 /* session_frames.c: one frame, already copied from the worker's reach. */
 void session_frame(struct session *s, const struct wire_head *h, const uint8_t *payload);

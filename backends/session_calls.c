@@ -14,6 +14,11 @@ void session_count(_Atomic uint64_t *n, uint64_t more)
                           memory_order_relaxed);
 }
 
+void session_count_capacity(struct session *s)
+{
+    atomic_store_explicit(&s->base.stats.capacity, s->slots - s->zombies, memory_order_relaxed);
+}
+
 static void count_running(struct session *s, int more)
 {
     uint32_t now = atomic_load_explicit(&s->base.stats.running, memory_order_relaxed);
@@ -74,7 +79,7 @@ enum status session_start(struct backend *b, const struct backend_order *order,
         return STATUS_OVERLOADED;
     c->state = CALL_WAITS;
     c->stream = order->stream;
-    c->paused = c->data_seen = c->cancel_due = false;
+    c->paused = c->data_seen = c->cancel_due = c->silent = false;
     c->events = events;
     c->arg = arg;
     c->order = *order;
@@ -96,8 +101,10 @@ enum status session_start(struct backend *b, const struct backend_order *order,
 void session_call_free(struct backend_call *c)
 {
     struct session *s = c->session;
-    if (c->state == CALL_ZOMBIE)
+    if (c->state == CALL_ZOMBIE) {
         s->zombies--;
+        session_count_capacity(s);
+    }
     c->state = CALL_FREE;
     c->next_free = s->free_calls;
     s->free_calls = c;
@@ -132,6 +139,7 @@ void session_call_end(struct backend_call *c, struct backend_end *end, enum call
     } else {
         c->state = CALL_ZOMBIE;
         s->zombies++;
+        session_count_capacity(s);
     }
     count_end(s, end->status);
     events->on_end(arg, end);
@@ -142,7 +150,8 @@ void session_call_abort(struct backend_call *c, enum status status)
 {
     struct backend_end end = { .status = status,
                                .usage = c->so_far,
-                               .untouched = c->state == CALL_WAITS };
+                               .untouched = c->state == CALL_WAITS,
+                               .health = c->silent ? HEALTH_BAD : HEALTH_UNKNOWN };
     if (c->state == CALL_WAITS) {
         session_call_end(c, &end, CALL_FREE);
         return;
@@ -189,9 +198,23 @@ static enum status lost_status(const struct backend_call *c, bool closing)
     return c->data_seen ? STATUS_BACKEND_CUT : STATUS_BACKEND_FAILED;
 }
 
-/* The connection is gone: nothing can come any more, so every slot is free at once. */
+static struct backend_end lost_end(const struct backend_call *c, bool closing)
+{
+    bool unsent = c->state == CALL_WAITS || c->state == CALL_ENDS;
+    return (struct backend_end){
+        .status = lost_status(c, closing),
+        .usage = c->so_far,
+        .untouched = unsent,
+        .unanswered = !closing && !c->data_seen,
+        .health = closing || unsent ? HEALTH_UNKNOWN : HEALTH_BAD,
+    };
+}
+
+/* The connection is gone: nothing can come any more, so every slot is free at once.  However many
+ * calls it carried, it failed once. */
 void session_calls_end_all(struct session *s, bool closing)
 {
+    bool told = false;
     s->ending = 0;
     s->out_first = s->out_last = NULL;
     for (uint32_t i = 0; i < s->call_count; i++) {
@@ -203,11 +226,10 @@ void session_calls_end_all(struct session *s, bool closing)
             session_call_free(c);
             continue;
         }
-        struct backend_end end = {
-            .status = lost_status(c, closing),
-            .usage = c->so_far,
-            .untouched = c->state == CALL_WAITS || c->state == CALL_ENDS,
-        };
+        struct backend_end end = lost_end(c, closing);
+        if (told)
+            end.health = HEALTH_UNKNOWN;
+        told = told || end.health == HEALTH_BAD;
         session_call_end(c, &end, CALL_FREE);
     }
 }
@@ -223,23 +245,30 @@ void session_pause(struct backend_call *c, bool paused)
 
 /* ---- clocks ---- */
 
-static bool is_late(const struct backend_call *c, uint64_t now)
+/* All the time that the caller gives is not the worker's fault; its silence is. */
+static bool is_silent(const struct backend_call *c, uint64_t now)
 {
     const struct backend_order *o = &c->order;
-    if (now - c->started_ms >= o->total_timeout_ms)
-        return true;
     /* A paused stream is silent because its reader is slow, not the worker. */
     if (c->data_seen)
         return !c->paused && now - c->heard_ms >= o->chunk_timeout_ms;
     return now - c->started_ms >= o->first_byte_timeout_ms;
 }
 
+static void clock_running(struct backend_call *c, uint64_t now)
+{
+    bool late = now - c->started_ms >= c->order.total_timeout_ms;
+    c->silent = !late && is_silent(c, now);
+    if (late || c->silent)
+        session_call_abort(c, STATUS_DEADLINE);
+}
+
 static void clock_call(struct backend_call *c, uint64_t now)
 {
     if (c->state == CALL_CANCELLED && now - c->cancelled_ms >= SESSION_CANCEL_GRACE_MS)
         session_call_abort(c, STATUS_CLIENT_GONE);
-    else if ((c->state == CALL_WAITS || c->state == CALL_RUNS) && is_late(c, now))
-        session_call_abort(c, STATUS_DEADLINE);
+    else if (c->state == CALL_WAITS || c->state == CALL_RUNS)
+        clock_running(c, now);
 }
 
 /* One PING at a time, so that a stopped worker does not gather them. */

@@ -15,6 +15,7 @@ static void finish_handshake(struct session *s)
     s->budget = SESSION_FRAMES_PER_TURN;
     s->useless = 0;
     session_calls_ready(s);
+    session_count_capacity(s);
     session_count(&s->base.stats.connects, 1);
     atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
     session_watch_process(s);
@@ -188,6 +189,15 @@ static enum status final_status(const struct backend_call *c, uint32_t code)
     }
 }
 
+static enum health_verdict final_health(enum status status)
+{
+    if (status == STATUS_CLIENT_GONE)
+        return HEALTH_UNKNOWN;
+    bool own_fault = status == STATUS_BACKEND_FAILED || status == STATUS_BACKEND_CUT ||
+                     status == STATUS_NO_BACKEND;
+    return own_fault ? HEALTH_BAD : HEALTH_GOOD;
+}
+
 static void printable(char *to, size_t size, const uint8_t *from, size_t len)
 {
     size_t n = len < size - 1 ? len : size - 1;
@@ -203,6 +213,7 @@ static void end_call(struct backend_call *c, const struct wire_final *f, bool re
     for (unsigned m = 0; reported && m < METER_COUNT; m++)
         if (f->present >> m & 1)
             usage_set(&end.usage, (enum meter)m, f->qty[m]);
+    end.health = final_health(end.status);
     /* 429 and 503 before any data: the worker says itself that it did not begin. */
     end.untouched = (f->code == 429 || f->code == 503) && !c->data_seen && !end.usage.present;
     if (f->code)

@@ -33,6 +33,13 @@ const struct conf_key backend_keys[] = {
       "instead of the setting of this name" },
     { "on_disconnect", read_choice, AT(on_disconnect), "cancel|drain", 0, 0, false,
       "when the client leaves: stop the call (the default) or let it end; the bill is what was sent" },
+    { "repeat_unanswered", read_bool, AT(repeat_unanswered), "true|false", 0, 0, false,
+      "a call whose connection died before any byte of an answer is run once more elsewhere; "
+      "true for a worker, whose work dies with it, false for http, where it may be charged twice" },
+    { "eject_after", read_count32, AT(eject_after), "a number", 1, 1000, false,
+      "failures in a row after which a thread sends it nothing for a while; 5 when not given" },
+    { "ejection_ms", read_msec, AT(ejection_ms), "a time", 100, HOUR_MS, false,
+      "how long at first; up to ten times as long when it fails again soon; 30s when not given" },
     { .key = NULL }
 };
 /* clang-format on */
@@ -142,9 +149,13 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
         return conf_no_memory(r);
     b->secret_file = b->ca_file = "";
     b->concurrency = 256;
+    b->eject_after = 5;
+    b->ejection_ms = 30000;
     enum status status = conf_walk(r, n, backend_keys, b);
     if (status)
         return status;
+    if (!yaml_get(n, "repeat_unanswered"))
+        b->repeat_unanswered = b->transport != TRANSPORT_HTTP;
     const char *expected = address_expected(b);
     if (expected)
         /* Not repeated: people put passwords into URLs. */

@@ -51,7 +51,10 @@ struct catalog_backend {
     uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
     uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
     enum on_disconnect on_disconnect;
-    unsigned index; /* position in catalog.backends */
+    bool repeat_unanswered; /* a call whose connection died unanswered may be run elsewhere */
+    uint32_t eject_after;   /* failures in a row */
+    uint64_t ejection_ms;   /* the first time; longer when it fails again soon */
+    unsigned index;         /* position in catalog.backends */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
 };
 

@@ -41,8 +41,10 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
            time_ms(b, "first_byte_timeout_ms", p->first_byte_timeout_ms) &&
            time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&
            time_ms(b, "connect_timeout_ms", p->connect_timeout_ms) &&
-           buf_printf(b, "    on_disconnect: %s\n",
-                      p->on_disconnect == DISCONNECT_DRAIN ? "drain" : "cancel");
+           buf_printf(b, "    on_disconnect: %s\n    repeat_unanswered: %s\n",
+                      p->on_disconnect == DISCONNECT_DRAIN ? "drain" : "cancel",
+                      p->repeat_unanswered ? "true" : "false") &&
+           number(b, "eject_after", p->eject_after) && time_ms(b, "ejection_ms", p->ejection_ms);
 }
 
 static bool capabilities(struct buf *b, unsigned bits)

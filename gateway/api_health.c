@@ -1,5 +1,6 @@
 /* gateway/api_health.c -- is it alive, is it ready?  For probes and for the Open
  * Inference Protocol's health and metadata paths. */
+#include "gateway/desk.h"
 #include "gateway/error_body.h"
 #include "gateway/request.h"
 
@@ -16,9 +17,10 @@ static bool is_ready(const struct request *r)
 
 static bool has_backend(const struct request *r, const struct catalog_model *m)
 {
+    int64_t now_ms = request_now_ns(r) / 1000000;
     for (size_t i = 0; i < m->route_count; i++) {
         const struct backend *b = r->snapshot->backends[m->routes[i].backend->index];
-        if (b && atomic_load_explicit(&b->stats.up, memory_order_relaxed))
+        if (desk_available(b, now_ms))
             return true;
     }
     return m->fallback_to_parent && has_backend(r, m->parent);

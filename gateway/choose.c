@@ -1,6 +1,7 @@
 /* gateway/choose.c -- see choose.h. */
 #include "gateway/choose.h"
 #include "backends/route.h"
+#include "gateway/desk.h"
 #include "gateway/request.h"
 
 static struct backend *backend_of(const struct request *r, const struct catalog_route *route)
@@ -12,10 +13,11 @@ static int choose_of(struct request *r, const struct catalog_model *m, unsigned 
 {
     struct route_state states[ROUTE_MAX];
     size_t n = m->route_count < ROUTE_MAX ? m->route_count : ROUTE_MAX;
+    int64_t now_ms = request_now_ns(r) / 1000000;
     for (size_t i = 0; i < n; i++) {
         const struct backend *b = backend_of(r, &m->routes[i]);
         states[i] = (struct route_state){
-            .up = b && atomic_load_explicit(&b->stats.up, memory_order_relaxed),
+            .up = desk_available(b, now_ms),
             .running = b ? atomic_load_explicit(&b->stats.running, memory_order_relaxed) : 0,
             .capacity = m->routes[i].backend->concurrency,
         };

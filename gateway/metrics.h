@@ -24,6 +24,7 @@ struct daemon;
     X(client_retries, "maasgate_client_retries_total", "requests an SDK marked as a retry")       \
     X(backend_failures, "maasgate_backend_failures_total", "calls that a backend failed")         \
     X(failovers, "maasgate_failovers_total", "calls tried again on another backend")              \
+    X(repeats, "maasgate_repeats_total", "of these, calls that were lost with their backend")     \
     X(fallbacks, "maasgate_parent_fallbacks_total", "requests served by the parent model")        \
     X(unpriced, "maasgate_unpriced_usage_total", "settlements with a used but unpriced meter")    \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \

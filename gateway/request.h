@@ -20,6 +20,7 @@
 #include "gateway/pipeline.h"
 #include "gateway/reader.h"
 #include "gateway/routes.h"
+#include "gateway/work.h"
 #include <stdbool.h>
 
 struct MHD_Connection;
@@ -62,29 +63,6 @@ struct answer { /* what the client is sent */
     bool suspended;
     int64_t retry_after_ms; /* < 0: none */
     int64_t progress_ns;    /* when the reader last took something */
-};
-
-struct work {                           /* between hold and settle */
-    const struct catalog_model *served; /* the model whose backends do the work */
-    const struct catalog_route *route;
-    struct backend *backend;
-    struct backend_call *call;
-    struct backend_order order;
-    struct backend_end end;
-    struct span body; /* rewritten for the backend; lies in body_memory or in the intake */
-    char *body_memory;
-    bool ended, delivered, paused, cancelled;
-    bool overflow;          /* the answer did not fit */
-    bool unpriced, clamped; /* of the bill */
-    unsigned attempts;
-    money_t hold;
-    unsigned tried; /* bit per route of `served` */
-    uint64_t events;
-    struct usage so_far,
-        sent; /* reported up to now; as of the last piece that was queued for the client */
-    struct span usage_event; /* kept back until the bill is on disk */
-    struct span stream_id;   /* of the first event: keep-alive chunks repeat it */
-    int64_t first_byte_ns, last_event_ns;
 };
 
 struct request {

@@ -3,9 +3,9 @@
  * A new configuration opens only the backends that changed; the others are taken
  * over.  An old snapshot, and what only it uses, goes when its last request ends. */
 #include "gateway/loop.h"
-#include "backends/backend.h"
 #include "base/log.h"
 #include "conf/catalog.h"
+#include "gateway/desk.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +28,6 @@ void generation_unref(struct generation *g)
     free(g);
 }
 
-/* What a backend's `owner` points to: how many snapshots use it, and the
- * generation whose strings its driver borrows. */
-struct holding {
-    unsigned snapshots;
-    struct generation *lent;
-    struct loop *loop;
-};
-
 static bool same_text(const char *a, const char *b)
 {
     return (!a && !b) || (a && b && strcmp(a, b) == 0);
@@ -48,7 +40,9 @@ static bool same_backend(const struct catalog_backend *a, const struct catalog_b
            same_text(a->ca_file, b->ca_file) && a->concurrency == b->concurrency &&
            a->first_byte_timeout_ms == b->first_byte_timeout_ms &&
            a->chunk_timeout_ms == b->chunk_timeout_ms &&
-           a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect;
+           a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect &&
+           a->repeat_unanswered == b->repeat_unanswered && a->eject_after == b->eject_after &&
+           a->ejection_ms == b->ejection_ms;
 }
 
 static struct backend *taken_over(const struct snapshot *old, const struct catalog_backend *conf)
@@ -56,7 +50,7 @@ static struct backend *taken_over(const struct snapshot *old, const struct catal
     for (size_t i = 0; old && i < old->catalog->backend_count; i++) {
         struct backend *b = old->backends[i];
         if (b && same_backend(b->conf, conf)) {
-            ((struct holding *)b->owner)->snapshots++;
+            desk_of(b)->snapshots++;
             return b;
         }
     }
@@ -66,18 +60,20 @@ static struct backend *taken_over(const struct snapshot *old, const struct catal
 static struct backend *opened(struct loop *l, struct generation *g,
                               const struct catalog_backend *conf)
 {
-    struct holding *h = calloc(1, sizeof *h);
+    struct desk *desk = calloc(1, sizeof *desk);
     const struct backend_driver *driver = backend_driver_find(conf->transport);
     struct backend *b = NULL;
-    enum status s = h ? driver->open(conf, &l->uv, l->daemon->env, &b) : STATUS_NO_MEMORY;
+    enum status s = desk ? driver->open(conf, &l->uv, l->daemon->env, &b) : STATUS_NO_MEMORY;
     if (s != STATUS_OK) {
-        free(h);
+        free(desk);
         log_env("backend_not_opened backend=%s status=%s", conf->name, status_info(s)->name);
         return NULL;
     }
     atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
-    *h = (struct holding){ .snapshots = 1, .lent = g, .loop = l };
-    b->owner = h;
+    *desk = (struct desk){ .snapshots = 1, .lent = g, .loop = l };
+    desk->health.eject_after = conf->eject_after;
+    desk->health.ejection_ms = (int64_t)conf->ejection_ms;
+    b->owner = desk;
     l->open_backends++;
     return b;
 }
@@ -106,18 +102,18 @@ static struct snapshot *snapshot_new(struct loop *l, struct generation *g)
 
 static void backend_closed(void *arg)
 {
-    struct holding *h = arg;
-    h->loop->open_backends--;
-    generation_unref(h->lent);
-    free(h);
+    struct desk *desk = arg;
+    desk->loop->open_backends--;
+    generation_unref(desk->lent);
+    free(desk);
 }
 
 static void backend_let_go(struct backend *b)
 {
-    struct holding *h = b->owner;
-    assert(h->snapshots > 0);
-    if (--h->snapshots == 0)
-        b->driver->close(b, backend_closed, h);
+    struct desk *desk = desk_of(b);
+    assert(desk->snapshots > 0);
+    if (--desk->snapshots == 0)
+        b->driver->close(b, backend_closed, desk);
 }
 
 void snapshot_ref(struct snapshot *s)

@@ -1,8 +1,10 @@
 /* gateway/stage_backend.c -- the model works.
  *
- * A call that certainly never began may be tried on another backend; after the
- * first byte, or when the backend may have run it, never. */
+ * A call that certainly never began may be tried on another backend.  So may, once
+ * and where the operator allows it, one whose backend died before any byte of an
+ * answer.  After the first byte, never. */
 #include "gateway/choose.h"
+#include "gateway/desk.h"
 #include "gateway/request.h"
 #include "gateway/rewrite.h"
 #include "gateway/stream.h"
@@ -60,6 +62,8 @@ static void on_data(void *arg, const struct backend_data *d)
 static void on_end(void *arg, const struct backend_end *end)
 {
     struct request *r = arg;
+    struct health *health = &desk_of(r->work.backend)->health;
+    health_end(health, r->work.health_call, end->health, request_now_ns(r) / 1000000, true);
     r->work.end = *end;
     r->work.ended = true;
     r->work.call = NULL;
@@ -126,7 +130,10 @@ static enum status begin(struct request *r)
             lesser(left, b->chunk_timeout_ms ? b->chunk_timeout_ms : conf->chunk_timeout_ms),
         .total_timeout_ms = left,
     };
-    return w->backend->driver->start(w->backend, &w->order, &events, r, &w->call);
+    s = w->backend->driver->start(w->backend, &w->order, &events, r, &w->call);
+    if (s == STATUS_OK)
+        w->health_call = health_begin(&desk_of(w->backend)->health, request_now_ns(r) / 1000000);
+    return s;
 }
 
 /* Until one takes the call.  NO_BACKEND and OVERLOADED mean that nothing began. */
@@ -145,11 +152,25 @@ static enum verdict begin_somewhere(struct request *r)
     }
 }
 
+/* Work that was lost is run again once: a request that kills its backend shall not kill them all. */
+static bool is_repeatable(const struct work *w)
+{
+    return w->end.unanswered && w->backend->conf->repeat_unanswered && !w->repeated;
+}
+
 static bool may_try_again(struct request *r)
 {
     struct work *w = &r->work;
-    return w->end.untouched && !w->delivered && !r->gone && ++w->attempts < REQUEST_ATTEMPTS_MAX &&
-           choose_backend(r) == STATUS_OK;
+    bool repeats = !w->end.untouched;
+    if (w->delivered || r->gone || ++w->attempts >= REQUEST_ATTEMPTS_MAX)
+        return false;
+    if ((repeats && !is_repeatable(w)) || choose_backend(r) != STATUS_OK)
+        return false;
+    if (repeats) {
+        w->repeated = true;
+        COUNT(&r->loop->counters, repeats);
+    }
+    return true;
 }
 
 static enum verdict failed(struct request *r)

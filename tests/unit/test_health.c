@@ -6,8 +6,8 @@
 
 static void call(struct health *h, enum health_verdict v, int64_t now)
 {
-    bool probe = health_begin(h, now);
-    health_end(h, probe, v, now);
+    enum health_call c = health_begin(h, now);
+    health_end(h, c, v, now, true);
 }
 
 static void fail_until_ejected(struct health *h, int64_t now)
@@ -39,14 +39,14 @@ START_TEST(test_one_probe)
 {
     struct health h = { 0 };
     fail_until_ejected(&h, 0);
-    ck_assert(health_begin(&h, 30 * S));
+    ck_assert_int_eq(health_begin(&h, 30 * S), HEALTH_PROBE);
     ck_assert(!health_available(&h, 30 * S));
     ck_assert(!health_available(&h, 3000 * S)); /* however long the probe takes */
-    health_end(&h, true, HEALTH_UNKNOWN, 31 * S);
+    health_end(&h, HEALTH_PROBE, HEALTH_UNKNOWN, 31 * S, true);
     ck_assert(health_available(&h, 31 * S)); /* the client left: the next one probes */
     call(&h, HEALTH_GOOD, 31 * S);
     ck_assert(health_available(&h, 31 * S));
-    ck_assert(!health_begin(&h, 31 * S));
+    ck_assert_int_eq(health_begin(&h, 31 * S), HEALTH_PLAIN);
     ck_assert(health_available(&h, 31 * S));
 }
 END_TEST
@@ -83,13 +83,48 @@ END_TEST
 START_TEST(test_stragglers)
 {
     struct health h = { 0 };
-    bool probe[20];
+    enum health_call c[20];
     for (int i = 0; i < 20; i++)
-        probe[i] = health_begin(&h, 0);
+        c[i] = health_begin(&h, 0);
     for (int i = 0; i < 20; i++)
-        health_end(&h, probe[i], i < 18 ? HEALTH_BAD : HEALTH_GOOD, 1);
+        ck_assert_int_eq(health_end(&h, c[i], i < 18 ? HEALTH_BAD : HEALTH_GOOD, 1, true), i == 4);
     ck_assert(!health_available(&h, 30 * S));
     ck_assert(health_available(&h, 30 * S + 1));
+}
+END_TEST
+
+/* In a panic an ejected backend is used all the same: success ends the ejection, failure changes
+ * nothing, and what the probe says afterwards still counts. */
+START_TEST(test_trials)
+{
+    struct health h = { 0 };
+    fail_until_ejected(&h, 0);
+    ck_assert_int_eq(health_begin(&h, 1 * S), HEALTH_TRIAL);
+    ck_assert(!health_end(&h, HEALTH_TRIAL, HEALTH_BAD, 1 * S, true));
+    ck_assert(!health_available(&h, 30 * S - 1) && health_available(&h, 30 * S));
+    ck_assert_int_eq(health_begin(&h, 30 * S), HEALTH_PROBE);
+    ck_assert_int_eq(health_begin(&h, 30 * S), HEALTH_TRIAL);
+    health_end(&h, HEALTH_TRIAL, HEALTH_GOOD, 31 * S, true);
+    ck_assert(health_available(&h, 31 * S));
+    ck_assert(!health_end(&h, HEALTH_PROBE, HEALTH_BAD, 32 * S, true)); /* one failure of five */
+    ck_assert(health_available(&h, 32 * S));
+    for (int i = 0; i < 3; i++)
+        call(&h, HEALTH_BAD, 33 * S);
+    ck_assert(health_available(&h, 33 * S));
+    call(&h, HEALTH_BAD, 33 * S);
+    ck_assert(!health_available(&h, 33 * S));
+}
+END_TEST
+
+/* Held in while too many others are out; the next failure after that ejects it. */
+START_TEST(test_held_in)
+{
+    struct health h = { .eject_after = 3, .ejection_ms = 100 };
+    for (int i = 0; i < 10; i++)
+        ck_assert(!health_end(&h, health_begin(&h, 0), HEALTH_BAD, 0, false));
+    ck_assert(health_available(&h, 0));
+    ck_assert(health_end(&h, health_begin(&h, 0), HEALTH_BAD, 0, true));
+    ck_assert(!health_available(&h, 99) && health_available(&h, 100));
 }
 END_TEST
 
@@ -119,6 +154,8 @@ Suite *health_suite(void)
     tcase_add_test(t, test_longer_each_time);
     tcase_add_test(t, test_flapping_and_forgiving);
     tcase_add_test(t, test_stragglers);
+    tcase_add_test(t, test_trials);
+    tcase_add_test(t, test_held_in);
     tcase_add_test(t, test_random_errors);
     suite_add_tcase(s, t);
     return s;

@@ -208,6 +208,7 @@ START_TEST(test_answer)
     ck_assert_msg(c.end.status == row->status, "%s: %s", row->label,
                   status_info(c.end.status)->name);
     ck_assert_msg(c.end.untouched == row->untouched, "%s", row->label);
+    ck_assert_msg(c.end.unanswered == !*row->answer, "%s", row->label);
     ck_assert_msg(!row->data || strcmp(c.data, row->data) == 0, "%s: %s", row->label, c.data);
     ck_assert_msg(strcmp(c.end.message, row->message) == 0, "%s: %s", row->label, c.end.message);
     rig_chat(&r, &c, false);

@@ -302,6 +302,12 @@ START_TEST(test_slots)
     ck_assert_int_eq(p[0].end.status, STATUS_BACKEND_FAILED);
     ck_assert(!p[0].end.untouched);
     ck_assert(p[4].end.untouched); /* its REQUEST had not been sent yet */
+    for (int i = 0; i < 5; i++) {  /* one death is one failure, however many calls it took along */
+        ck_assert(p[i].end.unanswered == (i != 2));
+        ck_assert_int_eq(p[i].end.health, i == 0   ? HEALTH_BAD
+                                          : i == 2 ? HEALTH_GOOD
+                                                   : HEALTH_UNKNOWN);
+    }
 }
 END_TEST
 

@@ -1,0 +1,26 @@
+/* gateway/desk.h -- a backend as one loop knows it: beside the driver's connection,
+ * what was learned from its calls.  Loop thread; what is atomic may be read anywhere. */
+#ifndef MAAS_DESK_H
+#define MAAS_DESK_H
+#include "backends/backend.h"
+#include "backends/health.h"
+
+struct generation;
+struct loop;
+
+struct desk {
+    struct loop *loop;
+    struct generation *lent; /* whose strings the driver borrows */
+    unsigned snapshots;      /* that use it */
+    struct health health;
+};
+
+static inline struct desk *desk_of(const struct backend *b)
+{
+    return b->owner;
+}
+
+/* Would a call be sent there now? */
+bool desk_available(const struct backend *b, int64_t now_ms);
+
+#endif

@@ -1,0 +1,33 @@
+/* gateway/work.h -- what a request is between its hold and its settlement: who works
+ * on it, and what came of that so far.  A part of struct request. */
+#ifndef MAAS_WORK_H
+#define MAAS_WORK_H
+#include "backends/backend.h"
+#include "base/money.h"
+
+struct work {                           /* between hold and settle */
+    const struct catalog_model *served; /* the model whose backends do the work */
+    const struct catalog_route *route;
+    struct backend *backend;
+    struct backend_call *call;
+    struct backend_order order;
+    struct backend_end end;
+    struct span body; /* rewritten for the backend; lies in body_memory or in the intake */
+    char *body_memory;
+    bool ended, delivered, paused, cancelled;
+    bool overflow;          /* the answer did not fit */
+    bool unpriced, clamped; /* of the bill */
+    bool repeated;          /* work that was lost with its backend was begun once more */
+    enum health_call health_call;
+    unsigned attempts;
+    money_t hold;
+    unsigned tried; /* bit per route of `served` */
+    uint64_t events;
+    struct usage so_far,
+        sent; /* reported up to now; as of the last piece that was queued for the client */
+    struct span usage_event; /* kept back until the bill is on disk */
+    struct span stream_id;   /* of the first event: keep-alive chunks repeat it */
+    int64_t first_byte_ns, last_event_ns;
+};
+
+#endif
