@@ -35,7 +35,9 @@ struct backend_order {
     bool any_format; /* not a stream: the answer need not be JSON (audio, plain text, tensors) */
     struct backend_format format; /* of the body: JSON, multipart/form-data or tensors */
     struct span body;             /* already spliced for this backend */
-    uint64_t max_out;             /* reported output beyond it is clamped by the meter, not here */
+    /* A driver that must have an answer whole ends the call beyond it; 0: its own limit. */
+    uint64_t answer_bytes_max;
+    uint64_t max_out; /* reported output beyond it is clamped by the meter, not here */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, total_timeout_ms; /* from start(); never 0 */
 };
 
@@ -101,6 +103,8 @@ struct backend {
     const struct catalog_backend
         *conf; /* lent: the opener pins the catalog for the backend's life */
     struct backend_stats stats;
+    const char *trouble; /* why the last connection ended, a static sentence; NULL: none has */
+    char worker[49];     /* what the other side calls itself, printable; "" unknown */
     void *owner;
 };
 

@@ -21,7 +21,8 @@ struct carrier {
     uint32_t (*room)(struct session *s);
     uint8_t *(*reserve)(struct session *s, uint32_t len); /* len <= room() */
     void (*commit)(struct session *s, const struct wire_head *h);
-    void (*hang_up)(struct session *s); /* gives back what belongs to the connection */
+    void (*last_words)(struct session *s); /* the worker has gone: what it had sent before */
+    void (*hang_up)(struct session *s);    /* gives back what belongs to the connection */
     void (*free)(struct session *s);
 };
 #endif

@@ -47,7 +47,10 @@ static void decide_mode(struct http_call *c)
         c->mode = HTTP_BODY;
     else if (is_success(status_code(c)) && is_event_stream(c->easy))
         c->mode = HTTP_EVENTS;
-    c->body_max = c->mode == HTTP_BODY ? HTTP_BODY_BYTES_MAX : HTTP_ERROR_BYTES_MAX;
+    uint64_t asked = c->order.answer_bytes_max;
+    c->body_max = c->mode != HTTP_BODY ? HTTP_ERROR_BYTES_MAX
+                  : asked              ? (size_t)asked
+                                       : HTTP_BODY_BYTES;
 }
 
 /* ---- what it says ---- */

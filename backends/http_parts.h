@@ -30,7 +30,8 @@
 #include <sys/queue.h>
 
 enum {
-    HTTP_BODY_BYTES_MAX = 64 << 20,
+    HTTP_BODY_BYTES_MAX = 1 << 30,
+    HTTP_BODY_BYTES = 64 << 20, /* when the order does not say it */
     HTTP_EVENT_BYTES_MAX = 1 << 20,
     HTTP_ERROR_BYTES_MAX = 64 << 10,
     HTTP_HEADER_BYTES_MAX = 64 << 10, /* of all header lines of a call, interim answers included */

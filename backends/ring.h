@@ -106,6 +106,12 @@ static inline void ring_commit(struct ring *r, const struct wire_head *h)
     atomic_store_explicit(&r->mine->tail, r->tail, memory_order_release);
 }
 
+/* It fills the end, where a record did not fit: never two in a row, which could keep a reader busy. */
+static inline bool ring_pad_is_right(const struct ring *r, uint64_t at, uint64_t size)
+{
+    return at > 0 && at + size == r->rx_bytes && size < ring_record_bytes(r->frame_max);
+}
+
 /* Copies the next frame out: 1 one, 0 none, -1 the peer broke the ring.  `payload` holds frame_max bytes. */
 static inline int ring_next(struct ring *r, struct wire_head *h, uint8_t *payload)
 {
@@ -116,15 +122,15 @@ static inline int ring_next(struct ring *r, struct wire_head *h, uint8_t *payloa
                 return 0;
         }
         uint64_t avail = r->peer_tail - r->head, at = r->head & (r->rx_bytes - 1), word[2];
+        const uint64_t *from = (const uint64_t *)(const void *)(r->rx + at);
         if (avail > r->rx_bytes || (avail & 15))
             return -1;
-        word[0] = __atomic_load_n((const uint64_t *)(const void *)(r->rx + at), __ATOMIC_RELAXED);
-        word[1] =
-            __atomic_load_n((const uint64_t *)(const void *)(r->rx + at + 8), __ATOMIC_RELAXED);
+        word[0] = __atomic_load_n(from, __ATOMIC_RELAXED);
+        word[1] = __atomic_load_n(from + 1, __ATOMIC_RELAXED);
         memcpy(h, word, sizeof *h);
         uint64_t size = ring_record_bytes(h->len);
         if (size > avail || at + size > r->rx_bytes ||
-            (h->type != WIRE_PAD && h->len > r->frame_max))
+            (h->type == WIRE_PAD ? !ring_pad_is_right(r, at, size) : h->len > r->frame_max))
             return -1;
         if (h->type != WIRE_PAD)
             memcpy(payload, r->rx + at + sizeof *h, h->len);

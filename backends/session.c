@@ -27,7 +27,7 @@ static void on_watch(uv_poll_t *poll, int status, int events)
     struct session *s = w->session;
     w->fn(s, status < 0 ? UV_READABLE : events);
     if (status < 0) /* libuv has stopped watching; what was still readable has been read */
-        session_lost(s, "the connection failed");
+        session_gone(s, "the connection failed");
 }
 
 static void free_watch(uv_handle_t *h)
@@ -121,10 +121,18 @@ void session_lost(struct session *s, const char *why)
         return;
     bool lasted = s->state == SESSION_UP && s->now_ms - s->up_ms >= SESSION_BACKOFF_MAX_MS;
     s->state = SESSION_DOWN;
-    s->trouble = why;
+    s->base.trouble = why;
     hang_up(s);
     uv_timer_start(&s->retry, on_retry, next_backoff(s, lasted), 0);
     session_calls_end_all(s, false);
+}
+
+/* What the worker had sent before it went still counts, its FINALs above all. */
+void session_gone(struct session *s, const char *why)
+{
+    if (s->state == SESSION_UP)
+        s->carrier->last_words(s);
+    session_lost(s, why);
 }
 
 void session_broken(struct session *s, const char *why)
@@ -164,7 +172,7 @@ void session_connected(struct session *s, int fd)
 
 static void on_orphaned(uv_timer_t *t)
 {
-    session_lost(t->data, "the worker's process has ended");
+    session_gone(t->data, "the worker's process has ended");
 }
 
 /* A child that inherited the socket hides the death of the worker, so hanging up is not left to the
@@ -173,6 +181,8 @@ static void on_process(struct session *s, int events)
 {
     (void)events;
     session_unwatch(&s->process);
+    s->suspect = true; /* no new calls from now on */
+    set_up(s, false);
     uv_timer_start(&s->retry, on_orphaned, SESSION_ORPHAN_MS, 0);
 }
 

@@ -16,8 +16,8 @@ enum {
     SESSION_PING_MS = 1000,
     SESSION_SUSPECT_MS = 3000,
     SESSION_CANCEL_GRACE_MS = 250, /* how long a cancelled call waits for the worker's own count */
-    SESSION_ZOMBIES_MS = 10000,    /* all slots held by the dead for so long: start again */
-    SESSION_ORPHAN_MS = 100,       /* after the worker's process has ended: for its last frames */
+    SESSION_HOPELESS_MS = 10000, /* nothing but dead calls, or silence, for so long: start again */
+    SESSION_ORPHAN_MS = 100,     /* after the worker's process has ended: for its last frames */
     SESSION_BACKOFF_MIN_MS = 50,
     SESSION_BACKOFF_MAX_MS = 2000,
     SESSION_CONNECT_MS = 5000, /* when the configuration says nothing */
@@ -82,7 +82,7 @@ struct session {
     uv_check_t check;
     uv_idle_t idle; /* runs while the loop may not sleep */
     unsigned handles;
-    uint64_t now_ms, up_ms, backoff_ms, all_zombies_ms;
+    uint64_t now_ms, up_ms, backoff_ms, hope_ms;
     uint64_t ping_ms;
     uint32_t ping_gen;
     bool ping_due, ping_out;
@@ -92,8 +92,7 @@ struct session {
     uint32_t call_count, slots, in_use, zombies, ending;
     struct backend_call *out_first, *out_last;
     uint64_t stale_frames;
-    uint32_t useless;    /* frames and wake-ups without meaning since the last one that had some */
-    const char *trouble; /* why the last connection ended: a static sentence */
+    uint32_t useless; /* frames and wake-ups without meaning since the last one that had some */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -105,7 +104,8 @@ enum status session_open(struct session *s, const struct backend_driver *driver,
                          const struct carrier *carrier, const struct catalog_backend *conf,
                          uv_loop_t *loop, const struct env *env);
 void session_close(struct backend *b, void (*closed)(void *arg), void *arg);
-void session_connected(struct session *s, int fd); /* takes fd; HELLO may come */
+void session_connected(struct session *s, int fd);     /* takes fd; HELLO may come */
+void session_gone(struct session *s, const char *why); /* lost, once its last words are taken in */
 void session_lost(struct session *s, const char *why);
 void session_broken(struct session *s, const char *why); /* the same by the worker's fault */
 void session_watch_process(struct session *s); /* best effort: the peer of a unix socket */

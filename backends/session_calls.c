@@ -55,7 +55,7 @@ static struct backend_call *take_slot(struct session *s)
         return NULL;
     s->free_calls = c->next_free;
     if (s->in_use++ == 0) {
-        s->ping_ms = s->now_ms;
+        s->ping_ms = s->hope_ms = s->now_ms;
         uv_timer_start(&s->tick, on_tick, SESSION_TICK_MS, SESSION_TICK_MS);
     }
     c->gen++;
@@ -285,14 +285,17 @@ static void clock_ping(struct session *s)
     }
 }
 
-/* A worker that keeps every slot and ends none will not recover by waiting. */
-static bool all_zombies_too_long(struct session *s)
+/* A worker that keeps every slot and ends none, or that has been silent while nobody waits for it
+ * any more, does not recover by waiting: behind it may be a new one that nobody has called yet. */
+static void give_up_the_hopeless(struct session *s)
 {
-    if (!s->slots || s->zombies < s->slots || s->suspect) {
-        s->all_zombies_ms = s->now_ms;
-        return false;
-    }
-    return s->now_ms - s->all_zombies_ms >= SESSION_ZOMBIES_MS;
+    bool all_dead = s->zombies == s->slots, nobody_waits = s->zombies == s->in_use;
+    if (!nobody_waits || !(s->suspect || all_dead))
+        s->hope_ms = s->now_ms;
+    else if (s->now_ms - s->hope_ms >= SESSION_HOPELESS_MS && s->suspect)
+        session_lost(s, "the worker does not answer");
+    else if (s->now_ms - s->hope_ms >= SESSION_HOPELESS_MS)
+        session_broken(s, "the worker ended none of its cancelled calls");
 }
 
 void session_calls_clock(struct session *s)
@@ -303,8 +306,7 @@ void session_calls_clock(struct session *s)
     if (s->state != SESSION_UP)
         return;
     clock_ping(s);
-    if (all_zombies_too_long(s))
-        session_broken(s, "the worker ended none of its cancelled calls");
-    else if (!s->in_use && !s->ping_out)
+    give_up_the_hopeless(s);
+    if (s->state == SESSION_UP && !s->in_use && !s->ping_out)
         uv_timer_stop(&s->tick);
 }

@@ -12,6 +12,7 @@ static void finish_handshake(struct session *s)
     s->state = SESSION_UP;
     uv_timer_stop(&s->retry);
     s->suspect = s->ping_out = s->ping_due = false;
+    s->base.trouble = NULL;
     s->budget = SESSION_FRAMES_PER_TURN;
     s->useless = 0;
     session_calls_ready(s);
@@ -20,6 +21,14 @@ static void finish_handshake(struct session *s)
     atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
     session_watch_process(s);
     session_touch(s);
+}
+
+static void printable(char *to, size_t size, const uint8_t *from, size_t len)
+{
+    size_t n = len < size - 1 ? len : size - 1;
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char)from[i] : '?';
+    to[n] = '\0';
 }
 
 static const char *on_hello(struct session *s, const struct wire_head *h, const uint8_t *payload)
@@ -37,6 +46,8 @@ static const char *on_hello(struct session *s, const struct wire_head *h, const 
         return "the worker speaks another version of the protocol";
     if (hello.max_inflight < 1 || hello.max_inflight > WIRE_SLOTS_MAX)
         return "HELLO offers an impossible number of slots";
+    printable(s->base.worker, sizeof s->base.worker, (const uint8_t *)hello.name,
+              strnlen(hello.name, sizeof hello.name));
     s->slots = s->call_count < hello.max_inflight ? s->call_count : hello.max_inflight;
     a.slots = s->slots;
     s->env->random(s->env->arg, &a.session, sizeof a.session);
@@ -196,14 +207,6 @@ static enum health_verdict final_health(enum status status)
     bool own_fault = status == STATUS_BACKEND_FAILED || status == STATUS_BACKEND_CUT ||
                      status == STATUS_NO_BACKEND;
     return own_fault ? HEALTH_BAD : HEALTH_GOOD;
-}
-
-static void printable(char *to, size_t size, const uint8_t *from, size_t len)
-{
-    size_t n = len < size - 1 ? len : size - 1;
-    for (size_t i = 0; i < n; i++)
-        to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char)from[i] : '?';
-    to[n] = '\0';
 }
 
 static void end_call(struct backend_call *c, const struct wire_final *f, bool reported,

@@ -17,6 +17,7 @@ struct shm {
     struct session session; /* first */
     struct ring_memory memory;
     struct ring ring;
+    uint64_t head_at_bell;           /* how far the worker had read at its last doorbell */
     uint8_t payload[WIRE_FRAME_MAX]; /* the private copy that is judged */
 };
 
@@ -92,19 +93,21 @@ static void shm_drain(struct session *s)
         ring_release(&m->ring);
 }
 
-/* The worker has gone; what it had published before, its FINALs among it, still counts. */
 static void shm_last_words(struct session *s)
 {
     s->budget = WIRE_RING_W_BYTES / sizeof(struct wire_head);
     shm_drain(s);
-    session_lost(s, "the worker hung up");
 }
 
-/* The rings are looked at in this turn anyway.  Bells for room come without frames. */
+/* The rings are looked at in this turn anyway.  A bell for room comes without frames, but not
+ * without room. */
 static void on_doorbell(struct session *s)
 {
-    if (!s->blocked)
+    struct shm *m = shm_of(s);
+    uint64_t head = atomic_load_explicit(&m->memory.w->head, memory_order_relaxed);
+    if (!s->blocked || head == m->head_at_bell)
         session_useless(s);
+    m->head_at_bell = head;
 }
 
 static void shm_readable(struct session *s)
@@ -117,7 +120,7 @@ static void shm_readable(struct session *s)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0)
-        shm_last_words(s);
+        session_gone(s, "the worker hung up");
     else if (s->state == SESSION_UP)
         on_doorbell(s);
     else if ((size_t)n < sizeof packet.head || (size_t)n > sizeof packet ||
@@ -137,10 +140,14 @@ static void shm_wake(struct session *s)
 static bool shm_rest(struct session *s)
 {
     struct shm *m = shm_of(s);
+    if (m->ring.broken) {
+        session_broken(s, "the worker has read what was never written");
+        return false;
+    }
     if (ring_bell_due(&m->ring) &&
         send(session_watch_fd(s->socket), "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
         errno != EAGAIN && errno != EINTR) {
-        shm_last_words(s);
+        session_gone(s, "the worker hung up");
         return false;
     }
     return ring_arm(&m->ring, s->blocked);
@@ -181,6 +188,7 @@ static const struct carrier carrier_shm = {
     .room = shm_room,
     .reserve = shm_reserve,
     .commit = shm_commit,
+    .last_words = shm_last_words,
     .hang_up = shm_hang_up,
     .free = shm_free,
 };

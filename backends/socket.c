@@ -17,6 +17,7 @@ enum {
     IN_BYTES = 4 * FRAME_BYTES_MAX,
     OUT_BYTES = 8 * FRAME_BYTES_MAX,
     HOST_BYTES = 256,
+    LAST_READS = 64, /* more than a kernel keeps for a connection that has ended */
 };
 
 struct bytes { /* [begin, end) of `at` is in use */
@@ -139,21 +140,36 @@ static void pack(uint8_t *at, struct bytes *b)
     b->begin = 0;
 }
 
-/* Reads once.  A full buffer waits for the next turn's budget. */
-static void sock_readable(struct session *s)
+/* Reads once.  False: the worker has hung up. */
+static bool sock_read(struct session *s)
 {
     struct sock *k = sock_of(s);
     pack(k->in_bytes, &k->in);
-    if (k->in.end < IN_BYTES) {
-        ssize_t n = recv(session_watch_fd(s->socket), k->in_bytes + k->in.end, IN_BYTES - k->in.end,
-                         MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-            s->budget = IN_BYTES / sizeof(struct wire_head); /* its last words count */
-            sock_drain(s);
-            session_lost(s, "the worker hung up");
-            return;
-        }
-        k->in.end += n > 0 ? (size_t)n : 0;
+    if (k->in.end == IN_BYTES)
+        return true; /* it waits for the next turn's budget */
+    ssize_t n = recv(session_watch_fd(s->socket), k->in_bytes + k->in.end, IN_BYTES - k->in.end,
+                     MSG_DONTWAIT);
+    k->in.end += n > 0 ? (size_t)n : 0;
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void sock_last_words(struct session *s)
+{
+    bool more = true;
+    for (int i = 0; i < LAST_READS && more && s->state == SESSION_UP; i++) {
+        s->budget = IN_BYTES / sizeof(struct wire_head);
+        sock_drain(s);
+        more = s->state == SESSION_UP && sock_read(s);
+    }
+    s->budget = IN_BYTES / sizeof(struct wire_head);
+    sock_drain(s);
+}
+
+static void sock_readable(struct session *s)
+{
+    if (!sock_read(s)) {
+        session_gone(s, "the worker hung up");
+        return;
     }
     if (s->state != SESSION_UP)
         s->budget = SESSION_FRAMES_PER_TURN;
@@ -202,7 +218,7 @@ static bool sock_send(struct session *s)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0) {
-            session_lost(s, "the worker hung up");
+            session_gone(s, "the worker hung up");
             return false;
         }
         k->out.begin += (size_t)n;
@@ -261,6 +277,7 @@ static const struct carrier carrier_socket = {
     .room = sock_room,
     .reserve = sock_reserve,
     .commit = sock_commit,
+    .last_words = sock_last_words,
     .hang_up = sock_hang_up,
     .free = sock_free,
 };

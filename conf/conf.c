@@ -151,6 +151,7 @@ static enum status check_together(struct conf_reader *r, const struct yaml_node 
                                   const struct conf *c)
 {
     const struct yaml_node *all = yaml_get(root, "bodies_bytes_max");
+    const struct yaml_node *all_answers = yaml_get(root, "answers_bytes_max");
     const struct yaml_node *per_ip = yaml_get(root, "connections_per_ip_max");
     char a[VALUE_TEXT_BYTES], b[VALUE_TEXT_BYTES];
     if (c->bodies_bytes_max < c->body_bytes_max)
@@ -158,6 +159,11 @@ static enum status check_together(struct conf_reader *r, const struct yaml_node 
                              "bodies_bytes_max is %s, less than body_bytes_max, which is %s",
                              value_number_text(CONF_BYTES, c->bodies_bytes_max, a),
                              value_number_text(CONF_BYTES, c->body_bytes_max, b));
+    if (c->answers_bytes_max < c->answer_bytes_max)
+        return conf_fail_key(r, all_answers ? all_answers : yaml_get(root, "answer_bytes_max"),
+                             "answers_bytes_max is %s, less than answer_bytes_max, which is %s",
+                             value_number_text(CONF_BYTES, c->answers_bytes_max, a),
+                             value_number_text(CONF_BYTES, c->answer_bytes_max, b));
     if (per_ip && c->connections_per_ip_max > c->connections_max)
         return conf_fail(r, per_ip, "has no effect: connections_max is %llu",
                          (unsigned long long)c->connections_max);

@@ -28,6 +28,7 @@ struct conf {
     uint64_t connections_max, connections_per_ip_max;
     uint64_t header_bytes_max, header_fields_max;
     uint64_t body_bytes_max, bodies_bytes_max, request_memory_max;
+    uint64_t answer_bytes_max, answers_bytes_max;
     /* Bytes queued towards one slow client before its backend is held back. */
     uint64_t stream_buffer_max;
     /* time, milliseconds */

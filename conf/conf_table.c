@@ -16,6 +16,10 @@
 const struct conf_row conf_table[] = {
     { AT(admin_socket), CONF_PATH, "/run/maasgate/admin.sock", 1, 107, 0, NULL,
       "unix socket of the admin API and of the `maasgate` command" },
+    { AT(answer_bytes_max), CONF_BYTES, "64M", MB, GB, CONF_RELOAD, NULL,
+      "largest answer of one request; beyond it 502" },
+    { AT(answers_bytes_max), CONF_BYTES, "512M", MB, 64 * GB, CONF_RELOAD, NULL,
+      "memory for all answers larger than 64K together; beyond it 503" },
     { AT(bodies_bytes_max), CONF_BYTES, "256M", MB, 64 * GB, CONF_RELOAD, NULL,
       "memory for all request bodies together; beyond it 503" },
     { AT(body_bytes_max), CONF_BYTES, "32M", KB, GB, CONF_RELOAD, NULL,

@@ -7,7 +7,7 @@
 
 struct request;
 
-enum { ANSWER_BYTES_MAX = 64 << 20, DISCARD_BYTES_MAX = 1 << 20 };
+enum { DISCARD_BYTES_MAX = 1 << 20 };
 
 /* One header of the head, in order. */
 MUST_CHECK enum status intake_header(struct request *r, const char *name, size_t name_len,

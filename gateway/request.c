@@ -1,5 +1,6 @@
 /* gateway/request.c -- birth, death and departure of a request. */
 #include "gateway/request.h"
+#include "gateway/answer_room.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "gateway/http.h"
@@ -54,7 +55,7 @@ struct request *request_new(struct loop *l, struct conn *c, const char *raw_targ
     r->accepted_us = env->wall_us(env->arg);
     r->in.target = (struct span){ target, strlen(target) };
     r->answer.retry_after_ms = -1;
-    buf_init(&r->answer.body, ANSWER_BYTES_MAX);
+    buf_init(&r->answer.body, r->snapshot->conf->answer_bytes_max);
     link_request(l, r);
     COUNT(&l->counters, requests);
     return r;
@@ -67,6 +68,7 @@ static void request_free(struct request *r)
     unlink_request(l, r);
     intake_release(r);
     buf_free(&r->answer.body);
+    answer_room_release(r);
     free(r->work.body_memory);
     snapshot_unref(l, r->snapshot);
     r->magic = 0;

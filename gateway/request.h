@@ -57,8 +57,9 @@ struct answer { /* what the client is sent */
     int http;
     const char *content_type, *allow; /* NULL: application/json; none */
     struct buf
-        body;     /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
-    size_t taken; /* of body, by the HTTP server */
+        body;       /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
+    size_t taken;   /* of body, by the HTTP server */
+    size_t counted; /* of body's room, against answers_bytes_max */
     bool stream, queued, finished, cut; /* queued: status and headers are with the HTTP server */
     bool suspended;
     int64_t retry_after_ms; /* < 0: none */

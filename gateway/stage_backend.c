@@ -3,6 +3,7 @@
  * A call that certainly never began may be tried on another backend.  So may, once
  * and where the operator allows it, one whose backend died before any byte of an
  * answer.  After the first byte, never. */
+#include "gateway/answer_room.h"
 #include "gateway/choose.h"
 #include "gateway/desk.h"
 #include "gateway/request.h"
@@ -11,14 +12,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool lost_answer(struct request *r)
+/* No more of this answer is wanted. */
+static void refuse(struct request *r, enum status why)
 {
-    r->work.overflow = true;
+    r->work.refused = why;
     if (!r->work.cancelled) {
         r->work.cancelled = true;
         r->work.backend->driver->cancel(r->work.call);
     }
-    return false;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* What a backend answers is one JSON object, each event of a stream is.  Only its two ends are
+ * looked at: enough that no plain text, no "[DONE]" and no half of an answer passes for one. */
+static bool is_object(const char *at, size_t len)
+{
+    const char *end = at + len;
+    while (at < end && is_blank(*at))
+        at++;
+    while (end > at && is_blank(end[-1]))
+        end--;
+    return end - at >= 2 && *at == '{' && end[-1] == '}';
 }
 
 static void keep_usage_event(struct request *r, const struct backend_data *d)
@@ -28,22 +46,32 @@ static void keep_usage_event(struct request *r, const struct backend_data *d)
         r->work.usage_event = (struct span){ copy, d->len };
 }
 
-static bool take(struct request *r, const struct backend_data *d)
+static enum status take_piece(struct request *r, const struct backend_data *d)
+{
+    struct buf *b = &r->answer.body;
+    if (!buf_add(b, d->bytes, d->len))
+        return d->len > b->max - b->len ? STATUS_BACKEND_GARBAGE : STATUS_NO_MEMORY;
+    return answer_room_count(r) ? STATUS_OK : STATUS_OVERLOADED;
+}
+
+static enum status take(struct request *r, const struct backend_data *d)
 {
     if (!r->ask.stream)
-        return buf_add(&r->answer.body, d->bytes, d->len);
+        return take_piece(r, d);
+    if (!is_object(d->bytes, d->len))
+        return STATUS_BACKEND_GARBAGE;
     if (d->usage_event) {
         keep_usage_event(r, d);
-        return true;
+        return STATUS_OK;
     }
     if (!stream_event(r, d->bytes, d->len))
-        return false;
+        return STATUS_NO_MEMORY;
     if (!r->gone) {
         r->work.delivered = true;
         r->work.events++;
         r->work.sent = r->work.so_far;
     }
-    return true;
+    return STATUS_OK;
 }
 
 static void on_data(void *arg, const struct backend_data *d)
@@ -55,8 +83,9 @@ static void on_data(void *arg, const struct backend_data *d)
     r->work.last_event_ns = now;
     if (d->so_far)
         r->work.so_far = *d->so_far;
-    if (!r->work.overflow && !take(r, d))
-        lost_answer(r);
+    enum status s = r->work.refused ? STATUS_OK : take(r, d);
+    if (s)
+        refuse(r, s);
 }
 
 static void on_end(void *arg, const struct backend_end *end)
@@ -115,6 +144,7 @@ static enum status begin(struct request *r)
     if (s != STATUS_OK)
         return s;
     w->ended = w->cancelled = w->paused = false;
+    w->refused = STATUS_OK;
     w->order = (struct backend_order){
         .rid = r->rid,
         .capability = r->target.row->capability,
@@ -122,6 +152,7 @@ static enum status begin(struct request *r)
         .public_model = r->model->id,
         .stream = r->ask.stream,
         .body = w->body,
+        .answer_bytes_max = conf->answer_bytes_max,
         .max_out = r->bound.output_tokens_max,
         .first_byte_timeout_ms =
             lesser(left, b->first_byte_timeout_ms ? b->first_byte_timeout_ms
@@ -173,13 +204,29 @@ static bool may_try_again(struct request *r)
     return true;
 }
 
+/* Its answer could not be taken.  In a stream that has begun the client has had a part of it. */
+static enum verdict refused(struct request *r)
+{
+    enum status why = r->work.refused;
+    COUNT(&r->loop->counters, backend_failures);
+    if (why == STATUS_BACKEND_GARBAGE && !r->ask.stream)
+        return request_fail(r, why, NULL, "the answer is larger than answer_bytes_max");
+    return request_fail(r, r->work.delivered ? STATUS_BACKEND_CUT : why, NULL, NULL);
+}
+
+static enum verdict complete(struct request *r)
+{
+    const struct work *w = &r->work;
+    if (r->ask.stream || w->order.any_format || is_object(r->answer.body.at, r->answer.body.len))
+        return NEXT;
+    COUNT(&r->loop->counters, backend_failures);
+    return request_fail(r, STATUS_BACKEND_GARBAGE, NULL, NULL);
+}
+
 static enum verdict failed(struct request *r)
 {
     const struct backend_end *end = &r->work.end;
     COUNT(&r->loop->counters, backend_failures);
-    if (r->work.overflow)
-        return request_fail(r, STATUS_NO_MEMORY, NULL,
-                            "the answer is larger than the gateway takes");
     if (end->retry_after_ms)
         r->answer.retry_after_ms = end->retry_after_ms;
     return request_fail(r, end->status, end->param, *end->message ? "%s" : NULL, end->message);
@@ -194,8 +241,10 @@ enum verdict stage_backend(struct request *r)
         return r->gone ? request_fail(r, STATUS_CLIENT_GONE, NULL, NULL) : begin_somewhere(r);
     if (r->gone)
         return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
+    if (w->refused)
+        return refused(r);
     if (w->end.status == STATUS_OK)
-        return NEXT;
+        return complete(r);
     if (may_try_again(r)) {
         COUNT(&r->loop->counters, failovers);
         w->ended = false;

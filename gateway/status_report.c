@@ -16,6 +16,14 @@ static void add_int(json_t *object, const char *key, uint64_t more)
     json_object_set_new(object, key, json_integer(now + (json_int_t)more));
 }
 
+/* The first loop that has something to say. */
+static void add_text(json_t *object, const char *key, const char *text)
+{
+    const char *now = json_string_value(json_object_get(object, key));
+    if (!now || !*now)
+        json_object_set_new(object, key, json_string(text ? text : ""));
+}
+
 static json_t *object_for(json_t *list, const struct catalog_backend *conf)
 {
     size_t i;
@@ -43,6 +51,8 @@ static void add_backend(json_t *list, const struct backend *b)
     ADD(protocol_errors);
     ADD(connects);
 #undef ADD
+    add_text(o, "worker", b->worker);
+    add_text(o, "trouble", b->trouble);
 }
 
 static void answer(struct loop *l, struct loop_message *m)

@@ -1,5 +1,6 @@
 /* gateway/stream.c -- see stream.h. */
 #include "gateway/stream.h"
+#include "gateway/answer_room.h"
 #include "gateway/error_body.h"
 #include "gateway/http.h"
 #include "gateway/request.h"
@@ -33,6 +34,17 @@ static void compact(struct answer *a)
     a->taken = 0;
 }
 
+/* Between the parts of a JSON text a line end is a space; inside a string it cannot be.  In an
+ * event it would end the line. */
+static void one_line(char *at, size_t len)
+{
+    const char *end = at + len;
+    for (char *p = at; (p = memchr(p, '\n', (size_t)(end - p)));)
+        *p = ' ';
+    for (char *p = at; (p = memchr(p, '\r', (size_t)(end - p)));)
+        *p = ' ';
+}
+
 static bool put(struct request *r, const char *json, size_t len)
 {
     compact(&r->answer);
@@ -40,7 +52,9 @@ static bool put(struct request *r, const char *json, size_t len)
     size_t before = b->len;
     if (waiting(r) == 0)
         r->answer.progress_ns = request_now_ns(r); /* until now there was nothing to take */
-    if (buf_add(b, "data: ", 6) && buf_add(b, json, len) && buf_add(b, "\n\n", 2)) {
+    if (buf_add(b, "data: ", 6) && buf_add(b, json, len) && buf_add(b, "\n\n", 2) &&
+        answer_room_count(r)) {
+        one_line(b->at + before + 6, len);
         if (b->len - r->answer.taken > r->snapshot->conf->stream_buffer_max)
             hold_back(r, true);
         http_resume(r);

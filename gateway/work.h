@@ -15,7 +15,7 @@ struct work {                           /* between hold and settle */
     struct span body; /* rewritten for the backend; lies in body_memory or in the intake */
     char *body_memory;
     bool ended, delivered, paused, cancelled;
-    bool overflow;          /* the answer did not fit */
+    enum status refused;    /* why its answer is not taken any further; OK: it is */
     bool unpriced, clamped; /* of the bill */
     bool repeated;          /* work that was lost with its backend was begun once more */
     enum health_call health_call;

@@ -83,6 +83,7 @@ static const struct carrier carrier_fake = {
     .room = room,
     .reserve = reserve,
     .commit = commit,
+    .last_words = do_nothing,
     .hang_up = do_nothing,
     .free = release,
 };

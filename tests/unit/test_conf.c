@@ -128,6 +128,8 @@ static const struct {
       "t.yaml:1:12: log_level: 'loud' is not one of error|warning|info|debug" },
     { "invoice series empty", "invoice_series: \"\"\n",
       "t.yaml:1:17: invoice_series: is 0 bytes long; expected 1 to 16" },
+    { "answers less than an answer", "answers_bytes_max: 16M\n",
+      "t.yaml:1:1: answers_bytes_max is 16M, less than answer_bytes_max, which is 64M" },
     { "bodies less than a body", "bodies_bytes_max: 16M\n",
       "t.yaml:1:1: bodies_bytes_max is 16M, less than body_bytes_max, which is 32M" },
     { "a body more than all bodies", "body_bytes_max: 512M\n",

@@ -103,24 +103,30 @@ END_TEST
 
 static const struct {
     const char *label;
-    uint64_t tail;
+    uint64_t tail; /* counted from where the reader stands */
     struct wire_head head;
+    uint64_t at; /* where the reader stands */
 } hostile[] = {
-    { "tail not aligned", 8, { .len = 0, .type = WIRE_DATA } },
-    { "tail beyond the ring", RING_BYTES + 16, { .len = 0, .type = WIRE_DATA } },
-    { "tail before the head", UINT64_MAX - 15, { .len = 0, .type = WIRE_DATA } },
-    { "length beyond what was written", 32, { .len = 17, .type = WIRE_DATA } },
-    { "length that overflows", 32, { .len = UINT32_MAX, .type = WIRE_DATA } },
-    { "length beyond a frame", RING_BYTES, { .len = MAX + 1, .type = WIRE_DATA } },
-    { "PAD beyond the end", RING_BYTES, { .len = RING_BYTES, .type = WIRE_PAD } },
+    { "tail not aligned", 8, { .len = 0, .type = WIRE_DATA }, 0 },
+    { "tail beyond the ring", RING_BYTES + 16, { .len = 0, .type = WIRE_DATA }, 0 },
+    { "tail before the head", UINT64_MAX - 15, { .len = 0, .type = WIRE_DATA }, 0 },
+    { "length beyond what was written", 32, { .len = 17, .type = WIRE_DATA }, 0 },
+    { "length that overflows", 32, { .len = UINT32_MAX, .type = WIRE_DATA }, 0 },
+    { "length beyond a frame", RING_BYTES, { .len = MAX + 1, .type = WIRE_DATA }, 0 },
+    { "PAD beyond the end", RING_BYTES, { .len = RING_BYTES, .type = WIRE_PAD }, 64 },
+    { "PAD that fills the ring", RING_BYTES, { .len = RING_BYTES - 16, .type = WIRE_PAD }, 0 },
+    { "PAD at the beginning", 16, { .len = 0, .type = WIRE_PAD }, 0 },
+    { "PAD in the middle", 64, { .len = 16, .type = WIRE_PAD }, 4096 },
+    { "PAD of half a ring", RING_BYTES / 2, { .len = RING_BYTES / 2 - 16 }, RING_BYTES / 2 },
 };
 
 START_TEST(test_hostile_producer)
 {
     static uint8_t payload[MAX];
     struct wire_head h = hostile[_i].head;
-    memcpy(side_b + RING_SIDE_BYTES, &h, sizeof h);
-    atomic_store(&((struct ring_side *)side_b)->tail, hostile[_i].tail);
+    memcpy(side_b + RING_SIDE_BYTES + hostile[_i].at, &h, sizeof h);
+    a.head = a.peer_tail = hostile[_i].at;
+    atomic_store(&((struct ring_side *)side_b)->tail, hostile[_i].at + hostile[_i].tail);
     ck_assert_int_eq(ring_next(&a, &h, payload), -1);
 }
 END_TEST

@@ -412,11 +412,28 @@ START_TEST(test_suspect_and_back)
     pass(SESSION_SUSPECT_MS);
     ck_assert(!fake->session.base.stats.up);
     ck_assert_int_eq(try_start(&other, true, SPAN("{}")), STATUS_NO_BACKEND);
-    pass(60000);
+    pass(SESSION_HOPELESS_MS - SESSION_SUSPECT_MS - 1);
     ck_assert_uint_eq(fake_count_sent(fake, WIRE_PING), 1); /* they do not pile up */
     fake_say(fake, (struct wire_head){ .type = WIRE_PONG, .gen = 1 }, NULL);
     ck_assert(fake->session.base.stats.up);
     ck_assert_int_eq(try_start(&other, true, SPAN("{}")), STATUS_OK);
+}
+END_TEST
+
+/* A child that kept the socket of a worker that died, for instance: the new worker is never called. */
+START_TEST(test_silence_that_nobody_waits_for)
+{
+    struct probe p = { 0 };
+    start(&p);
+    pass(SESSION_PING_MS);
+    pass(SESSION_SUSPECT_MS); /* suspect, and the call's own deadline has passed */
+    ck_assert_uint_eq(p.ends, 1);
+    pass(SESSION_HOPELESS_MS - SESSION_SUSPECT_MS - 1);
+    ck_assert_int_eq(fake->session.state, SESSION_UP);
+    pass(1);
+    ck_assert_int_eq(fake->session.state, SESSION_DOWN);
+    ck_assert_uint_eq(fake->session.base.stats.protocol_errors, 0);
+    ck_assert_uint_eq(fake->session.in_use, 0);
 }
 END_TEST
 
@@ -427,7 +444,7 @@ START_TEST(test_nothing_but_zombies)
         start(&p[i]);
     for (int i = 0; i < 4; i++)
         session_cancel(p[i].call);
-    for (int64_t ms = 0; ms < SESSION_ZOMBIES_MS + 1000 && fake->session.state == SESSION_UP;
+    for (int64_t ms = 0; ms < SESSION_HOPELESS_MS + 1000 && fake->session.state == SESSION_UP;
          ms += 50) {
         pass(50);
         fake_say(fake, (struct wire_head){ .type = WIRE_PONG, .gen = fake->session.ping_gen },
@@ -528,6 +545,7 @@ Suite *session_suite(void)
     tcase_add_test(t, test_deadlines);
     tcase_add_test(t, test_silence_counts_from_the_resume);
     tcase_add_test(t, test_suspect_and_back);
+    tcase_add_test(t, test_silence_that_nobody_waits_for);
     tcase_add_test(t, test_nothing_but_zombies);
     tcase_add_test(t, test_long_body_in_turns);
     tcase_add_test(t, test_no_room);

@@ -1,0 +1,32 @@
+/* gateway/answer_room.c -- see answer_room.h. */
+#include "gateway/answer_room.h"
+#include "gateway/request.h"
+#include <stdatomic.h>
+
+static _Atomic uint64_t answers_bytes; /* room of all answers in the process that are not small */
+
+static bool take(uint64_t more, uint64_t most)
+{
+    if (atomic_fetch_add_explicit(&answers_bytes, more, memory_order_relaxed) + more <= most)
+        return true;
+    atomic_fetch_sub_explicit(&answers_bytes, more, memory_order_relaxed);
+    return false;
+}
+
+bool answer_room_count(struct request *r)
+{
+    struct answer *a = &r->answer;
+    if (a->body.room <= ANSWER_SMALL_BYTES || a->body.room <= a->counted)
+        return true;
+    if (!take(a->body.room - a->counted, r->snapshot->conf->answers_bytes_max))
+        return false;
+    a->counted = a->body.room;
+    return true;
+}
+
+void answer_room_release(struct request *r)
+{
+    if (r->answer.counted)
+        atomic_fetch_sub_explicit(&answers_bytes, r->answer.counted, memory_order_relaxed);
+    r->answer.counted = 0;
+}
