@@ -10,6 +10,7 @@ enum {
     DETAIL_OUT,
     DETAIL_IN_IMAGES,
     DETAIL_OUT_IMAGES,
+    DETAIL_IN_AUDIO,
     TOP_COUNT
 };
 
@@ -32,43 +33,67 @@ static const struct jfield *either(const struct jfield *a, const struct jfield *
     return a->type == J_ABSENT || a->type == J_NULL ? b : a;
 }
 
-/* Moves the part called `key` out of *rest into meter m, at most what is left of it. */
-static void split_off(struct jfield *part, enum meter m, uint64_t *rest, struct openai_usage *u)
+struct part {
+    const char *key;
+    enum meter meter;
+    bool shared; /* the same tokens may also be counted in a part before it */
+};
+
+/* The details that stand in each of the two objects; those that are plain text are the rest.
+ * What was cached is said of the whole input: it is taken from text first, so it comes before
+ * images and audio, and of these the dearer one last.  A vendor that counts cached audio as
+ * audio, too, then never makes more of the parts than of the whole. */
+static const struct part parts_in[] = { { "cached_tokens", METER_INPUT_CACHED, false },
+                                        { "cache_write_tokens", METER_INPUT_CACHE_WRITE, false },
+                                        { "image_tokens", METER_INPUT_IMAGE, true },
+                                        { "audio_tokens", METER_INPUT_AUDIO, true } };
+static const struct part parts_out[] = { { "reasoning_tokens", METER_OUTPUT_REASONING, false },
+                                         { "image_tokens", METER_OUTPUT_IMAGE, false },
+                                         { "audio_tokens", METER_OUTPUT_AUDIO, false } };
+enum {
+    PARTS_IN = sizeof parts_in / sizeof *parts_in,
+    PARTS_OUT = sizeof parts_out / sizeof *parts_out
+};
+
+/* Moves each part out of *rest into its meter, at most what is left of it. */
+static void split_off(const struct jfield *detail, const struct part *parts, size_t count,
+                      uint64_t total, struct openai_usage *u, uint64_t *rest)
 {
-    uint64_t count;
-    if (!read_count(part, &count, &u->suspect))
+    struct jfield fields[PARTS_IN];
+    for (size_t i = 0; i < count; i++)
+        fields[i] = (struct jfield){ .key = parts[i].key };
+    if (detail->type != J_OBJECT || jscan_member(detail->value, fields, count) != STATUS_OK)
         return;
-    if (count > *rest) {
-        u->suspect = true;
-        count = *rest;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t tokens;
+        if (!read_count(&fields[i], &tokens, &u->suspect))
+            continue;
+        u->suspect = u->suspect || tokens > (parts[i].shared ? total : *rest);
+        tokens = tokens < *rest ? tokens : *rest;
+        *rest -= tokens;
+        usage_set(&u->usage, parts[i].meter, tokens);
     }
-    *rest -= count;
-    usage_set(&u->usage, m, count);
 }
 
 static void read_input(const struct jfield *total, const struct jfield *detail,
                        struct openai_usage *u)
 {
-    struct jfield parts[] = { { .key = "cached_tokens" }, { .key = "cache_write_tokens" } };
-    uint64_t rest;
-    if (!read_count(total, &rest, &u->suspect))
+    uint64_t all, rest;
+    if (!read_count(total, &all, &u->suspect))
         return;
-    if (detail->type == J_OBJECT && jscan_member(detail->value, parts, 2) == STATUS_OK) {
-        split_off(&parts[0], METER_INPUT_CACHED, &rest, u);
-        split_off(&parts[1], METER_INPUT_CACHE_WRITE, &rest, u);
-    }
+    rest = all;
+    split_off(detail, parts_in, PARTS_IN, all, u, &rest);
     usage_set(&u->usage, METER_INPUT_UNCACHED, rest);
 }
 
 static void read_output(const struct jfield *total, const struct jfield *detail,
                         struct openai_usage *u)
 {
-    struct jfield part = { .key = "reasoning_tokens" };
-    uint64_t rest;
-    if (!read_count(total, &rest, &u->suspect))
+    uint64_t all, rest;
+    if (!read_count(total, &all, &u->suspect))
         return;
-    if (detail->type == J_OBJECT && jscan_member(detail->value, &part, 1) == STATUS_OK)
-        split_off(&part, METER_OUTPUT_REASONING, &rest, u);
+    rest = all;
+    split_off(detail, parts_out, PARTS_OUT, all, u, &rest);
     usage_set(&u->usage, METER_OUTPUT_TEXT, rest);
 }
 
@@ -84,6 +109,7 @@ struct openai_usage openai_usage_read(const struct jfield *field)
         [DETAIL_OUT] = { .key = "completion_tokens_details" },
         [DETAIL_IN_IMAGES] = { .key = "input_tokens_details" },
         [DETAIL_OUT_IMAGES] = { .key = "output_tokens_details" },
+        [DETAIL_IN_AUDIO] = { .key = "input_token_details" },
     };
     if (field->type == J_ABSENT || field->type == J_NULL)
         return u;
@@ -92,7 +118,7 @@ struct openai_usage openai_usage_read(const struct jfield *field)
         return u;
     }
     read_input(either(&top[TOTAL_IN], &top[TOTAL_IN_IMAGES]),
-               either(&top[DETAIL_IN], &top[DETAIL_IN_IMAGES]), &u);
+               either(&top[DETAIL_IN], either(&top[DETAIL_IN_IMAGES], &top[DETAIL_IN_AUDIO])), &u);
     read_output(either(&top[TOTAL_OUT], &top[TOTAL_OUT_IMAGES]),
                 either(&top[DETAIL_OUT], &top[DETAIL_OUT_IMAGES]), &u);
     return u;
@@ -102,6 +128,10 @@ void openai_usage_images(const struct jfield *data, struct openai_usage *u)
 {
     if (data->type == J_ARRAY)
         usage_set(&u->usage, METER_IMAGES, jscan_array_count(data->value));
+    if (!usage_has(&u->usage, METER_OUTPUT_TEXT) || usage_has(&u->usage, METER_OUTPUT_IMAGE))
+        return;
+    usage_set(&u->usage, METER_OUTPUT_IMAGE, u->usage.qty[METER_OUTPUT_TEXT]);
+    usage_set(&u->usage, METER_OUTPUT_TEXT, 0);
 }
 
 bool openai_usage_advance(struct usage *total, const struct usage *next)

@@ -1,8 +1,8 @@
 /* backends/openai_usage.h -- OpenAI's usage object to our disjoint meters.  Pure.
  *
- * Their totals include their parts (prompt includes cached and cache-write,
- * completion includes reasoning); ours are disjoint, so parts are subtracted,
- * never below zero.  0 is a value; absent and null are "not reported".  A number
+ * Their totals include their parts (prompt includes cached, cache-write, image and
+ * audio, completion includes reasoning, image and audio); ours are disjoint, so
+ * parts are subtracted, never below zero.  0 is a value; absent and null are "not reported".  A number
  * that cannot be (negative, a fraction, a string, above 10^9) is not reported.
  */
 #ifndef MAAS_OPENAI_USAGE_H
@@ -18,10 +18,11 @@ struct openai_usage {
 };
 
 /* `field` is the `usage` member of an object that jscan_object has accepted.
- * Understands prompt_/completion_tokens and, of images, input_/output_tokens. */
+ * Understands prompt_/completion_tokens and, of images and audio, input_/output_tokens. */
 struct openai_usage openai_usage_read(const struct jfield *field);
 
-/* An images answer: one image for each element of its `data` member. */
+/* An images answer: one image for each element of its `data` member; output tokens that are
+ * not told apart are those of the images. */
 void openai_usage_images(const struct jfield *data, struct openai_usage *u);
 
 /* Usage in a stream is cumulative, so the last one wins; but a counter that runs

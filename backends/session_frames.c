@@ -171,7 +171,9 @@ static bool final_counts_on(const struct backend_call *c, const struct wire_fina
 {
     static const enum meter streamed[] = { METER_INPUT_UNCACHED, METER_INPUT_CACHED,
                                            METER_OUTPUT_TEXT, METER_OUTPUT_REASONING };
-    for (unsigned m = 0; m < METER_COUNT; m++)
+    if (f->present >> WIRE_METERS) /* they have no place in the frame */
+        return false;
+    for (unsigned m = 0; m < WIRE_METERS; m++)
         if ((f->present >> m & 1) && f->qty[m] > INT64_MAX)
             return false;
     for (size_t i = 0; i < sizeof streamed / sizeof *streamed; i++)
@@ -213,7 +215,7 @@ static void end_call(struct backend_call *c, const struct wire_final *f, bool re
                      const uint8_t *message, size_t len)
 {
     struct backend_end end = { .status = final_status(c, f->code), .usage = c->so_far };
-    for (unsigned m = 0; reported && m < METER_COUNT; m++)
+    for (unsigned m = 0; reported && m < WIRE_METERS; m++)
         if (f->present >> m & 1)
             usage_set(&end.usage, (enum meter)m, f->qty[m]);
     end.health = final_health(end.status);

@@ -18,7 +18,9 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC UINT32_C(0x5341414d) /* "MAAS" */
-enum { WIRE_VERSION = 1 };
+/* The first meters of base/usage.h are what a worker can report.  The others (a cache of an
+ * hour, video tokens) are things that only vendors count. */
+enum { WIRE_VERSION = 1, WIRE_METERS = 16 };
 
 enum wire_type {
     WIRE_PAD = 0, /* rings only: skip to the start */
@@ -85,8 +87,8 @@ struct wire_data { /* payload of DATA: this, then bytes; counters are cumulative
 struct wire_final { /* payload of FINAL: this, then a message of at most 200 bytes */
     uint32_t
         code; /* 0: complete; else an HTTP-like status: 400 bad request, 413, 429, 499 cancelled, 500, 503 */
-    uint32_t present; /* usage bits by enum meter */
-    uint64_t qty[16]; /* by enum meter */
+    uint32_t present;          /* usage bits by enum meter; none but the first WIRE_METERS */
+    uint64_t qty[WIRE_METERS]; /* by enum meter */
 };
 
 struct wire_credit { /* payload of CREDIT */

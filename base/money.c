@@ -1,6 +1,7 @@
-/* base/money.c -- exact arithmetic on atoms: products in 128 bits, two roundings. */
+/* base/money.c -- exact arithmetic on atoms, and amounts as text. */
 #include "base/money.h"
 #include "base/digits.h"
+#include "base/ratio.h"
 #include <assert.h>
 #include <string.h>
 
@@ -29,27 +30,13 @@ bool money_sub(money_t a, money_t b, money_t *ret)
     return put((wide)a.atoms - b.atoms, ret);
 }
 
-/* The quotient goes towards zero in C, so the remainder has the sign of n. */
-static wide divide_half_even(wide n, wide d)
-{
-    wide quotient = n / d, rest = n % d, sign = n < 0 ? -1 : 1;
-    wide twice = rest * sign * 2;
-    if (twice > d || (twice == d && quotient % 2 != 0))
-        quotient += sign;
-    return quotient;
-}
-
-static wide divide_half_away(wide n, wide d)
-{
-    wide quotient = n / d, rest = n % d, sign = n < 0 ? -1 : 1;
-    return rest * sign * 2 >= d ? quotient + sign : quotient;
-}
-
 bool money_rate(uint64_t qty, struct price p, money_t *ret)
 {
     assert(p.per_units > 0);
-    /* 64 bits times 63 bits and a sign always fits 128. */
-    return put(divide_half_even((wide)qty * p.atoms, p.per_units), ret);
+    if (qty >
+        INT64_MAX) /* no bucket holds so many: a bound that does is refused unless it is free */
+        return p.atoms == 0 && put(0, ret);
+    return ratio_half_even((int64_t)qty, p.atoms, p.per_units, &ret->atoms) == STATUS_OK;
 }
 
 static int64_t power_of_ten(int exponent)
@@ -64,8 +51,7 @@ bool money_to_minor(money_t a, int minor_exp, int64_t *ret)
 {
     if (minor_exp < 0 || minor_exp > MONEY_ATOM_EXP)
         return false;
-    *ret = (int64_t)divide_half_away(a.atoms, power_of_ten(MONEY_ATOM_EXP - minor_exp));
-    return true;
+    return ratio_half_up(a.atoms, 1, power_of_ten(MONEY_ATOM_EXP - minor_exp), ret) == STATUS_OK;
 }
 
 static bool is_digit(char c)

@@ -1,8 +1,8 @@
 /* base/money.h -- money is a whole number of atoms, never a float.
  *
  * One atom is 1e-10 of the currency unit (reference: billing rules R1, R6).
- * Products are taken in 128 bits and checked; a function that fails leaves its
- * output untouched.
+ * Products are taken in 128 bits and checked (base/ratio.h); a function that fails
+ * leaves its output untouched.
  */
 #ifndef MAAS_MONEY_H
 #define MAAS_MONEY_H
@@ -29,7 +29,8 @@ struct price {
 MUST_CHECK bool money_add(money_t a, money_t b, money_t *ret);
 MUST_CHECK bool money_sub(money_t a, money_t b, money_t *ret);
 
-/* qty * price, rounded half to even to whole atoms (rule R1). */
+/* qty * price, rounded half to even to whole atoms (rule R1).  A quantity above
+ * INT64_MAX is refused unless it is free. */
 MUST_CHECK bool money_rate(uint64_t qty, struct price p, money_t *ret);
 
 /* Atoms to minor units of `minor_exp` decimals, half away from zero (rule R6). */

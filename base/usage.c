@@ -13,6 +13,15 @@ static const struct {
 
 _Static_assert(METER_COUNT <= 32, "usage.present has a bit per meter");
 
+uint64_t usage_sum(const struct usage *u, uint32_t set)
+{
+    uint64_t sum = 0;
+    for (uint32_t left = u->present & set; left; left &= left - 1)
+        if (__builtin_add_overflow(sum, u->qty[__builtin_ctz(left)], &sum) || sum > INT64_MAX)
+            return INT64_MAX;
+    return sum;
+}
+
 const char *meter_name(enum meter m)
 {
     assert((unsigned)m < METER_COUNT);

@@ -2,84 +2,84 @@
  *
  * Meters that share one bound form a group: any token of the input may turn out
  * to be uncached, cached or written to the cache, so the bound takes the dearest
- * of their prices for all of them.  Pure integers; no clock, no store. */
+ * of their prices for all of them.  Sets of meters are bits, so that a request is
+ * charged for looking at what it used and not at what there could be.  Pure
+ * integers; no clock, no store. */
 #include "billing/price.h"
 #include <assert.h>
-
-enum { GROUP_MEMBERS_MAX = 3, GROUPS = 8 };
+#include <stddef.h>
 
 struct group {
-    enum meter member[GROUP_MEMBERS_MAX];
-    unsigned members;
+    uint32_t meters;
+    size_t bound; /* of the field of struct price_bound; SIZE_MAX: once per request */
 };
 
-static const struct group groups[GROUPS] = {
-    { { METER_REQUESTS }, 1 },
-    { { METER_INPUT_UNCACHED, METER_INPUT_CACHED, METER_INPUT_CACHE_WRITE }, 3 },
-    { { METER_OUTPUT_TEXT, METER_OUTPUT_REASONING }, 2 },
-    { { METER_IMAGES }, 1 },
-    { { METER_COMPUTE_MS }, 1 },
-    { { METER_TENSOR_ELEMENTS }, 1 },
-    { { METER_CHARACTERS }, 1 },
-    { { METER_AUDIO_MS }, 1 },
+#define BOUND(field) offsetof(struct price_bound, field)
+/* A meter in no group has no bound, so it is never charged. */
+static const struct group groups[] = {
+    { METER_BIT(REQUESTS), SIZE_MAX },
+    { METERS_TOKENS_IN, BOUND(input_tokens_max) },
+    { METERS_TOKENS_OUT, BOUND(output_tokens_max) },
+    { METER_BIT(IMAGES), BOUND(images_max) },
+    { METER_BIT(COMPUTE_MS), BOUND(compute_ms_max) },
+    { METER_BIT(TENSOR_ELEMENTS), BOUND(tensor_elements_max) },
+    { METER_BIT(CHARACTERS), BOUND(characters_max) },
+    { METER_BIT(AUDIO_MS), BOUND(audio_ms_max) },
+    { METER_BIT(VIDEO_MS), BOUND(video_ms_max) },
 };
+enum { GROUPS = sizeof groups / sizeof groups[0] };
 
-/* In the order of `groups`.  A meter in no group has no bound, so it is never charged. */
-static void group_bounds(const struct price_bound *b, uint64_t bound[static GROUPS])
+static uint64_t group_bound(const struct group *g, const struct price_bound *b)
 {
-    bound[0] = 1;
-    bound[1] = b->input_tokens_max;
-    bound[2] = b->output_tokens_max;
-    bound[3] = b->images_max;
-    bound[4] = b->compute_ms_max;
-    bound[5] = b->tensor_elements_max;
-    bound[6] = b->characters_max;
-    bound[7] = b->audio_ms_max;
+    if (g->bound == SIZE_MAX)
+        return 1;
+    return *(const uint64_t *)((const char *)b + g->bound);
 }
 
 static bool dearer(struct price a, struct price b)
 {
+    if (a.per_units == b.per_units)
+        return a.atoms > b.atoms;
     return (__int128)a.atoms * b.per_units > (__int128)b.atoms * a.per_units;
 }
 
-/* The most that `qty` units, split over the priced members in any way, can come to
- * when each line is rounded half to even.  One line rounds as the whole does; k
- * lines can each gain half an atom, unless a unit costs whole atoms. */
-static bool group_most(const struct price_list *p, const struct group *g, uint64_t qty,
-                       money_t *ret, unsigned *ret_priced)
+/* The most that `qty` units, split over the meters in any way, can come to when each line
+ * is rounded half to even.  One line rounds as the whole does; k lines can each gain half
+ * an atom, unless a unit of each costs whole atoms. */
+static bool group_most(const struct price_list *p, uint32_t meters, uint64_t qty, money_t *ret)
 {
-    struct price dearest = { 0, 1 };
-    unsigned priced = 0;
+    struct price dearest = { 0, 1 }, last = { 0, 1 };
+    unsigned lines = 0;
     bool whole = true;
-    for (unsigned i = 0; i < g->members; i++) {
-        enum meter m = g->member[i];
-        if (!p->priced[m])
-            continue;
-        priced++;
-        whole = whole && p->price[m].atoms % p->price[m].per_units == 0;
-        if (dearer(p->price[m], dearest))
-            dearest = p->price[m];
+    for (uint32_t left = meters; left; left &= left - 1, lines++) {
+        struct price price = p->price[__builtin_ctz(left)];
+        if (price.atoms == last.atoms && price.per_units == last.per_units)
+            continue; /* kinds of tokens often cost the same, and a division is dear */
+        last = price;
+        whole = whole && price.atoms % price.per_units == 0;
+        if (dearer(price, dearest))
+            dearest = price;
     }
-    *ret_priced = priced;
     money_t exact;
     if (!money_rate(qty, dearest, &exact))
         return false;
-    money_t slack = { priced > 1 && !whole && qty > 0 ? (priced + 1) / 2 : 0 };
+    money_t slack = { lines > 1 && !whole ? (lines + 1) / 2 : 0 };
     return money_add(exact, slack, ret);
 }
 
 enum status price_upper_bound(const struct price_list *p, const struct price_bound *b, money_t *ret)
 {
-    uint64_t bound[GROUPS];
-    group_bounds(b, bound);
     money_t sum = { 0 };
     bool any = false;
     for (unsigned i = 0; i < GROUPS; i++) {
+        uint32_t meters = p->priced & groups[i].meters;
+        uint64_t bound = meters ? group_bound(&groups[i], b) : 0;
         money_t most;
-        unsigned priced;
-        if (!group_most(p, &groups[i], bound[i], &most, &priced) || !money_add(sum, most, &sum))
+        if (bound == 0)
+            continue;
+        if (!group_most(p, meters, bound, &most) || !money_add(sum, most, &sum))
             return STATUS_BILLING_OVERFLOW;
-        any = any || (priced > 0 && bound[i] > 0);
+        any = true;
     }
     if (!any)
         return STATUS_MODEL_NOT_PRICED;
@@ -87,32 +87,33 @@ enum status price_upper_bound(const struct price_list *p, const struct price_bou
     return STATUS_OK;
 }
 
-/* What of this meter may be charged; `left` is what its group has left. */
-static uint64_t clamp(uint64_t qty, uint64_t *left, bool *clamped)
+/* What of each present meter may be charged: the meters of a group share its bound, the
+ * first of them first.  True: something was cut. */
+static bool clamp_usage(const struct usage *u, const struct price_bound *b,
+                        uint64_t qty[static METER_COUNT])
 {
-    uint64_t allowed = qty < *left ? qty : *left;
-    *clamped = *clamped || allowed < qty;
-    *left -= allowed;
-    return allowed;
+    bool clamped = false;
+    for (unsigned i = 0; i < GROUPS; i++) {
+        uint32_t meters = u->present & groups[i].meters;
+        uint64_t bound = meters ? group_bound(&groups[i], b) : 0;
+        for (; meters; meters &= meters - 1) {
+            unsigned m = (unsigned)__builtin_ctz(meters);
+            qty[m] = u->qty[m] < bound ? u->qty[m] : bound;
+            clamped = clamped || qty[m] < u->qty[m];
+            bound -= qty[m];
+        }
+    }
+    return clamped;
 }
 
-static void clamp_usage(const struct usage *u, const struct price_bound *b,
-                        uint64_t qty[static METER_COUNT], bool *clamped)
+/* Requests are counted by us, not reported: without a price they are free on purpose. */
+static bool has_unpriced(const struct price_list *p, const struct usage *u)
 {
-    uint64_t left[GROUPS];
-    bool bounded[METER_COUNT] = { false };
-    group_bounds(b, left);
-    for (unsigned i = 0; i < GROUPS; i++)
-        for (unsigned k = 0; k < groups[i].members; k++) {
-            enum meter m = groups[i].member[k];
-            qty[m] = usage_has(u, m) ? clamp(u->qty[m], &left[i], clamped) : 0;
-            bounded[m] = true;
-        }
-    for (unsigned m = 0; m < METER_COUNT; m++)
-        if (!bounded[m]) {
-            qty[m] = 0;
-            *clamped = *clamped || (usage_has(u, m) && u->qty[m] > 0);
-        }
+    uint32_t left = u->present & ~p->priced & ~METER_BIT(REQUESTS);
+    for (; left; left &= left - 1)
+        if (u->qty[__builtin_ctz(left)] > 0)
+            return true;
+    return false;
 }
 
 enum status price_rate(const struct price_list *p, const struct usage *u,
@@ -121,15 +122,12 @@ enum status price_rate(const struct price_list *p, const struct usage *u,
                        bool *ret_clamped)
 {
     uint64_t qty[METER_COUNT];
-    bool unpriced = false, clamped = false;
+    bool clamped = clamp_usage(u, b, qty);
     unsigned count = 0;
     money_t sum = { 0 };
-    clamp_usage(u, b, qty, &clamped);
-    for (unsigned m = 0; m < METER_COUNT; m++) {
-        /* Requests are counted by us, not reported: without a price they are free on purpose. */
-        unpriced =
-            unpriced || (m != METER_REQUESTS && usage_has(u, m) && u->qty[m] > 0 && !p->priced[m]);
-        if (qty[m] == 0 || !p->priced[m])
+    for (uint32_t left = u->present & p->priced; left; left &= left - 1) {
+        unsigned m = (unsigned)__builtin_ctz(left);
+        if (qty[m] == 0)
             continue;
         struct bill_line *l = &lines[count++];
         *l = (struct bill_line){ .meter = (enum meter)m, .qty = qty[m] };
@@ -138,7 +136,7 @@ enum status price_rate(const struct price_list *p, const struct usage *u,
     }
     *ret_count = count;
     *ret_amount = sum;
-    *ret_unpriced = unpriced;
+    *ret_unpriced = has_unpriced(p, u);
     *ret_clamped = clamped;
     return STATUS_OK;
 }

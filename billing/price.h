@@ -5,7 +5,7 @@
 #include "billing/ledger.h"
 
 struct price_list {            /* prices of one model; borrowed from the pinned catalog */
-    const bool *priced;        /* METER_COUNT of them */
+    uint32_t priced;           /* METER_BIT of each meter that has a price */
     const struct price *price; /* METER_COUNT of them */
 };
 
@@ -14,7 +14,8 @@ struct price_list {            /* prices of one model; borrowed from the pinned 
  * fixed.  BILLING_OVERFLOW or MODEL_NOT_PRICED (no meter that applies is priced). */
 struct price_bound {
     uint64_t input_tokens_max, output_tokens_max; /* output: already times n */
-    uint64_t images_max, tensor_elements_max, compute_ms_max, characters_max, audio_ms_max;
+    uint64_t images_max, tensor_elements_max, compute_ms_max, characters_max, audio_ms_max,
+        video_ms_max;
 };
 MUST_CHECK enum status price_upper_bound(const struct price_list *p, const struct price_bound *b,
                                          money_t *ret);

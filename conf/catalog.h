@@ -90,8 +90,9 @@ struct catalog_model {
     struct catalog_recipe recipe;
     const struct catalog_route *routes; /* its own, or its parent's when it is a recipe */
     size_t route_count;
-    bool priced[METER_COUNT];
-    /* Cached and cache-write default to uncached input, reasoning to text output. */
+    /* METER_BIT of each meter that has a price; of those whose price is a copy, because the file
+     * names none: all input tokens cost what uncached text does, all output what visible text does. */
+    uint32_t priced, derived;
     struct price price[METER_COUNT];
     /* For CAP_INFER: the Open Inference Protocol's model metadata,
      * `{"name":..,"platform":"maasgate","inputs":[..],"outputs":[..]}`; "" none. */
@@ -113,6 +114,11 @@ struct catalog {
     int64_t price_version;    /* row id in the store; set once by the gateway before publication */
     atomic_uint refs;
 };
+
+static inline bool model_priced(const struct catalog_model *m, unsigned meter)
+{
+    return m->priced >> meter & 1;
+}
 
 /* Where a path prefix points: "/", "/base", "/domain/code", "/industry/finance". */
 struct catalog_scope {

@@ -105,13 +105,14 @@ static void keys_of(FILE *out, bool markdown, const char *title, const struct co
 
 static void meters(FILE *out, bool markdown)
 {
-    fputs(markdown
-              ? "\n## models: ID: price\n\n"
-                "A price is an amount, then optionally a slash and a number of units with k, M "
-                "or G: `0.40/1M`.\nCached and cache-write input default to uncached input, "
-                "reasoning to visible output.\n\n| meter | unit |\n|---|---|\n"
-              : "\nmodels: ID: price (an amount a unit, e.g. 0.40/1M)\n",
-          out);
+    fputs(
+        markdown
+            ? "\n## models: ID: price\n\n"
+              "A price is an amount, then optionally a slash and a number of units with k, M "
+              "or G: `0.40/1M`.\nInput tokens of every kind cost what uncached text costs, output "
+              "tokens what visible text\ncosts, unless they have a price of their own.\n\n| meter | unit |\n|---|---|\n"
+            : "\nmodels: ID: price (an amount a unit, e.g. 0.40/1M)\n",
+        out);
     for (unsigned i = 0; i < METER_COUNT; i++)
         fprintf(out, markdown ? "| `%s` | %s |\n" : "  %s: by the %s\n", meter_name((enum meter)i),
                 meter_unit((enum meter)i));

@@ -1,7 +1,7 @@
 /* conf/prices.c -- what each model costs, and the one text that says it for the ledger.
  *
- * Cached and cache-write input cost what uncached input costs and reasoning what visible
- * output costs, unless the file says otherwise: no token of a priced kind is ever free by
+ * Input tokens of every kind cost what uncached text costs and output tokens what visible
+ * text costs, unless the file says otherwise: no token of a priced kind is ever free by
  * omission.
  */
 #include "base/buf.h"
@@ -14,12 +14,24 @@ enum { PRICE_TEXT_MAX = 64 << 20 };
 
 /* Which models can report a meter at all; a price of any other would have no effect. */
 static const unsigned reported_by[METER_COUNT] = {
-    [METER_REQUESTS] = CAPS_ALL,           [METER_INPUT_UNCACHED] = CAPS_TOKENS_IN,
-    [METER_INPUT_CACHED] = CAPS_TOKENS_IN, [METER_INPUT_CACHE_WRITE] = CAPS_TOKENS_IN,
-    [METER_OUTPUT_TEXT] = CAPS_TOKENS_OUT, [METER_OUTPUT_REASONING] = CAPS_TEXT,
-    [METER_IMAGES] = CAP_IMAGES,           [METER_CHARACTERS] = CAP_SPEECH,
-    [METER_AUDIO_MS] = CAPS_AUDIO_IN,      [METER_COMPUTE_MS] = CAPS_ALL,
+    [METER_REQUESTS] = CAPS_ALL,
+    [METER_INPUT_UNCACHED] = CAPS_TOKENS_IN,
+    [METER_INPUT_CACHED] = CAPS_TOKENS_IN,
+    [METER_INPUT_CACHE_WRITE] = CAPS_TOKENS_IN,
+    [METER_OUTPUT_TEXT] = CAPS_TOKENS_OUT,
+    [METER_OUTPUT_REASONING] = CAPS_TEXT,
+    [METER_IMAGES] = CAP_IMAGES,
+    [METER_CHARACTERS] = CAP_SPEECH,
+    [METER_AUDIO_MS] = CAPS_AUDIO_IN,
+    [METER_COMPUTE_MS] = CAPS_ALL,
     [METER_TENSOR_ELEMENTS] = CAP_INFER,
+    [METER_INPUT_AUDIO] = CAP_CHAT | CAPS_AUDIO_IN,
+    [METER_OUTPUT_AUDIO] = CAP_CHAT | CAP_SPEECH,
+    [METER_INPUT_IMAGE] = CAP_CHAT | CAP_EMBEDDINGS | CAP_IMAGES | CAP_MODERATION,
+    [METER_OUTPUT_IMAGE] = CAP_CHAT | CAP_IMAGES,
+    [METER_INPUT_CACHE_WRITE_1H] = CAPS_TEXT,
+    [METER_INPUT_VIDEO] = CAP_CHAT,
+    [METER_VIDEO_MS] = 0, /* nothing makes or reads films yet */
 };
 
 static const struct {
@@ -27,33 +39,40 @@ static const struct {
 } price_defaults[] = {
     { METER_INPUT_CACHED, METER_INPUT_UNCACHED },
     { METER_INPUT_CACHE_WRITE, METER_INPUT_UNCACHED },
+    { METER_INPUT_CACHE_WRITE_1H, METER_INPUT_CACHE_WRITE },
+    { METER_INPUT_AUDIO, METER_INPUT_UNCACHED },
+    { METER_INPUT_IMAGE, METER_INPUT_UNCACHED },
+    { METER_INPUT_VIDEO, METER_INPUT_UNCACHED },
     { METER_OUTPUT_REASONING, METER_OUTPUT_TEXT },
+    { METER_OUTPUT_AUDIO, METER_OUTPUT_TEXT },
+    { METER_OUTPUT_IMAGE, METER_OUTPUT_TEXT },
 };
 
-#define BIT(meter) (1u << METER_##meter)
 static const struct {
     enum capability capability;
     const char *name;
-    unsigned meters; /* one of these is needed */
+    uint32_t meters; /* one of these is needed */
     const char *expected;
 } needed[] = {
-    { CAP_CHAT, "chat", BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
-    { CAP_CHAT, "chat", BIT(OUTPUT_TEXT), "'output_text_tokens'" },
-    { CAP_COMPLETIONS, "completions", BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
-    { CAP_COMPLETIONS, "completions", BIT(OUTPUT_TEXT), "'output_text_tokens'" },
-    { CAP_EMBEDDINGS, "embeddings", BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
-    { CAP_IMAGES, "images", BIT(IMAGES) | BIT(REQUESTS), "'images' or 'requests'" },
-    { CAP_INFER, "infer", BIT(REQUESTS) | BIT(COMPUTE_MS) | BIT(TENSOR_ELEMENTS),
+    { CAP_CHAT, "chat", METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_CHAT, "chat", METER_BIT(OUTPUT_TEXT), "'output_text_tokens'" },
+    { CAP_COMPLETIONS, "completions", METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_COMPLETIONS, "completions", METER_BIT(OUTPUT_TEXT), "'output_text_tokens'" },
+    { CAP_EMBEDDINGS, "embeddings", METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_IMAGES, "images", METER_BIT(IMAGES) | METER_BIT(REQUESTS), "'images' or 'requests'" },
+    { CAP_INFER, "infer", METER_BIT(REQUESTS) | METER_BIT(COMPUTE_MS) | METER_BIT(TENSOR_ELEMENTS),
       "'requests', 'compute_ms' or 'tensor_elements'" },
-    { CAP_SPEECH, "speech", BIT(CHARACTERS) | BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+    { CAP_SPEECH, "speech", METER_BIT(CHARACTERS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'characters', 'input_uncached_tokens' or 'requests'" },
-    { CAP_TRANSCRIPTION, "transcription", BIT(AUDIO_MS) | BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+    { CAP_TRANSCRIPTION, "transcription",
+      METER_BIT(AUDIO_MS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'audio_ms', 'input_uncached_tokens' or 'requests'" },
-    { CAP_TRANSLATION, "translation", BIT(AUDIO_MS) | BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+    { CAP_TRANSLATION, "translation",
+      METER_BIT(AUDIO_MS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'audio_ms', 'input_uncached_tokens' or 'requests'" },
-    { CAP_RERANK, "rerank", BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+    { CAP_RERANK, "rerank", METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'input_uncached_tokens' or 'requests'" },
-    { CAP_MODERATION, "moderation", BIT(INPUT_UNCACHED) | BIT(REQUESTS),
+    { CAP_MODERATION, "moderation", METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'input_uncached_tokens' or 'requests'" },
 };
 
@@ -75,37 +94,37 @@ static enum status read_price(struct conf_reader *r, const struct yaml_node *n,
         return status;
     if (!money_parse_price(text, &m->price[meter]))
         return conf_fail(r, n, "'%.60s' is not a price; expected e.g. '0.40/1M'", text);
-    m->priced[meter] = true;
+    m->priced |= UINT32_C(1) << meter;
     return STATUS_OK;
 }
 
 static void inherit_prices(struct catalog_model *m, const struct catalog_model *parent)
 {
     for (unsigned i = 0; i < METER_COUNT; i++)
-        if (parent->priced[i] && (reported_by[i] & m->capabilities)) {
-            m->priced[i] = true;
+        if (model_priced(parent, i) && (reported_by[i] & m->capabilities)) {
+            m->priced |= UINT32_C(1) << i;
             m->price[i] = parent->price[i];
         }
+    m->derived = parent->derived & m->priced;
 }
 
 static void default_prices(struct catalog_model *m)
 {
     for (size_t i = 0; i < sizeof price_defaults / sizeof *price_defaults; i++) {
         enum meter meter = price_defaults[i].meter, like = price_defaults[i].like;
-        if (!m->priced[meter] && m->priced[like]) {
-            m->priced[meter] = true;
-            m->price[meter] = m->price[like];
-        }
+        if (!(reported_by[meter] & m->capabilities) || model_priced(m, meter) ||
+            !model_priced(m, like))
+            continue;
+        m->priced |= UINT32_C(1) << meter;
+        m->derived |= UINT32_C(1) << meter;
+        m->price[meter] = m->price[like];
     }
 }
 
 static enum status check_needed(struct conf_reader *r, const struct model_draft *d)
 {
-    unsigned priced = 0;
-    for (unsigned i = 0; i < METER_COUNT; i++)
-        priced |= d->m.priced[i] ? 1u << i : 0;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if ((d->m.capabilities & needed[i].capability) && !(priced & needed[i].meters))
+        if ((d->m.capabilities & needed[i].capability) && !(d->m.priced & needed[i].meters))
             return conf_fail(r, d->price ? d->price : d->node,
                              "%s needs a price for %s; for nothing, write 0", needed[i].name,
                              needed[i].expected);
@@ -143,7 +162,7 @@ static bool add_prices(struct buf *b, const struct catalog *c)
         for (unsigned j = 0; j < METER_COUNT; j++) {
             const struct catalog_model *m = &c->models[i];
             const struct price *p = &m->price[sorted[j]];
-            if (m->priced[sorted[j]] &&
+            if (model_priced(m, sorted[j]) &&
                 !buf_printf(b, "%s %s %lld/%lld\n", m->id, meter_name(sorted[j]),
                             (long long)p->atoms, (long long)p->per_units))
                 return false;

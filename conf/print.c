@@ -132,7 +132,7 @@ static bool prices(struct buf *b, const struct catalog_model *m)
     if (!buf_text(b, "    price:\n"))
         return false;
     for (unsigned i = 0; i < METER_COUNT; i++)
-        if (m->priced[i] && !price(b, (enum meter)i, m->price[i]))
+        if ((m->priced & ~m->derived) >> i & 1 && !price(b, (enum meter)i, m->price[i]))
             return false;
     return true;
 }

@@ -285,7 +285,7 @@ static json_t *price_lines(const struct catalog_model *m)
     json_t *lines = json_array();
     char amount[MONEY_TEXT_BYTES];
     for (enum meter i = 0; i < METER_COUNT; i++)
-        if (m->priced[i])
+        if ((m->priced & ~m->derived) >> i & 1)
             json_array_append_new(lines,
                                   json_pack("{s:s, s:s, s:s, s:I}", "meter", meter_name(i), "unit",
                                             meter_unit(i), "amount",

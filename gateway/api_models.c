@@ -29,7 +29,7 @@ static bool put_prices(struct buf *b, const struct catalog_model *m, const char 
     char amount[MONEY_TEXT_BYTES];
     bool ok = buf_printf(b, ",\"pricing\":{\"currency\":\"%s\"", currency);
     for (int i = 0; ok && i < METER_COUNT; i++)
-        if (m->priced[i])
+        if (model_priced(m, (unsigned)i))
             ok = buf_printf(b, ",\"%s\":{\"amount\":\"%s\",\"per\":%" PRId64 ",\"unit\":\"%s\"}",
                             meter_name((enum meter)i),
                             money_text((money_t){ m->price[i].atoms }, 2, amount),

@@ -59,7 +59,7 @@ static void add_own_counts(const struct request *r, struct judgement *j)
 {
     const struct catalog_model *m = r->model;
     usage_set(&j->usage, METER_REQUESTS, 1);
-    if (m->priced[METER_COMPUTE_MS] && !usage_has(&j->usage, METER_COMPUTE_MS)) {
+    if (model_priced(m, METER_COMPUTE_MS) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
         int64_t ns = request_now_ns(r) - r->started_ns;
         usage_set(&j->usage, METER_COMPUTE_MS, (uint64_t)(ns / 1000000));
     }
@@ -109,24 +109,14 @@ static void note_oddities(struct request *r, struct judgement *j)
     }
 }
 
-static void sum_tokens(struct request *r, const struct usage *u)
-{
-    static const enum meter tokens[] = { METER_INPUT_UNCACHED, METER_INPUT_CACHED,
-                                         METER_INPUT_CACHE_WRITE, METER_OUTPUT_TEXT,
-                                         METER_OUTPUT_REASONING };
-    r->tokens_used = 0;
-    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-        r->tokens_used += usage_has(u, tokens[i]) ? u->qty[tokens[i]] : 0;
-}
-
+/* What it leaves of the settlement, stage_settle fills in. */
 enum verdict stage_meter(struct request *r)
 {
     struct ledger_settle *s = &r->ledger.settle;
     struct judgement j = judge(r);
-    *s = (struct ledger_settle){ .model = r->model->db_id };
     if (is_charged(j.outcome))
         add_own_counts(r, &j);
-    sum_tokens(r, &j.usage);
+    r->tokens_used = usage_sum(&j.usage, METERS_TOKENS);
     enum status status = rate(r, &j);
     if (status != STATUS_OK) { /* cannot be: the bound was rated at the hold */
         log_bug("usage_not_ratable request=%s", r->rid_text);

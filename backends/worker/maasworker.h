@@ -38,10 +38,13 @@ struct maas_usage {
     int64_t input_tokens, input_cached_tokens, input_cache_write_tokens; /* disjoint */
     int64_t output_tokens, output_reasoning_tokens;                      /* disjoint */
     int64_t images, characters, audio_ms, compute_ms, tensor_elements;
+    int64_t input_audio_tokens, input_image_tokens;   /* not in input_tokens */
+    int64_t output_audio_tokens, output_image_tokens; /* not in output_tokens */
+    int64_t video_ms;
 };
-#define MAAS_USAGE_NONE                        \
-    {                                          \
-        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 \
+#define MAAS_USAGE_NONE                                            \
+    {                                                              \
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 \
     }
 
 struct maas_handler {

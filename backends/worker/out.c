@@ -123,6 +123,11 @@ static void usage_to_wire(const struct maas_usage *u, struct wire_final *f)
     set(f, METER_AUDIO_MS, u->audio_ms);
     set(f, METER_COMPUTE_MS, u->compute_ms);
     set(f, METER_TENSOR_ELEMENTS, u->tensor_elements);
+    set(f, METER_INPUT_AUDIO, u->input_audio_tokens);
+    set(f, METER_INPUT_IMAGE, u->input_image_tokens);
+    set(f, METER_OUTPUT_AUDIO, u->output_audio_tokens);
+    set(f, METER_OUTPUT_IMAGE, u->output_image_tokens);
+    set(f, METER_VIDEO_MS, u->video_ms);
 }
 
 static bool send_final(struct maas_call *c)

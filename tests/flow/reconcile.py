@@ -23,8 +23,10 @@ from fractions import Fraction
 # The ids of base/usage.h, written down a second time.
 METERS = ["requests", "input_uncached_tokens", "input_cached_tokens", "input_cache_write_tokens",
           "output_text_tokens", "output_reasoning_tokens", "images", "characters", "audio_ms",
-          "compute_ms", "tensor_elements"]
-INPUT, OUTPUT = {1, 2, 3}, {4, 5}
+          "compute_ms", "tensor_elements", "input_audio_tokens", "output_audio_tokens",
+          "input_image_tokens", "output_image_tokens", "video_ms", "input_cache_write_1h_tokens",
+          "input_video_tokens"]
+INPUT, OUTPUT = {1, 2, 3, 11, 13, 16, 17}, {4, 5, 12, 14}
 HOUR_US = 3600 * 1000000
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32
 UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0"}

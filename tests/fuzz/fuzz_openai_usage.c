@@ -6,10 +6,8 @@
 /* Each bucket is bounded, and so is what their sums can be: the totals they were split from. */
 static void check(const struct usage *u)
 {
-    uint64_t input =
-        u->qty[METER_INPUT_UNCACHED] + u->qty[METER_INPUT_CACHED] + u->qty[METER_INPUT_CACHE_WRITE];
-    uint64_t output = u->qty[METER_OUTPUT_TEXT] + u->qty[METER_OUTPUT_REASONING];
-    assert(input <= (uint64_t)OPENAI_USAGE_MAX && output <= (uint64_t)OPENAI_USAGE_MAX);
+    assert(usage_sum(u, METERS_TOKENS_IN) <= (uint64_t)OPENAI_USAGE_MAX);
+    assert(usage_sum(u, METERS_TOKENS_OUT) <= (uint64_t)OPENAI_USAGE_MAX);
     for (enum meter m = 0; m < METER_COUNT; m++)
         assert(usage_has(u, m) || u->qty[m] == 0);
     assert(!usage_has(u, METER_INPUT_CACHED) || usage_has(u, METER_INPUT_UNCACHED));

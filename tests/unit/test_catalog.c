@@ -434,8 +434,8 @@ START_TEST(test_inheritance)
     ck_assert_int_eq(b->price[METER_INPUT_CACHE_WRITE].atoms, 2 * MONEY_ATOMS_PER_UNIT);
     ck_assert_int_eq(b->price[METER_OUTPUT_REASONING].atoms, 3 * MONEY_ATOMS_PER_UNIT);
     ck_assert_int_eq(s->price[METER_INPUT_CACHED].atoms, 5 * MONEY_ATOMS_PER_UNIT);
-    ck_assert(s->priced[METER_OUTPUT_REASONING] && !s->price[METER_OUTPUT_REASONING].atoms);
-    ck_assert(s->priced[METER_REQUESTS] && !b->priced[METER_REQUESTS]);
+    ck_assert(model_priced(s, METER_OUTPUT_REASONING) && !s->price[METER_OUTPUT_REASONING].atoms);
+    ck_assert(model_priced(s, METER_REQUESTS) && !model_priced(b, METER_REQUESTS));
     ck_assert_ptr_ne(d->routes, a->routes);
     ck_assert_str_eq(d->routes[0].model, "d");
     ck_assert(d->fallback_to_parent);
@@ -454,6 +454,7 @@ START_TEST(test_price_text)
     static const char expected[] = "currency EUR book spring\n"
                                    "base/a input_cache_write_tokens 4000000000/1000000\n"
                                    "base/a input_cached_tokens 4000000000/1000000\n"
+                                   "base/a input_image_tokens 4000000000/1000000\n"
                                    "base/a input_uncached_tokens 4000000000/1000000\n"
                                    "base/b requests 30000000000/1000\n";
     ck_assert_str_eq(c->catalog->price_text, expected);

@@ -3,7 +3,8 @@
 #include <check.h>
 #include <stdio.h>
 
-/* "uncached/cached/cache_write/text/reasoning", '-' for what is not present. */
+/* "uncached/cached/cache_write/text/reasoning", '-' for what is not present; then what there
+ * is of other kinds, e.g. " in image 40". */
 static void print(const struct usage *u, char *to, size_t size)
 {
     static const enum meter order[] = { METER_INPUT_UNCACHED, METER_INPUT_CACHED,
@@ -16,6 +17,17 @@ static void print(const struct usage *u, char *to, size_t size)
                                      (unsigned long long)u->qty[order[i]]);
         else
             used += (size_t)snprintf(to + used, size - used, "%s-", i ? "/" : "");
+    static const struct {
+        enum meter meter;
+        const char *name;
+    } more[] = { { METER_INPUT_IMAGE, "in image" },
+                 { METER_INPUT_AUDIO, "in audio" },
+                 { METER_OUTPUT_IMAGE, "out image" },
+                 { METER_OUTPUT_AUDIO, "out audio" } };
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (usage_has(u, more[i].meter))
+            used += (size_t)snprintf(to + used, size - used, " %s %llu", more[i].name,
+                                     (unsigned long long)u->qty[more[i].meter]);
 }
 
 static struct openai_usage read_text(const char *usage)
@@ -54,7 +66,27 @@ static const struct {
     { "images",
       "{\"input_tokens\":50,\"output_tokens\":4160,\"total_tokens\":4210,"
       "\"input_tokens_details\":{\"text_tokens\":10,\"image_tokens\":40}}",
-      "50/-/-/4160/-", false },
+      "10/-/-/4160/- in image 40", false },
+    { "audio in and out",
+      "{\"prompt_tokens\":100,\"completion_tokens\":50,"
+      "\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":80},"
+      "\"completion_tokens_details\":{\"reasoning_tokens\":5,\"audio_tokens\":30}}",
+      "20/0/-/15/5 in audio 80 out audio 30", false },
+    { "text is cached first",
+      "{\"prompt_tokens\":100,"
+      "\"prompt_tokens_details\":{\"cached_tokens\":50,\"audio_tokens\":40}}",
+      "10/50/-/-/- in audio 40", false },
+    { "cached audio is counted once",
+      "{\"prompt_tokens\":100,\"prompt_tokens_details\":"
+      "{\"cached_tokens\":70,\"image_tokens\":20,\"audio_tokens\":60}}",
+      "0/70/-/-/- in image 20 in audio 10", false },
+    { "more audio than there is",
+      "{\"prompt_tokens\":10,\"prompt_tokens_details\":{\"audio_tokens\":11}}",
+      "0/-/-/-/- in audio 10", true },
+    { "transcription",
+      "{\"type\":\"tokens\",\"input_tokens\":14,\"output_tokens\":45,"
+      "\"input_token_details\":{\"text_tokens\":0,\"audio_tokens\":14}}",
+      "0/-/-/45/- in audio 14", false },
     { "null", "null", "-/-/-/-/-", false },
     { "null members", "{\"prompt_tokens\":null,\"completion_tokens\":3}", "-/-/-/3/-", false },
     { "null details", "{\"prompt_tokens\":3,\"prompt_tokens_details\":null}", "3/-/-/-/-", false },
@@ -124,6 +156,25 @@ START_TEST(test_images)
 }
 END_TEST
 
+START_TEST(test_tokens_of_an_images_answer_are_of_images)
+{
+    static const struct {
+        const char *usage, *expect;
+    } rows[] = { { "{\"input_tokens\":50,\"output_tokens\":4160}", "50/-/-/0/- out image 4160" },
+                 { "{\"output_tokens\":90,\"output_tokens_details\":{\"image_tokens\":80}}",
+                   "-/-/-/10/- out image 80" },
+                 { "{\"input_tokens\":7}", "7/-/-/-/-" } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char got[128];
+        struct jfield data = { .key = "data", .type = J_ABSENT };
+        struct openai_usage u = read_text(rows[i].usage);
+        openai_usage_images(&data, &u);
+        print(&u.usage, got, sizeof got);
+        ck_assert_str_eq(got, rows[i].expect);
+    }
+}
+END_TEST
+
 START_TEST(test_advance)
 {
     struct usage total = { 0 }, first = { 0 }, more = { 0 }, less = { 0 };
@@ -149,6 +200,7 @@ Suite *openai_usage_suite(void)
     tcase_add_loop_test(t, test_read, 0, sizeof cases / sizeof *cases);
     tcase_add_test(t, test_absent);
     tcase_add_test(t, test_images);
+    tcase_add_test(t, test_tokens_of_an_images_answer_are_of_images);
     tcase_add_test(t, test_advance);
     suite_add_tcase(s, t);
     return s;

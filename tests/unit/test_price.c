@@ -46,7 +46,7 @@ START_TEST(test_rate)
 END_TEST
 
 struct model {
-    bool priced[METER_COUNT];
+    uint32_t priced;
     struct price price[METER_COUNT];
 };
 
@@ -54,7 +54,7 @@ static struct model model_of(const enum meter *meters, const struct price *price
 {
     struct model m = { 0 };
     for (unsigned i = 0; i < count; i++) {
-        m.priced[meters[i]] = true;
+        m.priced |= UINT32_C(1) << meters[i];
         m.price[meters[i]] = prices[i];
     }
     return m;
@@ -237,6 +237,26 @@ START_TEST(test_rounded_lines_stay_within_the_bound)
 }
 END_TEST
 
+/* A meter in no group could never be charged, and one in two could be charged twice its bound. */
+START_TEST(test_each_meter_has_one_bound)
+{
+    enum meter m = (enum meter)_i;
+    struct model model = model_of(&m, &(struct price){ 3, 1 }, 1);
+    struct price_list list = { model.priced, model.price };
+    struct price_bound bound = { 10, 10, 10, 10, 10, 10, 10, 10 };
+    uint64_t most = m == METER_REQUESTS ? 1 : 10;
+    money_t hold;
+    ck_assert_int_eq(price_upper_bound(&list, &bound, &hold), STATUS_OK);
+    ck_assert_int_eq(hold.atoms, 3 * (int64_t)most);
+    struct usage u = { 0 };
+    usage_set(&u, m, 11);
+    struct bill b = rate(&model, &u, &bound);
+    ck_assert(b.clamped && !b.unpriced);
+    ck_assert_uint_eq(b.lines[0].qty, most);
+    ck_assert_int_eq(b.amount.atoms, hold.atoms);
+}
+END_TEST
+
 START_TEST(test_overflow_and_no_price_are_refused_before_the_backend)
 {
     struct model m = chat(MONEY_ATOMS_MAX, MONEY_ATOMS_MAX, MONEY_ATOMS_MAX);
@@ -264,6 +284,7 @@ Suite *price_suite(void)
     tcase_add_test(t, test_unpriced_is_billed_nothing_and_said);
     tcase_add_test(t, test_a_backend_cannot_bill_beyond_the_hold);
     tcase_add_test(t, test_rounded_lines_stay_within_the_bound);
+    tcase_add_loop_test(t, test_each_meter_has_one_bound, 0, METER_COUNT);
     tcase_add_test(t, test_overflow_and_no_price_are_refused_before_the_backend);
     suite_add_tcase(s, t);
     return s;

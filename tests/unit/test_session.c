@@ -107,6 +107,7 @@ struct lie {
     uint32_t slot, gen_step, len; /* of the call's own generation; len of the payload */
     uint32_t output;              /* counter of DATA */
     uint64_t final_output;
+    uint32_t final_present;
     bool after_final, forgiven;
 };
 
@@ -132,6 +133,8 @@ static const struct lie lies[] = {
       .final_output = 4 },
     { "FINAL beyond int64", .type = WIRE_FINAL, .flags = WIRE_USAGE, .len = 136,
       .final_output = UINT64_MAX },
+    { "FINAL with a meter that has no place", .type = WIRE_FINAL, .flags = WIRE_USAGE, .len = 136,
+      .final_output = 5, .final_present = 1u << WIRE_METERS },
     { "a second FINAL", .type = WIRE_FINAL, .len = 136, .after_final = true },
     { "DATA after FINAL", .type = WIRE_DATA, .len = 20, .after_final = true },
 };
@@ -147,7 +150,7 @@ START_TEST(test_lies)
     if (l->after_final)
         say_final(p.call, gen, 0, 5);
     struct wire_data d = { .output_tokens = l->output };
-    struct wire_final f = { .present = 1u << METER_OUTPUT_TEXT,
+    struct wire_final f = { .present = 1u << METER_OUTPUT_TEXT | l->final_present,
                             .qty[METER_OUTPUT_TEXT] = l->final_output };
     if (l->type == WIRE_FINAL)
         memcpy(payload, &f, sizeof f);
