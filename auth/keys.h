@@ -51,11 +51,11 @@ MUST_CHECK enum status keyring_check(const struct keyring *r, struct span text, 
 
 /* ---- administration: run on the ledger thread with its connection, inside its transaction ---- */
 struct project_new {
+    int64_t organization;            /* row id of who pays */
     const char *slug, *display_name; /* slug: [a-z0-9-]{1,63} */
     int64_t budget_atoms;            /* >= 0; the caller applies the default of the configuration */
-    const char *budget_period;       /* "month" or "total" */
-    const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number,
-        *buyer_reference; /* for the invoice; may be "" */
+    const char *budget_period;       /* "month" (a billing period) or "total" */
+    const char *cost_centre;         /* for statements; may be "" */
 };
 MUST_CHECK enum status project_create(struct db *db, const struct project_new *p, int64_t wall_us,
                                       int64_t *ret_id);
@@ -79,7 +79,7 @@ MUST_CHECK enum status key_create(struct db *db, const struct keyring *r, const 
 MUST_CHECK enum status key_revoke(struct db *db, const char *name, int64_t wall_us);
 
 /* ---- lists for administration, on any connection; never a digest ---- */
-/* [{"slug","display_name","budget","budget_period","buyer_name","created"}] */
+/* [{"slug","display_name","budget","budget_period","organization","cost_centre","created"}] */
 MUST_CHECK enum status project_list(struct db *db, json_t **ret);
 /* [{"name","project","label","state":"live|expired|revoked","requests_per_minute",..,"expires","revoked","created"}];
  * project NULL: of all.  Times are ISO 8601 or null, a limit of 0 is the default. */

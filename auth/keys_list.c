@@ -14,8 +14,9 @@ enum { LIST_ROWS_MAX = 10000, TIME_TEXT_BYTES = 24 };
 enum query { PROJECTS, KEYS };
 
 static const char *const sql[] = {
-    [PROJECTS] = "SELECT slug, display_name, budget_atoms, budget_period, buyer_name, created_us"
-                 " FROM project ORDER BY slug LIMIT ?",
+    [PROJECTS] = "SELECT p.slug, p.display_name, p.budget_atoms, p.budget_period, o.slug,"
+                 " p.cost_centre, p.created_us FROM project p"
+                 " JOIN organization o ON o.id = p.organization ORDER BY p.slug LIMIT ?",
     [KEYS] = "SELECT k.name, p.slug, k.label, k.requests_per_minute, k.tokens_per_minute,"
              " k.concurrency, k.expires_us, k.revoked_us, k.created_us"
              " FROM api_key k JOIN project p ON p.id = k.project"
@@ -38,10 +39,11 @@ static json_t *project_of_row(struct db_stmt *s)
 {
     char budget[MONEY_TEXT_BYTES];
     money_text((money_t){ db_col_int(s, 2) }, 2, budget);
-    return json_pack("{s:s, s:s?, s:s, s:s?, s:s?, s:o}", "slug", db_col_text(s, 0, NULL),
+    return json_pack("{s:s, s:s?, s:s, s:s?, s:s?, s:s?, s:o}", "slug", db_col_text(s, 0, NULL),
                      "display_name", db_col_text(s, 1, NULL), "budget", budget, "budget_period",
-                     db_col_text(s, 3, NULL), "buyer_name", db_col_text(s, 4, NULL), "created",
-                     time_or_null(db_col_int(s, 5)));
+                     db_col_text(s, 3, NULL), "organization", db_col_text(s, 4, NULL),
+                     "cost_centre", db_col_text(s, 5, NULL), "created",
+                     time_or_null(db_col_int(s, 6)));
 }
 
 static json_t *key_of_row(struct db_stmt *s, int64_t wall_us)

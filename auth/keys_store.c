@@ -22,9 +22,8 @@ enum query {
 
 static const char *const sql[] = {
     [PROJECT_INSERT] =
-        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, buyer_name,"
-        " buyer_address, buyer_tax_id, po_number, buyer_reference, created_us)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, organization,"
+        " cost_centre, created_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
     [PROJECT_FIND] = "SELECT id FROM project WHERE slug = ?",
     [PROJECT_BUDGET] =
         "UPDATE project SET budget_atoms = ?, budget_period = coalesce(?, budget_period)"
@@ -56,12 +55,9 @@ enum status project_create(struct db *db, const struct project_new *p, int64_t w
     db_text(s, 2, p->display_name, -1);
     db_int(s, 3, p->budget_atoms);
     db_text(s, 4, p->budget_period, -1);
-    db_text(s, 5, p->buyer_name, -1);
-    db_text(s, 6, p->buyer_address, -1);
-    db_text(s, 7, p->buyer_tax_id, -1);
-    db_text(s, 8, p->po_number, -1);
-    db_text(s, 9, p->buyer_reference, -1);
-    db_int(s, 10, wall_us);
+    db_int(s, 5, p->organization);
+    db_text(s, 6, p->cost_centre, -1);
+    db_int(s, 7, wall_us);
     enum status status = db_run(s);
     if (status == STATUS_OK)
         *ret_id = db_last_id(db);

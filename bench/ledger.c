@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "billing/ledger.h"
 #include "billing/period.h"
+#include "billing/organization.h"
 #include "billing/report.h"
 #include <assert.h>
 #include <dirent.h>
@@ -131,13 +132,21 @@ static enum status add_catalog(struct db *db, int64_t now_us)
 static enum status add_projects(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     static const char sql[] =
-        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, created_us)"
-        " VALUES ('p' || ?1, 'bench', ?2, 'month', 0)";
+        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, created_us,"
+        " organization) VALUES ('p' || ?1, 'bench', ?2, 'month', 0, ?3)";
     (void)call;
     for (int i = 1; i <= PROJECTS; i++) {
+        char slug[16];
+        int64_t organization;
+        snprintf(slug, sizeof slug, "p%d", i);
+        const struct organization_new o = { slug, "bench", "", "", "", "", "" };
+        enum status made = organization_create(db, &o, now_us, &organization);
+        if (made)
+            return made;
         struct db_stmt *s = db_prepare(db, sql);
         db_int(s, 1, i);
         db_int(s, 2, MONEY_ATOMS_MAX);
+        db_int(s, 3, organization);
         enum status status = db_run(s);
         if (status)
             return status;

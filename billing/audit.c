@@ -22,11 +22,14 @@ static const struct {
 } checks[] = {
     { "prices", audit_prices },     /* books can be read */
     { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
-    { "requests", audit_requests }, /* held, settled once, rated right, within the hold */
+    { "funds", audit_funds },       /* can be read */
+    { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
     { "rollups", audit_rollups },   /* are the sums of the settlements */
     { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */
     { "balances", audit_balances }, /* are the sums of their entries */
-    { "invoices", audit_invoices }, /* no gap in the numbers, sums right, posted as printed */
+    { "spent", audit_spent },       /* by projects is the sum of their settlements */
+    { "draws", audit_fund_balances }, /* on a fund add up to its balance, within its amount */
+    { "invoices", audit_invoices },   /* no gap in the numbers, sums right, posted as printed */
 };
 
 void audit_problem(struct audit *a, const char *format, ...)
@@ -156,6 +159,9 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     tally_free(&a.usage);
     tally_free(&a.posted);
     tally_free(&a.prices);
+    tally_free(&a.drawn);
+    tally_free(&a.spent);
+    tally_free(&a.funds);
     if (s)
         return s;
     json_t *document =

@@ -3,17 +3,22 @@
  */
 #include "billing/audit_inside.h"
 #include <inttypes.h>
+#include <string.h>
 
 __extension__ typedef __int128 wide;
 
 static const char sql_rollups[] =
-    "SELECT hour_us, project, key, model, meter, price_version, qty, requests, atoms"
-    " FROM usage_rollup";
+    "SELECT hour_us, project, key, model, meter, price_version, period, qty, requests, atoms,"
+    " covered_atoms FROM usage_rollup";
 /* Sums in two parts, so that a total beyond 64 bits is a finding and not a failure. */
 static const char sql_tx[] =
-    "SELECT t.tx, t.kind, t.at_us, t.project, sum(e.atoms / 1000000), sum(e.atoms % 1000000),"
-    " count(e.tx), sum(e.atoms) FILTER (WHERE e.account = 8 * t.project + 1),"
-    " sum(e.atoms) FILTER (WHERE e.account = 8 * t.project + 2), sum(e.account / 8 <> t.project)"
+    "SELECT t.tx, t.kind, t.at_us, t.organization, sum(e.atoms / 1000000), sum(e.atoms % 1000000),"
+    " count(e.tx), sum(e.account / 32 <> t.organization),"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 1), 0),"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 6), 0),"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 7), 0),"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 8), 0),"
+    " sum(e.atoms) FILTER (WHERE e.account % 32 = 2)"
     " FROM ledger_tx t LEFT JOIN ledger_entry e ON e.tx = t.tx GROUP BY t.tx ORDER BY t.tx";
 static const char sql_balances[] =
     "SELECT b.account, b.posted_atoms, coalesce(sum(e.atoms / 1000000), 0),"
@@ -65,28 +70,47 @@ enum status audit_rollups(struct audit *a)
 
 /* ---- double entry -------------------------------------------------------------------------- */
 
-/* A batch may have posted for a project more than once: what is left must be 0 at the end. */
+enum {
+    T_TX,
+    T_KIND,
+    T_AT,
+    T_ORGANIZATION,
+    T_SUM,
+    T_SUM_REST,
+    T_COUNT,
+    T_FOREIGN,
+    T_OWED,
+    T_REVENUE = T_OWED + 4
+};
+
+/* A batch may have posted for an organisation more than once: what is left must be 0 at the end. */
 static enum status take_posted(struct audit *a, struct db_stmt *s)
 {
-    int64_t tx = db_col_int(s, 0), debit = db_col_int(s, 7), credit = db_col_int(s, 8);
-    struct tally_row *row =
-        tally_row(&a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, 2), db_col_int(s, 3) });
+    int64_t tx = db_col_int(s, T_TX);
+    wide paid = 0;
+    struct tally_row *row = tally_row(
+        &a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, T_AT), db_col_int(s, T_ORGANIZATION) });
     if (!row)
         return STATUS_NO_MEMORY;
-    row->sum[0] -= debit;
-    if (db_col_int(s, 6) != 2 || debit <= 0 || credit != -debit)
-        audit_problem(a, "ledger tx %" PRId64 " is not one debit of unbilled to revenue", tx);
+    for (int i = 0; i < TALLY_SUMS; i++) { /* what is owed, then each kind of fund */
+        row->sum[i] -= db_col_int(s, T_OWED + i);
+        paid += db_col_int(s, T_OWED + i);
+        if (db_col_int(s, T_OWED + i) < 0)
+            paid = 0;
+    }
+    if (paid <= 0 || db_col_int(s, T_REVENUE) != -paid)
+        audit_problem(a, "ledger tx %" PRId64 " is not what pays for usage against revenue", tx);
     return STATUS_OK;
 }
 
 static enum status tx_row(struct audit *a, struct db_stmt *s)
 {
-    int64_t tx = db_col_int(s, 0);
-    if (db_col_int(s, 6) < 2 || joined(s, 4) != 0)
+    int64_t tx = db_col_int(s, T_TX);
+    if (db_col_int(s, T_COUNT) < 2 || joined(s, T_SUM) != 0)
         audit_problem(a, "ledger tx %" PRId64 " does not sum to 0", tx);
-    if (db_col_int(s, 9) > 0)
-        audit_problem(a, "ledger tx %" PRId64 " has entries of another project", tx);
-    bool is_usage = *db_col_text(s, 1, NULL) == 'u';
+    if (db_col_int(s, T_FOREIGN) > 0)
+        audit_problem(a, "ledger tx %" PRId64 " has entries of another organization", tx);
+    bool is_usage = strcmp(db_col_text(s, T_KIND, NULL), "usage") == 0;
     return is_usage ? take_posted(a, s) : STATUS_OK;
 }
 
@@ -95,10 +119,12 @@ enum status audit_ledger(struct audit *a)
     enum status s = audit_query(a, sql_tx, tx_row);
     for (size_t i = 0; i < a->posted.room && !s; i++) {
         const struct tally_row *row = &a->posted.rows[i];
-        if (row->used && row->sum[0] != 0)
-            audit_problem(
-                a, "batch %" PRId64 " of project %" PRId64 ": settled - posted = %" PRId64 " atoms",
-                row->key[0], row->key[1], row->sum[0]);
+        for (int k = 0; k < TALLY_SUMS && row->used; k++)
+            if (row->sum[k] != 0)
+                audit_problem(a,
+                              "batch %" PRId64 " of organization %" PRId64
+                              ": settled - posted = %" PRId64 " atoms",
+                              row->key[0], row->key[1], row->sum[k]);
     }
     return s;
 }

@@ -18,8 +18,11 @@ struct audit {
     int64_t newest_boot, last_settled_us;
     /* Recomputed from settlements alone: */
     struct tally
-        usage; /* hour, project, key, model, meter, price version -> qty, requests, atoms */
-    struct tally posted; /* batch, project -> atoms */
+        usage; /* hour, project, key, model, meter, price version, period -> qty, requests, atoms, covered */
+    struct tally posted; /* batch, organisation -> atoms owed, atoms of each kind of fund */
+    struct tally drawn;  /* fund -> atoms */
+    struct tally spent;  /* project -> atoms */
+    struct tally funds;  /* fund -> kind, amount, organisation, model: as the rows say */
     struct tally prices; /* price version, model, meter -> atoms, per units */
 };
 
@@ -33,7 +36,23 @@ MUST_CHECK enum status audit_each(struct audit *a, struct db_stmt *s,
 MUST_CHECK enum status audit_query(struct audit *a, const char *sql,
                                    enum status (*row)(struct audit *a, struct db_stmt *s));
 
+/* Reads "[n,...]" of at most `most` numbers at `at`; returns what follows, NULL: it is none. */
+const char *audit_numbers(const char *at, int64_t *const fields[], unsigned most);
+/* audit_funds.c: one settlement's draws, added up; *ret_covered: what funds paid of it. */
+MUST_CHECK enum status audit_draws(struct audit *a, struct db_stmt *request, int64_t *ret_covered);
+
+/* clang-format off */
+enum { /* columns of a request and its settlement, for audit_requests.c and audit_funds.c */
+    O_RID, O_PROJECT, O_KEY, O_ENDPOINT, O_PRICES, O_HOLD, O_ACCEPTED, O_BOOT,
+    S_RID, S_PROJECT, S_KEY, S_ENDPOINT, S_PRICES, S_MODEL, S_AMOUNT,
+    S_SETTLED, S_LINES, S_OUTCOME, S_DRAWS, S_ORGANIZATION, S_PERIOD,
+};
+/* clang-format on */
+
 enum status audit_boots(struct audit *a);
+enum status audit_funds(struct audit *a);
+enum status audit_fund_balances(struct audit *a);
+enum status audit_spent(struct audit *a);
 enum status audit_requests(struct audit *a);
 enum status audit_rollups(struct audit *a);
 enum status audit_ledger(struct audit *a);

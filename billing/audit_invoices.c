@@ -10,20 +10,20 @@
 __extension__ typedef __int128 wide;
 
 static const char sql_invoices[] =
-    "SELECT number, series, project, month, net_minor, tax_minor, gross_minor, exact_atoms,"
-    " document FROM invoice ORDER BY series, number";
+    "SELECT number, series, organization, period, net_minor, tax_minor, gross_minor, exact_atoms,"
+    " body FROM document ORDER BY series, number";
 static const char sql_gaps[] =
     "SELECT c.series, c.next - 1, count(i.number),"
     " min(CAST(substr(i.number, length(c.series) + 2) AS INTEGER)),"
     " max(CAST(substr(i.number, length(c.series) + 2) AS INTEGER)) FROM doc_counter c"
-    " LEFT JOIN invoice i ON i.series = c.series GROUP BY c.series";
-static const char sql_uncounted[] = "SELECT number FROM invoice i WHERE NOT EXISTS"
+    " LEFT JOIN document i ON i.series = c.series GROUP BY c.series";
+static const char sql_uncounted[] = "SELECT number FROM document i WHERE NOT EXISTS"
                                     " (SELECT 1 FROM doc_counter c WHERE c.series = i.series)";
 /* What the entries of an invoice say, by kind of account. */
 static const char sql_posted[] =
-    "SELECT coalesce(sum(e.atoms) FILTER (WHERE e.account % 8 = 3), 0),"
-    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 8 = 1), 0),"
-    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 8 = 5), 0), count(DISTINCT t.tx)"
+    "SELECT coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 3), 0),"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 1), 0),"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 5), 0), count(DISTINCT t.tx)"
     " FROM ledger_tx t JOIN ledger_entry e ON e.tx = t.tx WHERE t.kind = 'invoice' AND t.ref = ?1";
 static const char sql_model[] = "SELECT id FROM name WHERE name = ?1";
 
@@ -31,7 +31,7 @@ struct document { /* one issued invoice, as it is printed */
     struct audit *audit;
     const char *number;
     const json_t *json;
-    int64_t project, from_us, to_us;
+    int64_t organization, period;
     int digits;
     int64_t minor_atoms;
     int64_t net_minor, tax_minor, gross_minor, exact_atoms; /* of the row */
@@ -63,21 +63,20 @@ static enum status model_id(struct db *db, const char *model, int64_t *ret)
     return status;
 }
 
-/* Month, project, model, meter, price version -> qty, atoms: of this document's month alone. */
-static enum status month_usage(const struct document *d, struct tally *ret)
+/* Model, meter, price version -> qty, atoms that are owed: of this document's period alone. */
+static enum status period_usage(const struct document *d, struct tally *ret)
 {
     const struct tally *usage = &d->audit->usage;
     for (size_t i = 0; i < usage->room; i++) {
         const struct tally_row *u = &usage->rows[i];
-        if (!u->used || u->key[1] != d->project || u->key[0] < d->from_us ||
-            u->key[0] >= d->to_us || u->sum[0] == 0)
+        if (!u->used || u->key[6] != d->period || u->sum[0] == 0)
             continue;
         struct tally_row *row =
             tally_row(ret, (int64_t[TALLY_KEYS]){ u->key[3], u->key[4], u->key[5] });
         if (!row)
             return STATUS_NO_MEMORY;
         row->sum[0] += u->sum[0];
-        row->sum[1] += u->sum[2];
+        row->sum[1] += u->sum[2] - u->sum[3];
     }
     return STATUS_OK;
 }
@@ -173,10 +172,10 @@ static enum status check_posting(const struct document *d)
 
 static bool read_document(struct document *d, struct db_stmt *s, json_t *json)
 {
-    const char *month = db_col_text(s, 3, NULL);
     const char *number = json_string_value(json_object_get(json, "number"));
     d->json = json;
-    d->project = db_col_int(s, 2);
+    d->organization = db_col_int(s, 2);
+    d->period = db_col_int(s, 3);
     d->net_minor = db_col_int(s, 4);
     d->tax_minor = db_col_int(s, 5);
     d->gross_minor = db_col_int(s, 6);
@@ -186,7 +185,7 @@ static bool read_document(struct document *d, struct db_stmt *s, json_t *json)
     for (int i = d->digits; i < MONEY_ATOM_EXP; i++)
         d->minor_atoms *= 10;
     return number && strcmp(number, d->number) == 0 && d->digits >= 0 &&
-           d->digits <= MONEY_ATOM_EXP && report_month(month, &d->from_us, &d->to_us);
+           d->digits <= MONEY_ATOM_EXP && d->period > 0;
 }
 
 static enum status invoice_row(struct audit *a, struct db_stmt *s)
@@ -198,7 +197,7 @@ static enum status invoice_row(struct audit *a, struct db_stmt *s)
         return STATUS_OK;
     }
     AUTO(tally_free) struct tally month = { 0 };
-    enum status status = month_usage(&d, &month);
+    enum status status = period_usage(&d, &month);
     if (!status)
         status = check_lines(&d, &month);
     check_totals(&d);

@@ -22,19 +22,14 @@ static const char sql_below_floor[] =
 static const char sql_requests[] =
     "SELECT o.rid, o.project, o.key, o.endpoint, o.price_version, o.hold_atoms, o.accepted_us,"
     " o.boot, s.rid, s.project, s.key, s.endpoint, s.price_version, s.model, s.amount_atoms,"
-    " s.settled_us, s.lines, s.outcome"
-    " FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid ORDER BY o.rid";
+    " s.settled_us, s.lines, s.outcome, s.draws, p.organization, b.id"
+    " FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid"
+    " LEFT JOIN project p ON p.id = s.project LEFT JOIN billing_period b"
+    " ON b.organization = p.organization AND b.starts_us <= s.settled_us"
+    " AND b.ends_us > s.settled_us ORDER BY o.rid";
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
-
-/* clang-format off */
-enum { /* columns of sql_requests */
-    O_RID, O_PROJECT, O_KEY, O_ENDPOINT, O_PRICES, O_HOLD, O_ACCEPTED, O_BOOT,
-    S_RID, S_PROJECT, S_KEY, S_ENDPOINT, S_PRICES, S_MODEL, S_AMOUNT,
-    S_SETTLED, S_LINES, S_OUTCOME,
-};
-/* clang-format on */
 
 __extension__ typedef __int128 wide;
 
@@ -82,15 +77,18 @@ static const char *read_number(const char *at, int64_t *ret)
     return at;
 }
 
+const char *audit_numbers(const char *at, int64_t *const fields[], unsigned most)
+{
+    for (unsigned i = 0; i < most; i++)
+        if (*at != (i ? ',' : '[') || !(at = read_number(at + 1, fields[i])))
+            return NULL;
+    return *at == ']' ? at + 1 : NULL;
+}
+
 /* "[meter,qty,atoms]"; returns what follows it. */
 static const char *read_line(const char *at, struct line *ret)
 {
-    int64_t *const fields[] = { &ret->meter, &ret->qty, &ret->atoms };
-    static const char before[] = "[,,";
-    for (unsigned i = 0; i < 3; i++)
-        if (*at != before[i] || !(at = read_number(at + 1, fields[i])))
-            return NULL;
-    return *at == ']' ? at + 1 : NULL;
+    return audit_numbers(at, (int64_t *[]){ &ret->meter, &ret->qty, &ret->atoms }, 3);
 }
 
 /* -1: not a list of lines. */
@@ -135,23 +133,38 @@ static void check_rate(struct audit *a, struct db_stmt *s, const struct line *l)
                       rid, l->qty, l->meter, l->atoms);
 }
 
-static enum status add_up(struct audit *a, struct db_stmt *s, const struct line *l, bool first)
+static enum status add_up(struct audit *a, struct db_stmt *s, const struct line *l, bool first,
+                          int64_t covered)
 {
     int64_t settled_us = db_col_int(s, S_SETTLED);
-    struct tally_row *row =
-        tally_row(&a->usage, (int64_t[TALLY_KEYS]){ settled_us - settled_us % HOUR_US,
-                                                    db_col_int(s, S_PROJECT), db_col_int(s, S_KEY),
-                                                    db_col_int(s, S_MODEL), l->meter,
-                                                    db_col_int(s, S_PRICES) });
+    struct tally_row *row = tally_row(
+        &a->usage,
+        (int64_t[TALLY_KEYS]){ settled_us - settled_us % HOUR_US, db_col_int(s, S_PROJECT),
+                               db_col_int(s, S_KEY), db_col_int(s, S_MODEL), l->meter,
+                               db_col_int(s, S_PRICES), db_col_int(s, S_PERIOD) });
     if (!row)
         return STATUS_NO_MEMORY;
     row->sum[0] += l->qty;
     row->sum[1] += first;
     row->sum[2] += l->atoms;
+    row->sum[3] += covered;
     return STATUS_OK;
 }
 
-static enum status check_lines(struct audit *a, struct db_stmt *s)
+/* What funds paid covers the lines in their order. */
+static enum status add_lines(struct audit *a, struct db_stmt *s, const struct line *lines,
+                             int count, int64_t covered)
+{
+    enum status status = STATUS_OK; /* without a line it still counts as one request of meter 0 */
+    for (int i = 0; (i == 0 || i < count) && !status; i++) {
+        int64_t part = covered < lines[i].atoms ? covered : lines[i].atoms;
+        status = add_up(a, s, &lines[i], i == 0, part);
+        covered -= part;
+    }
+    return status;
+}
+
+static enum status check_lines(struct audit *a, struct db_stmt *s, int64_t covered)
 {
     struct line lines[LINES_MAX] = { { 0, 0, 0 } };
     int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
@@ -168,19 +181,20 @@ static enum status check_lines(struct audit *a, struct db_stmt *s)
     if (sum != amount)
         audit_problem(a, "request %" PRId64 ": its lines do not add up to its amount %" PRId64, rid,
                       amount);
-    enum status status = STATUS_OK; /* without a line it still counts as one request of meter 0 */
-    for (int i = 0; (i == 0 || i < count) && !status; i++)
-        status = add_up(a, s, &lines[i], i == 0);
-    return status;
+    return add_lines(a, s, lines, count, covered);
 }
 
-static enum status add_posted(struct audit *a, struct db_stmt *s)
+static enum status add_owed(struct audit *a, struct db_stmt *s, int64_t covered)
 {
-    struct tally_row *row = tally_row(
-        &a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, S_SETTLED), db_col_int(s, S_PROJECT) });
-    if (!row)
+    struct tally_row *posted =
+        tally_row(&a->posted,
+                  (int64_t[TALLY_KEYS]){ db_col_int(s, S_SETTLED), db_col_int(s, S_ORGANIZATION) });
+    struct tally_row *spent =
+        tally_row(&a->spent, (int64_t[TALLY_KEYS]){ db_col_int(s, S_PROJECT) });
+    if (!posted || !spent)
         return STATUS_NO_MEMORY;
-    row->sum[0] += db_col_int(s, S_AMOUNT);
+    posted->sum[0] += db_col_int(s, S_AMOUNT) - covered;
+    spent->sum[0] += db_col_int(s, S_AMOUNT);
     return STATUS_OK;
 }
 
@@ -223,8 +237,13 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
                       amount);
     if (amount != 0 && charges_nothing(db_col_text(s, S_OUTCOME, NULL)))
         audit_problem(a, "request %" PRId64 " failed and was charged", rid);
-    enum status status = check_lines(a, s);
-    return status ? status : add_posted(a, s);
+    if (db_col_null(s, S_PERIOD))
+        audit_problem(a, "request %" PRId64 " was settled in no billing period", rid);
+    int64_t covered = 0;
+    enum status status = audit_draws(a, s, &covered);
+    if (!status)
+        status = check_lines(a, s, covered);
+    return status ? status : add_owed(a, s, covered);
 }
 
 static enum status unopened_row(struct audit *a, struct db_stmt *s)

@@ -5,46 +5,57 @@
 #include "base/db.h"
 #include "billing/lines.h"
 #include "billing/period.h"
+#include "billing/posting.h"
 #include <assert.h>
 
-static const char sql_add_balance[] =
-    "UPDATE account_balance SET posted_atoms = posted_atoms + ?2 WHERE account = ?1";
-static const char sql_insert_entry[] = "INSERT INTO ledger_entry VALUES (?1,?2,?3)";
 static const char sql_insert_open[] =
     "INSERT INTO request_open VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)";
 static const char sql_insert_settlement[] =
-    "INSERT INTO settlement VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)";
-static const char sql_insert_tx[] =
-    "INSERT INTO ledger_tx (kind, at_us, project) VALUES ('usage',?1,?2)";
+    "INSERT INTO settlement VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)";
 static const char sql_set_floor[] = "UPDATE boot SET open_floor = ?2, settled_us = ?3"
                                     " WHERE boot = ?1";
-
-enum { ACCOUNT_UNBILLED = 1, ACCOUNT_REVENUE = 2 }; /* account id = 8 * project + code */
+static const char sql_find_period[] =
+    "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
+static const char sql_add_period[] =
+    "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone)"
+    " VALUES (?1,?2,?3,'UTC')";
 
 enum status books_prepare(struct books *b)
 {
     b->insert_open = db_prepare(b->db, sql_insert_open);
     b->insert_settlement = db_prepare(b->db, sql_insert_settlement);
-    b->insert_tx = db_prepare(b->db, sql_insert_tx);
-    b->insert_entry = db_prepare(b->db, sql_insert_entry);
-    b->add_balance = db_prepare(b->db, sql_add_balance);
     b->set_floor = db_prepare(b->db, sql_set_floor);
-    bool all = b->insert_open && b->insert_settlement && b->insert_tx && b->insert_entry &&
-               b->add_balance && b->set_floor;
-    return all ? STATUS_OK : db_status(b->db);
+    return b->insert_open && b->insert_settlement && b->set_floor ? STATUS_OK : db_status(b->db);
 }
 
 void books_close(struct books *b)
 {
     budgets_free(&b->budgets);
+    purses_free(&b->purses);
+}
+
+enum status books_reload(struct books *b)
+{
+    enum status s = budgets_load(&b->budgets, b->db);
+    return s ? s : purses_load(&b->purses, b->db, b->batch_us);
 }
 
 void books_begin(struct books *b, int64_t now_us)
 {
-    assert(!b->unposted && b->rollup.rows == 0);
+    assert(!b->unposted_budgets && !b->unposted_purses && b->rollup.rows == 0);
     b->batch_us = now_us > b->batch_us ? now_us : b->batch_us + 1;
     b->floor_written = b->floor_stored;
-    budgets_roll(&b->budgets, b->batch_us);
+}
+
+/* Who pays for a project, in the period of this batch. */
+static struct purse *purse_of(struct books *b, struct budget *budget)
+{
+    struct purse *o = purse_find(&b->purses, budget->organization);
+    if (!o)
+        return NULL;
+    purse_enter_period(o, b->batch_us);
+    budget_enter_period(budget, o->period_from_us);
+    return o;
 }
 
 /* ---- hold ---------------------------------------------------------------------------------- */
@@ -72,9 +83,15 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
 {
     assert(h->rid > 0 && h->hold.atoms >= 0);
     struct budget *budget = budget_find(&b->budgets, h->project);
-    if (!budget || !budget_hold(budget, h->hold.atoms))
+    struct purse *purse = budget ? purse_of(b, budget) : NULL;
+    struct draws draws;
+    if (!purse || !budget_hold(budget, h->hold.atoms))
         return STATUS_NO_QUOTA;
-    enum status s = insert_open(b, h);
+    enum status s = purse_plan(purse, h->model, h->hold.atoms, b->batch_us, &draws);
+    if (!s)
+        s = insert_open(b, h);
+    if (!s)
+        s = purse_hold(&b->purses, purse, h->rid, &draws);
     if (s)
         budget_unhold(budget, h->hold.atoms);
     else
@@ -82,10 +99,13 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     return s;
 }
 
+/* What it had taken of funds is not known any more; it is settled with nothing, at once. */
 bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms)
 {
     struct budget *budget = budget_find(&b->budgets, project);
-    if (!budget || __builtin_add_overflow(budget->held, hold_atoms, &budget->held))
+    struct purse *purse = budget ? purse_of(b, budget) : NULL;
+    if (!purse || __builtin_add_overflow(budget->held, hold_atoms, &budget->held) ||
+        __builtin_add_overflow(purse->credit_held, hold_atoms, &purse->credit_held))
         return false;
     floor_add(&b->floor, rid, 1);
     return true;
@@ -117,6 +137,9 @@ static enum status insert_settlement(struct books *b, const struct ledger_settle
         db_int(s, 14, t->first_byte_us);
     db_int(s, 15, t->duration_us);
     db_int(s, 16, t->http_status);
+    char draws[DRAWS_TEXT_BYTES];
+    size_t draws_len = draws_text(&t->paid, draws);
+    db_text(s, 17, draws_len ? draws : NULL, (ptrdiff_t)draws_len);
     return db_run(s);
 }
 
@@ -134,11 +157,14 @@ static void assert_amounts(const struct ledger_settle *t)
     assert(sum == t->amount.atoms && t->amount.atoms <= t->hold.atoms);
 }
 
-static enum status roll_up(struct books *b, const struct ledger_settle *t, unsigned line)
+static enum status roll_up(struct books *b, const struct ledger_settle *t, int64_t period,
+                           unsigned line, int64_t covered)
 {
     static const struct bill_line nothing = { .meter = METER_REQUESTS };
     const struct bill_line *l = t->line_count ? &t->lines[line] : &nothing;
-    const struct rollup_key key = { t->project, t->key, t->model, l->meter, t->price_version };
+    const struct rollup_key key = {
+        t->project, t->key, t->model, l->meter, t->price_version, period
+    };
     struct rollup_row *row = rollup_row(&b->rollup, &key);
     if (!row) {
         enum status s = rollup_write(&b->rollup, b->db, period_hour(b->batch_us));
@@ -149,36 +175,68 @@ static enum status roll_up(struct books *b, const struct ledger_settle *t, unsig
     }
     row->qty += (int64_t)l->qty;
     row->atoms += l->amount.atoms;
+    row->covered += covered;
     row->requests += line == 0;
     return STATUS_OK;
 }
 
-static void note_unposted(struct books *b, struct budget *budget, int64_t atoms)
+/* What funds paid covers the lines in their order. */
+static enum status roll_up_lines(struct books *b, const struct ledger_settle *t, int64_t period)
 {
-    if (atoms == 0)
-        return;
-    if (budget->unposted == 0) {
-        budget->next_unposted = b->unposted;
-        b->unposted = budget;
+    int64_t covered = t->amount.atoms - t->paid.credit;
+    enum status s = STATUS_OK;
+    for (unsigned i = 0; !s && (i == 0 || i < t->line_count); i++) {
+        int64_t atoms = t->line_count ? t->lines[i].amount.atoms : 0;
+        int64_t part = covered < atoms ? covered : atoms;
+        s = roll_up(b, t, period, i, part);
+        covered -= part;
     }
-    budget->unposted += atoms;
+    return s;
 }
 
-enum status books_settle(struct books *b, const struct ledger_settle *t)
+/* The row of the period that this batch lies in, made with the first settlement in it. */
+static enum status period_row(struct books *b, struct purse *o)
+{
+    if (o->period)
+        return STATUS_OK;
+    struct db_stmt *find = db_prepare(b->db, sql_find_period);
+    struct db_stmt *add = db_prepare(b->db, sql_add_period);
+    if (!find || !add)
+        return db_status(b->db);
+    db_int(find, 1, o->organization);
+    db_int(find, 2, o->period_from_us);
+    enum db_row row = db_step(find);
+    enum status s = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
+    o->period = row == DB_ROW ? db_col_int(find, 0) : 0;
+    db_reset(find);
+    if (s || o->period)
+        return s;
+    db_int(add, 1, o->organization);
+    db_int(add, 2, o->period_from_us);
+    db_int(add, 3, o->period_to_us);
+    s = db_run(add);
+    o->period = s ? 0 : db_last_id(b->db);
+    return s;
+}
+
+enum status books_settle(struct books *b, struct ledger_settle *t)
 {
     assert_amounts(t);
     struct budget *budget = budget_find(&b->budgets, t->project);
-    if (!budget)
+    struct purse *purse = budget ? purse_of(b, budget) : NULL;
+    if (!purse)
         return STATUS_BAD_FIELD;
+    purse_quote(&b->purses, t->rid, t->hold.atoms, t->amount.atoms, &t->held, &t->paid);
     enum status s = insert_settlement(b, t);
     if (s)
         return s;
+    purse_settle(&b->purses, purse, t->rid, &t->held, &t->paid);
     budget_settle(budget, t->hold.atoms, t->amount.atoms);
     floor_add(&b->floor, t->rid, -1);
-    note_unposted(b, budget, t->amount.atoms);
-    for (unsigned i = 0; i == 0 || i < t->line_count; i++)
-        if ((s = roll_up(b, t, i)))
-            break;
+    posting_note(b, budget, purse, t->amount.atoms);
+    s = period_row(b, purse);
+    if (!s)
+        s = roll_up_lines(b, t, purse->period);
     if (books_is_answer(s) && s)
         s = STATUS_STORE_FAILED; /* a rollup that is refused is no answer to a settlement */
     if (s)
@@ -188,45 +246,13 @@ enum status books_settle(struct books *b, const struct ledger_settle *t)
 
 /* ---- the end of a batch -------------------------------------------------------------------- */
 
-static enum status post_entry(struct books *b, int64_t tx, int64_t account, int64_t atoms)
-{
-    db_int(b->insert_entry, 1, tx);
-    db_int(b->insert_entry, 2, account);
-    db_int(b->insert_entry, 3, atoms);
-    enum status s = db_run(b->insert_entry);
-    if (s)
-        return s;
-    db_int(b->add_balance, 1, account);
-    db_int(b->add_balance, 2, atoms);
-    return db_run(b->add_balance);
-}
-
-/* Debit unbilled, credit revenue: what the customer owes and has not been invoiced. */
-static enum status post(struct books *b, const struct budget *budget)
-{
-    db_int(b->insert_tx, 1, b->batch_us);
-    db_int(b->insert_tx, 2, budget->project);
-    enum status s = db_run(b->insert_tx);
-    if (s)
-        return s;
-    int64_t tx = db_last_id(b->db);
-    s = post_entry(b, tx, 8 * budget->project + ACCOUNT_UNBILLED, budget->unposted);
-    return s ? s : post_entry(b, tx, 8 * budget->project + ACCOUNT_REVENUE, -budget->unposted);
-}
-
-static void forget_unposted(struct books *b)
-{
-    for (struct budget *p = b->unposted; p; p = p->next_unposted)
-        p->unposted = 0;
-    b->unposted = NULL;
-}
-
 enum status books_flush(struct books *b)
 {
     enum status s = rollup_write(&b->rollup, b->db, period_hour(b->batch_us));
-    for (const struct budget *p = b->unposted; p && !s; p = p->next_unposted)
-        s = post(b, p);
-    forget_unposted(b);
+    if (s)
+        posting_forget(b);
+    else
+        s = posting_flush(b);
     return books_is_answer(s) && s ? STATUS_STORE_FAILED : s;
 }
 
@@ -252,18 +278,23 @@ void books_committed(struct books *b)
 void books_rolled_back(struct books *b)
 {
     rollup_clear(&b->rollup);
-    forget_unposted(b);
+    posting_forget(b);
+    purses_forget_batch(&b->purses);
 }
 
 void books_undo(struct books *b, const struct ledger_op *op)
 {
     if (op->kind == LEDGER_HOLD) {
         const struct ledger_hold *h = (const struct ledger_hold *)op;
-        budget_unhold(budget_find(&b->budgets, h->project), h->hold.atoms);
+        struct budget *budget = budget_find(&b->budgets, h->project);
+        budget_unhold(budget, h->hold.atoms);
+        purse_unhold(&b->purses, purse_of(b, budget), h->rid, h->hold.atoms);
         floor_add(&b->floor, h->rid, -1);
     } else if (op->kind == LEDGER_SETTLE) {
         const struct ledger_settle *t = (const struct ledger_settle *)op;
-        budget_unsettle(budget_find(&b->budgets, t->project), t->hold.atoms, t->amount.atoms);
+        struct budget *budget = budget_find(&b->budgets, t->project);
+        budget_unsettle(budget, t->hold.atoms, t->amount.atoms);
+        purse_unsettle(&b->purses, purse_of(b, budget), t->rid, &t->held, &t->paid);
         floor_add(&b->floor, t->rid, 1);
     }
 }

@@ -10,6 +10,7 @@
 #include "billing/budget.h"
 #include "billing/floor.h"
 #include "billing/ledger.h"
+#include "billing/purse.h"
 #include "billing/rollup.h"
 
 struct db;
@@ -17,14 +18,15 @@ struct db_stmt;
 
 struct books {
     struct db *db;
-    struct db_stmt *insert_open, *insert_settlement;
-    struct db_stmt *insert_tx, *insert_entry, *add_balance, *set_floor;
+    struct db_stmt *insert_open, *insert_settlement, *set_floor;
     int64_t boot;
     int64_t batch_us; /* the stamp of this batch: later than that of any batch before */
     rid_t last_rid;   /* the largest in the store at open */
     rid_t floor_stored, floor_written; /* on disk; in this batch */
-    struct budgets budgets;
-    struct budget *unposted; /* projects with settlements that are not in the double entry yet */
+    struct budgets budgets;            /* of projects */
+    struct purses purses;              /* of organisations */
+    struct budget *unposted_budgets; /* with settlements that are not in the sums yet: posting.h */
+    struct purse *unposted_purses;
     struct floor floor;
     struct rollup rollup;
 };
@@ -41,12 +43,14 @@ MUST_CHECK enum status books_mark_clean(struct books *b);
 MUST_CHECK enum status books_prepare(struct books *b);
 MUST_CHECK bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms);
 
+/* Projects, organisations, contracts and funds from the rows, again after a change. */
+MUST_CHECK enum status books_reload(struct books *b);
 /* Before the first operation of a batch. */
 void books_begin(struct books *b, int64_t now_us);
 /* OK, NO_QUOTA, CONFLICT (that id exists), BAD_FIELD (the store refuses the row):
  * the answer of this operation.  Anything else: the whole batch must be rolled back. */
 MUST_CHECK enum status books_hold(struct books *b, const struct ledger_hold *h);
-MUST_CHECK enum status books_settle(struct books *b, const struct ledger_settle *s);
+MUST_CHECK enum status books_settle(struct books *b, struct ledger_settle *s);
 /* Rollups and double entry of what was settled so far.  Before a call that reads, and before the commit. */
 MUST_CHECK enum status books_flush(struct books *b);
 /* The last word of a batch before the commit. */

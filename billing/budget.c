@@ -3,17 +3,18 @@
  * they were admitted, so no sum here can overflow. */
 #include "billing/budget.h"
 #include "base/db.h"
-#include "billing/period.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char sql_projects[] = "SELECT id, budget_atoms, budget_period = 'month' FROM project";
-/* Revenue is account 8 * project + 2, and a credit: its negative is what was spent. */
-static const char sql_spent_total[] =
-    "SELECT (account - 2) / 8, -posted_atoms FROM account_balance WHERE account % 8 = 2";
-static const char sql_spent_month[] = "SELECT project, sum(atoms) FROM usage_rollup"
-                                      " WHERE hour_us >= ?1 GROUP BY project";
+static const char sql_projects[] =
+    "SELECT id, budget_atoms, budget_period = 'month', organization FROM project";
+static const char sql_spent_total[] = "SELECT project, atoms, 0 FROM project_spent";
+/* A period has at most 31 days: the hours before that need not be looked at. */
+static const char sql_spent_month[] =
+    "SELECT r.project, sum(r.atoms), p.starts_us FROM usage_rollup r JOIN billing_period p"
+    " ON p.id = r.period WHERE r.hour_us >= ?1 - 2764800000000 AND p.starts_us <= ?1"
+    " AND p.ends_us > ?1 GROUP BY r.project";
 
 static size_t slot_of(int64_t project, size_t room)
 {
@@ -49,19 +50,20 @@ void budgets_free(struct budgets *b)
     *b = (struct budgets){ 0 };
 }
 
-static enum status set_limit(struct budgets *b, int64_t project, int64_t limit, bool monthly)
+static enum status set_limit(struct budgets *b, struct db_stmt *row)
 {
     if (b->count * 2 >= b->room) {
         enum status s = grow(b);
         if (s)
             return s;
     }
-    struct budget *slot = slot_for(b->slots, b->room, project);
+    struct budget *slot = slot_for(b->slots, b->room, db_col_int(row, 0));
     if (!slot->project)
         b->count++;
-    slot->project = project;
-    slot->limit = limit;
-    slot->monthly = monthly;
+    slot->project = db_col_int(row, 0);
+    slot->limit = db_col_int(row, 1);
+    slot->monthly = db_col_int(row, 2) != 0;
+    slot->organization = db_col_int(row, 3);
     return STATUS_OK;
 }
 
@@ -73,22 +75,32 @@ enum status budgets_load(struct budgets *b, struct db *db)
     enum status status = STATUS_OK;
     enum db_row row = DB_DONE;
     while (!status && (row = db_step(s)) == DB_ROW)
-        status = set_limit(b, db_col_int(s, 0), db_col_int(s, 1), db_col_int(s, 2) != 0);
+        status = set_limit(b, s);
     if (row == DB_FAILED)
         status = db_status(db);
     db_reset(s);
     return status;
 }
 
-/* Puts column 1 of each row into the field at `offset` of the project in column 0. */
-static enum status load_field(struct budgets *b, struct db *db, struct db_stmt *s, size_t offset)
+static void take_total(struct budget *b, struct db_stmt *row)
+{
+    b->spent_total = db_col_int(row, 1);
+}
+
+static void take_month(struct budget *b, struct db_stmt *row)
+{
+    b->spent_month = db_col_int(row, 1);
+    b->period_from_us = db_col_int(row, 2);
+}
+
+static enum status each_project(struct budgets *b, struct db *db, struct db_stmt *s,
+                                void (*take)(struct budget *b, struct db_stmt *row))
 {
     enum db_row row;
     while ((row = db_step(s)) == DB_ROW) {
         struct budget *slot = budget_find(b, db_col_int(s, 0));
-        int64_t value = db_col_int(s, 1);
         if (slot)
-            memcpy((char *)slot + offset, &value, sizeof value);
+            take(slot, s);
     }
     enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(s);
@@ -101,21 +113,17 @@ enum status budgets_load_spent(struct budgets *b, struct db *db, int64_t now_us)
     struct db_stmt *month = db_prepare(db, sql_spent_month);
     if (!total || !month)
         return db_status(db);
-    int64_t from_us;
-    period_month(now_us, &from_us, &b->month_end_us);
-    db_int(month, 1, from_us);
-    enum status s = load_field(b, db, total, offsetof(struct budget, spent_total));
-    return s ? s : load_field(b, db, month, offsetof(struct budget, spent_month));
+    db_int(month, 1, now_us);
+    enum status s = each_project(b, db, total, take_total);
+    return s ? s : each_project(b, db, month, take_month);
 }
 
-void budgets_roll(struct budgets *b, int64_t now_us)
+void budget_enter_period(struct budget *b, int64_t period_from_us)
 {
-    if (now_us < b->month_end_us)
+    if (b->period_from_us == period_from_us)
         return;
-    int64_t from_us;
-    period_month(now_us, &from_us, &b->month_end_us);
-    for (size_t i = 0; i < b->room; i++)
-        b->slots[i].spent_month = 0;
+    b->spent_month = 0;
+    b->period_from_us = period_from_us;
 }
 
 struct budget *budget_find(struct budgets *b, int64_t project)

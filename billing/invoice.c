@@ -1,7 +1,7 @@
-/* billing/invoice.c -- the invoice of a project for a month.
+/* billing/invoice.c -- the invoice of an organisation for a month.
  *
  * A line is a model, a meter and a price version.  Its exact amount is the sum of
- * what was settled; it is rounded once, half away from zero (R6).  The net is the
+ * what was settled less what funds have paid of it (`covered`); it is rounded once, half away from zero (R6).  The net is the
  * sum of the rounded lines (R7), tax is taken once on the net (R8), and what the
  * rounding added or took is shown and posted.  A month that was never issued is a
  * draft, computed when asked for.
@@ -15,18 +15,21 @@
 #include "billing/pricebook.h"
 #include <assert.h>
 
-static const char sql_project[] =
-    "SELECT id, buyer_name, buyer_address, buyer_tax_id, buyer_reference, po_number,"
-    " display_name, (SELECT currency FROM meta) FROM project WHERE slug = ?1";
+static const char sql_organization[] =
+    "SELECT o.id, o.buyer_name, o.buyer_address, o.buyer_tax_id, o.buyer_reference, o.po_number,"
+    " o.display_name, (SELECT currency FROM meta), p.id FROM organization o"
+    " LEFT JOIN billing_period p ON p.organization = o.id AND p.starts_us = ?2 WHERE o.slug = ?1";
 static const char sql_lines[] =
-    "SELECT n.name, r.meter, r.price_version, sum(r.qty), sum(r.atoms)"
+    "SELECT n.name, r.meter, r.price_version, sum(r.qty), sum(r.atoms),"
+    " sum(r.covered_atoms)"
     " FROM usage_rollup r JOIN name n ON n.id = r.model"
-    " WHERE r.hour_us >= ?1 AND r.hour_us < ?2 AND r.project = ?3"
+    " WHERE r.hour_us >= ?1 - 3600000000 AND r.hour_us < ?2 AND r.period = ?3"
     " GROUP BY n.name, r.meter, r.price_version HAVING sum(r.qty) > 0 ORDER BY 1, 2, 3";
 static const char sql_prices[] = "SELECT text FROM price_version WHERE id = ?1";
 static const char sql_issued[] =
-    "SELECT i.document FROM invoice i JOIN project p ON p.id = i.project"
-    " WHERE p.slug = ?1 AND i.month = ?2";
+    "SELECT d.body FROM document d JOIN billing_period p ON p.id = d.period"
+    " JOIN organization o ON o.id = d.organization"
+    " WHERE o.slug = ?1 AND p.starts_us = ?2 AND d.type = 380";
 
 __extension__ typedef __int128 wide;
 
@@ -63,18 +66,20 @@ static json_t *read_buyer(struct db_stmt *s)
                      "po_number", text_column(s, 5));
 }
 
-static enum status read_project(struct db *db, struct invoice *i)
+static enum status read_organization(struct db *db, struct invoice *i)
 {
-    struct db_stmt *s = db_prepare(db, sql_project);
+    struct db_stmt *s = db_prepare(db, sql_organization);
     if (!s)
         return db_status(db);
     db_text(s, 1, i->slug, -1);
+    db_int(s, 2, i->from_us);
     enum db_row row = db_step(s);
     enum status status = row == DB_ROW    ? STATUS_OK
                          : row == DB_DONE ? STATUS_NOT_FOUND
                                           : db_status(db);
     if (row == DB_ROW) {
-        i->project = db_col_int(s, 0);
+        i->organization = db_col_int(s, 0);
+        i->period = db_col_int(s, 8);
         i->buyer = read_buyer(s);
         i->currency = text_column(s, 7);
         if (!i->buyer || !i->currency)
@@ -114,24 +119,26 @@ static enum status add_line(struct db *db, struct invoice *i, struct db_stmt *s)
 {
     const char *model = db_col_text(s, 0, NULL);
     int64_t number = db_col_int(s, 1), version = db_col_int(s, 2), net;
-    int64_t qty = db_col_int(s, 3), exact = db_col_int(s, 4);
+    int64_t qty = db_col_int(s, 3), covered = db_col_int(s, 5);
+    int64_t exact = db_col_int(s, 4) - covered;
     if (!model || number < 0 || number >= METER_COUNT)
         return STATUS_INTERNAL;
     enum meter meter = (enum meter)number;
-    char price[DECIMAL_TEXT_BYTES * 2], exact_text[DECIMAL_TEXT_BYTES],
-        net_text[DECIMAL_TEXT_BYTES];
+    char price[DECIMAL_TEXT_BYTES * 2], exact_text[DECIMAL_TEXT_BYTES];
+    char covered_text[DECIMAL_TEXT_BYTES], net_text[DECIMAL_TEXT_BYTES];
     enum status status = read_unit_price(db, version, model, meter, price);
     if (status)
         return status;
     if (!money_to_minor((money_t){ exact }, i->seller->minor_digits, &net) ||
         !add_amounts(i, exact, net))
         return STATUS_BILLING_OVERFLOW;
-    json_t *line = json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s}", "line",
-                             (json_int_t)json_array_size(i->lines) + 1, "model", model, "meter",
-                             meter_name(meter), "unit", meter_unit(meter), "price_version",
-                             (json_int_t)version, "quantity", (json_int_t)qty, "unit_price", price,
-                             "exact", decimal_exact(exact, exact_text), "net",
-                             decimal_minor(net, i->seller->minor_digits, net_text));
+    json_t *line =
+        json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s}", "line",
+                  (json_int_t)json_array_size(i->lines) + 1, "model", model, "meter",
+                  meter_name(meter), "unit", meter_unit(meter), "price_version",
+                  (json_int_t)version, "quantity", (json_int_t)qty, "unit_price", price, "covered",
+                  decimal_exact(covered, covered_text), "exact", decimal_exact(exact, exact_text),
+                  "net", decimal_minor(net, i->seller->minor_digits, net_text));
     return json_array_append_new(i->lines, line) ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
@@ -143,7 +150,7 @@ static enum status read_lines(struct db *db, struct invoice *i)
         return s ? STATUS_NO_MEMORY : db_status(db);
     db_int(s, 1, i->from_us);
     db_int(s, 2, i->to_us);
-    db_int(s, 3, i->project);
+    db_int(s, 3, i->period);
     enum status status = STATUS_OK;
     enum db_row row = DB_DONE;
     while (!status && (row = db_step(s)) == DB_ROW)
@@ -171,16 +178,16 @@ static bool add_up(struct invoice *i)
 
 static enum status fill(struct db *db, struct invoice *i)
 {
-    enum status s = read_project(db, i);
+    enum status s = read_organization(db, i);
     if (!s)
         s = read_lines(db, i);
     return s ? s : add_up(i) ? STATUS_OK : STATUS_BILLING_OVERFLOW;
 }
 
-enum status invoice_draft(struct db *db, const char *project, const char *month,
+enum status invoice_draft(struct db *db, const char *organization, const char *month,
                           const struct seller *s, struct invoice *ret)
 {
-    struct invoice i = { .seller = s, .slug = project, .month = month };
+    struct invoice i = { .seller = s, .slug = organization, .month = month };
     if (!report_month(month, &i.from_us, &i.to_us))
         return STATUS_BAD_FIELD;
     enum status status = fill(db, &i);
@@ -224,20 +231,23 @@ json_t *invoice_document(const struct invoice *i, const char *number, int64_t is
     char date[PERIOD_TEXT_BYTES];
     return json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:s, s:o, s:O, s:I, s:s, s:o, s:O, s:O, s:o}",
                      "object", "invoice", "status", number ? "issued" : "draft", "number", number,
-                     "issue_date", number ? period_day_text(issued_us, date) : NULL, "project",
+                     "issue_date", number ? period_day_text(issued_us, date) : NULL, "organization",
                      i->slug, "month", i->month, "period", period_json(i), "currency", i->currency,
                      "minor_digits", (json_int_t)i->seller->minor_digits, "rounding", "half_up",
                      "seller", seller_json(i->seller), "buyer", i->buyer, "lines", i->lines,
                      "totals", totals_json(i));
 }
 
-enum status invoice_find(struct db *db, const char *project, const char *month, json_t **ret)
+enum status invoice_find(struct db *db, const char *organization, const char *month, json_t **ret)
 {
+    int64_t from_us, to_us;
     struct db_stmt *s = db_prepare(db, sql_issued);
     if (!s)
         return db_status(db);
-    db_text(s, 1, project, -1);
-    db_text(s, 2, month, -1);
+    if (!report_month(month, &from_us, &to_us))
+        return STATUS_BAD_FIELD;
+    db_text(s, 1, organization, -1);
+    db_int(s, 2, from_us);
     enum db_row row = db_step(s);
     const char *text = row == DB_ROW ? db_col_text(s, 0, NULL) : NULL;
     *ret = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
@@ -248,14 +258,14 @@ enum status invoice_find(struct db *db, const char *project, const char *month, 
     return status;
 }
 
-enum status invoice_build(struct db *db, const char *project, const char *month,
+enum status invoice_build(struct db *db, const char *organization, const char *month,
                           const struct seller *s, int64_t now_us, json_t **ret)
 {
     json_t *document = NULL;
-    enum status status = invoice_find(db, project, month, &document);
+    enum status status = invoice_find(db, organization, month, &document);
     AUTO(invoice_clear) struct invoice i = { 0 };
     if (!status && !document) {
-        status = invoice_draft(db, project, month, s, &i);
+        status = invoice_draft(db, organization, month, s, &i);
         if (!status)
             document = invoice_document(&i, NULL, now_us);
     }

@@ -8,7 +8,8 @@ struct invoice {
     const struct seller *seller;
     const char *slug, *month;
     int64_t from_us, to_us;
-    int64_t project;
+    int64_t organization;
+    int64_t period;   /* 0: nothing was used in it, so it has no row */
     json_t *buyer;    /* owned: name, address, tax_id, reference, po_number */
     json_t *currency; /* owned */
     json_t *lines;    /* owned */
@@ -17,13 +18,13 @@ struct invoice {
 };
 
 void invoice_clear(struct invoice *i);
-/* Reads the project and sums the month. NOT_FOUND, BAD_FIELD (not a month), BILLING_OVERFLOW. */
-MUST_CHECK enum status invoice_draft(struct db *db, const char *project, const char *month,
+/* Reads the organisation and sums the month. NOT_FOUND, BAD_FIELD (not a month), BILLING_OVERFLOW. */
+MUST_CHECK enum status invoice_draft(struct db *db, const char *organization, const char *month,
                                      const struct seller *s, struct invoice *ret);
 /* The document; number NULL: a draft. */
 MUST_CHECK json_t *invoice_document(const struct invoice *i, const char *number, int64_t issued_us);
 /* The frozen document of an issued invoice; NULL in *ret when there is none. */
-MUST_CHECK enum status invoice_find(struct db *db, const char *project, const char *month,
+MUST_CHECK enum status invoice_find(struct db *db, const char *organization, const char *month,
                                     json_t **ret);
 /* 10^(10 - minor_digits): atoms in a minor unit. */
 int64_t invoice_minor_atoms(const struct seller *s);

@@ -30,10 +30,10 @@ static bool add_row(struct buf *b, const char *const *cells, size_t count)
     return fits && buf_text(b, "\r\n");
 }
 
-enum { COLUMNS = 16 };
+enum { COLUMNS = 17 };
 static const char *const heads[COLUMNS] = {
-    "number", "status",     "project",  "month", "currency", "line", "model", "meter",
-    "unit",   "unit_price", "quantity", "exact", "rounding", "net",  "tax",   "gross",
+    "number",     "status",   "organization", "month", "currency", "line", "model", "meter", "unit",
+    "unit_price", "quantity", "covered",      "exact", "rounding", "net",  "tax",   "gross",
 };
 
 static bool add_line(struct buf *b, const json_t *invoice, const json_t *line)
@@ -46,7 +46,7 @@ static bool add_line(struct buf *b, const json_t *invoice, const json_t *line)
     const char *const cells[COLUMNS] = {
         text_of(invoice, "number"),
         text_of(invoice, "status"),
-        text_of(invoice, "project"),
+        text_of(invoice, "organization"),
         text_of(invoice, "month"),
         text_of(invoice, "currency"),
         number,
@@ -55,6 +55,7 @@ static bool add_line(struct buf *b, const json_t *invoice, const json_t *line)
         text_of(line, "unit"),
         text_of(line, "unit_price"),
         quantity,
+        text_of(line, "covered"),
         text_of(line, "exact"),
         "",
         text_of(line, "net"),
@@ -70,10 +71,11 @@ static bool add_totals(struct buf *b, const json_t *invoice)
     const char *const cells[COLUMNS] = {
         text_of(invoice, "number"),
         text_of(invoice, "status"),
-        text_of(invoice, "project"),
+        text_of(invoice, "organization"),
         text_of(invoice, "month"),
         text_of(invoice, "currency"),
         "total",
+        "",
         "",
         "",
         "",

@@ -4,26 +4,21 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "billing/invoice.h"
+#include "billing/accounts.h"
 #include "billing/period.h"
-#include "base/money.h"
+#include "billing/posting.h"
 #include <inttypes.h>
 
 enum { NUMBER_BYTES = 96, SERIES_BYTES = 64 };
-enum { /* account id = 8 * project + code */
-       ACCOUNT_UNBILLED = 1,
-       ACCOUNT_RECEIVABLE = 3,
-       ACCOUNT_ROUNDING = 4,
-       ACCOUNT_TAX = 5,
-};
 
 static const char sql_next[] = "INSERT INTO doc_counter VALUES (?1, 2)"
                                " ON CONFLICT DO UPDATE SET next = next + 1 RETURNING next - 1";
-static const char sql_insert[] = "INSERT INTO invoice VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
-static const char sql_tx[] =
-    "INSERT INTO ledger_tx (kind, at_us, project, ref) VALUES ('invoice',?1,?2,?3)";
-static const char sql_entry[] = "INSERT INTO ledger_entry VALUES (?1,?2,?3)";
-static const char sql_balance[] =
-    "UPDATE account_balance SET posted_atoms = posted_atoms + ?2 WHERE account = ?1";
+static const char sql_insert[] =
+    "INSERT INTO document VALUES (?1,?2,380,?3,?4,NULL,?5,?6,?7,?8,?9,?10)";
+static const char sql_period[] =
+    "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone, closed_us)"
+    " VALUES (?1,?2,?3,'UTC',?4) ON CONFLICT DO UPDATE SET closed_us = excluded.closed_us"
+    " RETURNING id";
 
 struct number {
     char series[SERIES_BYTES], text[NUMBER_BYTES];
@@ -50,45 +45,45 @@ static enum status take_number(struct db *db, const char *series, int64_t now_us
     return status;
 }
 
-static enum status post_entry(struct db *db, int64_t tx, int64_t account, int64_t atoms)
-{
-    if (atoms == 0)
-        return STATUS_OK;
-    struct db_stmt *entry = db_prepare(db, sql_entry);
-    struct db_stmt *balance = db_prepare(db, sql_balance);
-    db_int(entry, 1, tx);
-    db_int(entry, 2, account);
-    db_int(entry, 3, atoms);
-    enum status s = db_run(entry);
-    if (s)
-        return s;
-    db_int(balance, 1, account);
-    db_int(balance, 2, atoms);
-    return db_run(balance);
-}
-
 /* Debit receivable what is asked for; credit what was unbilled, what rounding
  * added, and the tax.  The four sum to zero by construction of the totals. */
 static enum status post(struct db *db, const struct invoice *i, const char *number, int64_t now_us)
 {
     int64_t minor = invoice_minor_atoms(i->seller);
     const struct {
-        int64_t code, atoms;
+        enum account_code code;
+        int64_t atoms;
     } legs[] = {
         { ACCOUNT_RECEIVABLE, i->gross_minor * minor },
         { ACCOUNT_UNBILLED, -i->exact_atoms },
         { ACCOUNT_ROUNDING, -i->rounding_atoms },
-        { ACCOUNT_TAX, -(i->tax_minor * minor) },
+        { ACCOUNT_TAX_PAYABLE, -(i->tax_minor * minor) },
     };
-    struct db_stmt *tx = db_prepare(db, sql_tx);
-    db_int(tx, 1, now_us);
-    db_int(tx, 2, i->project);
-    db_text(tx, 3, number, -1);
-    enum status s = db_run(tx);
-    int64_t id = db_last_id(db);
+    int64_t tx;
+    enum status s = posting_tx(db, "invoice", now_us, i->organization, number, &tx);
     for (unsigned k = 0; k < sizeof legs / sizeof legs[0] && !s; k++)
-        s = post_entry(db, id, 8 * i->project + legs[k].code, legs[k].atoms);
+        s = posting_entry(db, tx, account_id(i->organization, legs[k].code), legs[k].atoms);
     return s;
+}
+
+/* From now on nothing is counted in the period any more. */
+static enum status close_period(struct db *db, struct invoice *i, int64_t now_us)
+{
+    struct db_stmt *s = db_prepare(db, sql_period);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, i->organization);
+    db_int(s, 2, i->from_us);
+    db_int(s, 3, i->to_us);
+    db_int(s, 4, now_us);
+    enum db_row row = db_step(s);
+    if (row == DB_ROW)
+        i->period = db_col_int(s, 0);
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    if (row == DB_ROW && db_step(s) == DB_FAILED)
+        status = db_status(db);
+    db_reset(s);
+    return status;
 }
 
 static enum status freeze(struct db *db, const struct invoice *i, const struct number *number,
@@ -100,8 +95,8 @@ static enum status freeze(struct db *db, const struct invoice *i, const struct n
     struct db_stmt *s = db_prepare(db, sql_insert);
     db_text(s, 1, number->text, -1);
     db_text(s, 2, number->series, -1);
-    db_int(s, 3, i->project);
-    db_text(s, 4, i->month, -1);
+    db_int(s, 3, i->organization);
+    db_int(s, 4, i->period);
     db_int(s, 5, now_us);
     db_int(s, 6, i->net_minor);
     db_int(s, 7, i->tax_minor);
@@ -111,10 +106,12 @@ static enum status freeze(struct db *db, const struct invoice *i, const struct n
     return db_run(s);
 }
 
-static enum status issue(struct db *db, const struct invoice *i, int64_t now_us, json_t **ret)
+static enum status issue(struct db *db, struct invoice *i, int64_t now_us, json_t **ret)
 {
     struct number number;
-    enum status s = take_number(db, i->seller->series, now_us, &number);
+    enum status s = close_period(db, i, now_us);
+    if (!s)
+        s = take_number(db, i->seller->series, now_us, &number);
     if (s)
         return s;
     AUTO(json_decref_ptr) json_t *document = invoice_document(i, number.text, now_us);
@@ -128,11 +125,11 @@ static enum status issue(struct db *db, const struct invoice *i, int64_t now_us,
     return s;
 }
 
-enum status invoice_issue(struct db *db, const char *project, const char *month,
+enum status invoice_issue(struct db *db, const char *organization, const char *month,
                           const struct seller *s, int64_t now_us, json_t **ret)
 {
     json_t *document = NULL;
-    enum status status = invoice_find(db, project, month, &document);
+    enum status status = invoice_find(db, organization, month, &document);
     if (status)
         return status;
     if (document) {
@@ -140,7 +137,7 @@ enum status invoice_issue(struct db *db, const char *project, const char *month,
         return STATUS_OK;
     }
     AUTO(invoice_clear) struct invoice i = { 0 };
-    status = invoice_draft(db, project, month, s, &i);
+    status = invoice_draft(db, organization, month, s, &i);
     if (status)
         return status;
     return now_us < i.to_us ? STATUS_CONFLICT : issue(db, &i, now_us, ret);

@@ -278,7 +278,9 @@ static void count_answers(struct ledger *l)
 static void batch_committed(struct ledger *l)
 {
     books_committed(&l->books);
-    if (l->reload && budgets_load(&l->books.budgets, l->db) == STATUS_OK)
+    if (l->books.batch_us >= l->books.purses.next_change_us)
+        l->reload = true; /* a contract begins */
+    if (l->reload && books_reload(&l->books) == STATUS_OK)
         l->reload = false; /* else tried again after the next commit */
     count_answers(l);
     l->ops_since_look += l->count;

@@ -20,6 +20,7 @@
 #include "base/mpsc.h"
 #include "base/rid.h"
 #include "base/usage.h"
+#include "billing/marks.h"
 #include "billing/names.h"
 #include <stdatomic.h>
 
@@ -66,6 +67,7 @@ struct ledger_settle {
     money_t amount;                     /* sum of the lines */
     int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
+    struct draws held, paid; /* the ledger's: what the hold had taken, and what paid */
 };
 
 /* Anything else that writes (administration) or must see the newest rows.  Runs
@@ -113,6 +115,7 @@ MUST_CHECK enum status ledger_name_id(struct db *db, const char *name, int64_t *
 MUST_CHECK enum status ledger_publish_prices(struct db *db, const char *book, const char *currency,
                                              const char *text, const uint8_t sha256[static 32],
                                              int64_t now_us, int64_t *ret_version);
-/* After project_create or a budget change: what the ledger keeps in memory follows the rows. */
+/* After a change of projects, organisations, contracts or funds: what the ledger keeps in memory
+ * follows the rows. */
 MUST_CHECK enum status ledger_reload_projects(struct ledger *l);
 #endif

@@ -10,4 +10,10 @@ enum { LINES_TEXT_BYTES = 3 + METER_COUNT * 48 };
 /* Returns the length; not for hostile values: the caller has asserted them. */
 size_t lines_text(const struct bill_line *lines, unsigned count,
                   char text[static LINES_TEXT_BYTES]);
+
+/* "[", "]", NUL, and for each fund "[", "]", two commas and 2 * 19 digits. */
+enum { DRAWS_TEXT_BYTES = 3 + DRAWS_MAX * 42 };
+
+/* "[[fund,atoms],...]" of what funds paid; the length, 0 when they paid nothing. */
+size_t draws_text(const struct draws *d, char text[static DRAWS_TEXT_BYTES]);
 #endif

@@ -79,6 +79,23 @@ size_t lines_text(const struct bill_line *lines, unsigned count, char text[stati
     return (size_t)(at - text);
 }
 
+size_t draws_text(const struct draws *d, char text[static DRAWS_TEXT_BYTES])
+{
+    char *at = text;
+    for (unsigned i = 0; i < d->count; i++) {
+        *at++ = i ? ',' : '[';
+        *at++ = '[';
+        at = put_number(at, (uint64_t)d->draw[i].fund);
+        *at++ = ',';
+        at = put_number(at, (uint64_t)d->draw[i].atoms);
+        *at++ = ']';
+    }
+    if (at > text)
+        *at++ = ']';
+    *at = '\0';
+    return (size_t)(at - text);
+}
+
 /* The id in the first row of a bound query; 0: no row. */
 static enum status first_id(struct db *db, struct db_stmt *s, int64_t *ret)
 {

@@ -131,12 +131,11 @@ static enum status read_orphans(struct books *b, rid_t from, struct ledger_settl
     return status;
 }
 
-static enum status settle_orphans(struct books *b, const struct ledger_settle *orphans,
-                                  unsigned count)
+static enum status settle_orphans(struct books *b, struct ledger_settle *orphans, unsigned count)
 {
     enum status s = STATUS_OK;
     for (unsigned i = 0; i < count && !s; i++) {
-        const struct ledger_settle *t = &orphans[i];
+        struct ledger_settle *t = &orphans[i];
         bool known = books_adopt(b, t->rid, t->project, t->hold.atoms);
         s = known ? books_settle(b, t) : STATUS_STORE_FAILED;
     }
@@ -173,15 +172,17 @@ static enum status open_body(struct db *db, void *arg)
     struct books *b = o->books;
     struct last_boot last = { 0, 0 };
     enum status s = read_last_boot(b, &last);
-    if (!s)
-        s = budgets_load(&b->budgets, db);
     if (s)
         return s;
     b->batch_us = last.settled_us;
     books_begin(b, o->now_us);
-    if ((s = budgets_load_spent(&b->budgets, db, b->batch_us)) || (s = begin_boot(b, o->now_us)))
-        return s;
-    s = recover(b, last.floor, &o->recovered);
+    s = books_reload(b);
+    if (!s)
+        s = budgets_load_spent(&b->budgets, db, b->batch_us);
+    if (!s)
+        s = begin_boot(b, o->now_us);
+    if (!s)
+        s = recover(b, last.floor, &o->recovered);
     return s ? s : books_end(b);
 }
 

@@ -24,6 +24,8 @@ static const struct grouping {
     { "model", USAGE_SQL("n.name", "JOIN name n ON n.id = r.model") },
     { "key", USAGE_SQL("coalesce(k.name, r.key)", "LEFT JOIN api_key k ON k.id = r.key") },
     { "project", USAGE_SQL("p.slug", "JOIN project p ON p.id = r.project") },
+    { "organization", USAGE_SQL("o.slug", "JOIN project p ON p.id = r.project"
+                                          " JOIN organization o ON o.id = p.organization") },
     { "day", USAGE_SQL("date(r.hour_us / 1000000, 'unixepoch')", "") },
 };
 

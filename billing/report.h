@@ -18,7 +18,7 @@ struct usage_query {
     int64_t from_us, to_us; /* half-open; whole hours */
     const char *project;    /* slug; NULL: all */
     int64_t key_id;         /* 0: all */
-    const char *group_by;   /* "model", "key", "project", "day"; NULL: model */
+    const char *group_by;   /* "model", "key", "project", "organization", "day"; NULL: model */
     int64_t limit;          /* rows, 1..10000 */
 };
 /* {"object":"list","currency":..,"from":..,"to":..,"data":[{..group.., "requests":n, "usage":{meter:qty..}, "amount":"0.0012"}],"total":".."} */
@@ -32,13 +32,13 @@ struct seller {
 /* "2026-11" -> half-open interval, UTC. False: not a month. */
 MUST_CHECK bool report_month(const char *month, int64_t *ret_from_us, int64_t *ret_to_us);
 
-/* The invoice of a project and month as a document.  A month that has not ended,
+/* The invoice of an organisation and month as a document.  A month that has not ended,
  * or was never issued, gives status "draft" and no number. */
-MUST_CHECK enum status invoice_build(struct db *db, const char *project, const char *month,
+MUST_CHECK enum status invoice_build(struct db *db, const char *organization, const char *month,
                                      const struct seller *s, int64_t now_us, json_t **ret);
 /* Numbers and freezes it (repeatable: the second call returns the first document).
  * CONFLICT while the month is open. Only inside a ledger_call. */
-MUST_CHECK enum status invoice_issue(struct db *db, const char *project, const char *month,
+MUST_CHECK enum status invoice_issue(struct db *db, const char *organization, const char *month,
                                      const struct seller *s, int64_t now_us, json_t **ret);
 char *invoice_csv(const json_t *invoice); /* free() it; NULL: no memory */
 

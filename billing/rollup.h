@@ -10,13 +10,13 @@ struct db;
 enum { ROLLUP_SLOTS = 2048, ROLLUP_ROWS = 1024 }; /* half full at most */
 
 struct rollup_key {
-    int64_t project, key, model, meter, price_version;
+    int64_t project, key, model, meter, price_version, period;
 };
 
 struct rollup {
     struct rollup_row {
         struct rollup_key key;
-        int64_t qty, requests, atoms;
+        int64_t qty, requests, atoms, covered;
     } row[ROLLUP_ROWS];
     unsigned rows;
     uint16_t slot[ROLLUP_SLOTS]; /* index into row, plus 1; 0: empty */

@@ -1,4 +1,4 @@
-/* cli/invoice.c -- invoices of a month: of one project, or of every project that used something.
+/* cli/invoice.c -- invoices of a month: of one organisation, or of all that used something.
  *
  * The text form shows every line with its exact and its rounded amount, and the
  * sums under the columns that they are the sums of.
@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include <string.h>
 
-enum { PROJECTS_MAX = 10000 };
+enum { ORGANIZATIONS_MAX = 10000 };
 
 enum form { FORM_TEXT, FORM_JSON, FORM_CSV };
 
@@ -48,7 +48,7 @@ static void print_head(json_t *invoice)
         printf("INVOICE %s of %s\n", text_of(invoice, "number"), text_of(invoice, "issue_date"));
     else
         puts("DRAFT, not an invoice: not issued yet");
-    printf("%-9s %s\n", "project", text_of(invoice, "project"));
+    printf("%-9s %s\n", "customer", text_of(invoice, "organization"));
     printf("%-9s %s to %s\n", "period", text_of(period, "from"), text_of(period, "to"));
     print_party("seller", json_object_get(invoice, "seller"));
     print_party("buyer", buyer);
@@ -111,11 +111,11 @@ static void print_invoice(struct invoice_run *r, json_t *result)
     }
 }
 
-static enum exit_code one_project(struct invoice_run *r, const char *project)
+static enum exit_code one_organization(struct invoice_run *r, const char *organization)
 {
     AUTO(json_decref_ptr)
-    json_t *args = json_pack("{s:s, s:s, s:s}", "project", project, "month", r->month, "format",
-                             r->form == FORM_CSV ? "csv" : "json");
+    json_t *args = json_pack("{s:s, s:s, s:s}", "organization", organization, "month", r->month,
+                             "format", r->form == FORM_CSV ? "csv" : "json");
     AUTO(json_decref_ptr) json_t *result = NULL;
     enum exit_code code = ask(r->session, r->command, args, &result);
     if (code == EXIT_OK)
@@ -123,20 +123,20 @@ static enum exit_code one_project(struct invoice_run *r, const char *project)
     return code;
 }
 
-static enum exit_code all_projects(struct invoice_run *r)
+static enum exit_code all_organizations(struct invoice_run *r)
 {
     AUTO(json_decref_ptr)
-    json_t *args = json_pack("{s:s, s:s, s:i}", "month", r->month, "group_by", "project", "limit",
-                             PROJECTS_MAX);
+    json_t *args = json_pack("{s:s, s:s, s:i}", "month", r->month, "group_by", "organization",
+                             "limit", ORGANIZATIONS_MAX);
     AUTO(json_decref_ptr) json_t *usage = NULL;
     enum exit_code code = ask(r->session, "usage", args, &usage);
     size_t i;
     json_t *row, *rows = json_object_get(usage, "data");
     json_array_foreach (rows, i, row)
         if (code == EXIT_OK)
-            code = one_project(r, text_of(row, "project"));
+            code = one_organization(r, text_of(row, "organization"));
     if (code == EXIT_OK && json_array_size(rows) == 0)
-        fprintf(stderr, "no project used anything in %s\n", r->month);
+        fprintf(stderr, "no organization used anything in %s\n", r->month);
     return code;
 }
 
@@ -157,10 +157,10 @@ enum exit_code run_invoice(const struct session *s, json_t *args)
                           : FORM_TEXT,
         .all = all,
     };
-    const char *project = json_string_value(json_object_get(args, "project"));
-    enum exit_code code = project ? one_project(&r, project) : all_projects(&r);
+    const char *organization = json_string_value(json_object_get(args, "organization"));
+    enum exit_code code = organization ? one_organization(&r, organization) : all_organizations(&r);
     if (r.form == FORM_JSON && code == EXIT_OK) {
-        json_dumpf(project ? json_array_get(all, 0) : all, stdout, JSON_INDENT(2));
+        json_dumpf(organization ? json_array_get(all, 0) : all, stdout, JSON_INDENT(2));
         putchar('\n');
     }
     return code;

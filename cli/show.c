@@ -22,7 +22,7 @@ enum exit_code show_projects(json_t *result)
         { "NAME", "display_name", false, NULL },
         { "BUDGET", "budget", true, NULL },
         { "PER", "budget_period", false, NULL },
-        { "BUYER", "buyer_name", false, NULL },
+        { "ORGANIZATION", "organization", false, NULL },
         { "CREATED", "created", false, NULL },
         { 0 },
     };

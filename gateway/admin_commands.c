@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "base/money.h"
+#include "billing/organization.h"
 #include "conf/catalog.h"
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
@@ -73,6 +74,35 @@ static enum status project_answer(struct admin_job *job)
                                    money_text(job->budget, 2, budget)));
 }
 
+/* The organisation that is named, or a new one of the project's own name. */
+static enum status find_payer(struct admin_job *job, struct db *db, int64_t now_us, int64_t *ret)
+{
+    const struct admin_args *a = &job->args;
+    const struct organization_new o = {
+        .slug = a->slug,
+        .display_name = a->display_name ? a->display_name : a->slug,
+        .buyer_name = or_empty(a->buyer_name),
+        .buyer_address = or_empty(a->buyer_address),
+        .buyer_tax_id = or_empty(a->buyer_tax_id),
+        .po_number = or_empty(a->po_number),
+        .buyer_reference = or_empty(a->buyer_reference),
+    };
+    if (!a->organization) {
+        enum status status = organization_create(db, &o, now_us, ret);
+        return status == STATUS_OK ? status : refuse_project(job, status);
+    }
+    bool has_buyer =
+        a->buyer_name || a->buyer_address || a->buyer_tax_id || a->po_number || a->buyer_reference;
+    if (has_buyer)
+        return admin_refuse(job, STATUS_BAD_FIELD, "buyer_name",
+                            "the buyer is the organization's, not the project's");
+    enum status status = organization_find(db, a->organization, ret);
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "organization", "there is no organization '%s'",
+                            a->organization);
+    return status;
+}
+
 static enum status run_project_create(struct admin_job *job, struct db *db, int64_t now_us)
 {
     const struct admin_args *a = &job->args;
@@ -81,14 +111,13 @@ static enum status run_project_create(struct admin_job *job, struct db *db, int6
         .display_name = a->display_name ? a->display_name : a->slug,
         .budget_atoms = job->budget.atoms,
         .budget_period = a->budget_period ? a->budget_period : "month",
-        .buyer_name = or_empty(a->buyer_name),
-        .buyer_address = or_empty(a->buyer_address),
-        .buyer_tax_id = or_empty(a->buyer_tax_id),
-        .po_number = or_empty(a->po_number),
-        .buyer_reference = or_empty(a->buyer_reference),
+        .cost_centre = or_empty(a->cost_centre),
     };
     int64_t id;
-    enum status status = project_create(db, &p, now_us, &id);
+    enum status status = find_payer(job, db, now_us, &p.organization);
+    if (status != STATUS_OK)
+        return status;
+    status = project_create(db, &p, now_us, &id);
     return status == STATUS_OK ? project_answer(job) : refuse_project(job, status);
 }
 
@@ -212,7 +241,8 @@ static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_u
     };
     enum status status = report_usage(db, &q, &job->result);
     if (status == STATUS_BAD_FIELD)
-        return admin_refuse(job, status, "group_by", "group by model, key, project or day");
+        return admin_refuse(job, status, "group_by",
+                            "group by model, key, project, organization or day");
     if (status == STATUS_NOT_FOUND)
         return admin_refuse(job, status, "project", "there is no project '%s'", job->args.project);
     return status;
@@ -243,7 +273,8 @@ static enum status invoice_answer(struct admin_job *job, enum status status, jso
 {
     const struct admin_args *a = &job->args;
     if (status == STATUS_NOT_FOUND)
-        return admin_refuse(job, status, "project", "there is no project '%s'", a->project);
+        return admin_refuse(job, status, "organization", "there is no organization '%s'",
+                            a->organization);
     if (status == STATUS_CONFLICT)
         return admin_refuse(job, status, "month", "%s has not ended: it cannot be issued yet",
                             a->month);
@@ -260,7 +291,8 @@ static enum status run_invoice_get(struct admin_job *job, struct db *db, int64_t
 {
     const struct admin_args *a = &job->args;
     json_t *invoice = NULL;
-    enum status status = invoice_build(db, a->project, a->month, &job->seller, now_us, &invoice);
+    enum status status =
+        invoice_build(db, a->organization, a->month, &job->seller, now_us, &invoice);
     return invoice_answer(job, status, invoice);
 }
 
@@ -268,7 +300,8 @@ static enum status run_invoice_issue(struct admin_job *job, struct db *db, int64
 {
     const struct admin_args *a = &job->args;
     json_t *invoice = NULL;
-    enum status status = invoice_issue(db, a->project, a->month, &job->seller, now_us, &invoice);
+    enum status status =
+        invoice_issue(db, a->organization, a->month, &job->seller, now_us, &invoice);
     return invoice_answer(job, status, invoice);
 }
 
@@ -373,6 +406,8 @@ static const struct json_spec project_create_args[] = {
     TEXT(display_name, false, TEXT_MAX),
     TEXT(budget, false, TEXT_MAX),
     TEXT(budget_period, false, TEXT_MAX),
+    TEXT(organization, false, TEXT_MAX),
+    TEXT(cost_centre, false, TEXT_MAX),
     TEXT(buyer_name, false, TEXT_MAX),
     TEXT(buyer_address, false, ADDRESS_MAX),
     TEXT(buyer_tax_id, false, TEXT_MAX),
@@ -407,7 +442,7 @@ static const struct json_spec usage_args[] = {
     END,
 };
 static const struct json_spec invoice_args[] = {
-    TEXT(project, true, TEXT_MAX),
+    TEXT(organization, true, TEXT_MAX),
     TEXT(month, true, TEXT_MAX),
     TEXT(format, false, TEXT_MAX),
     END,
@@ -418,7 +453,7 @@ const struct admin_command admin_commands[] = {
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
     { "health",             ADMIN_MAIN,   false, no_args,             NULL,            run_health,         "whether requests are being served" },
     { "help",               ADMIN_MAIN,   false, no_args,             NULL,            run_help,           "these commands and their arguments" },
-    { "invoice.get",        ADMIN_READER, false, invoice_args,        prepare_invoice, run_invoice_get,    "the invoice of a project and month" },
+    { "invoice.get",        ADMIN_READER, false, invoice_args,        prepare_invoice, run_invoice_get,    "the invoice of an organization and month" },
     { "invoice.issue",      ADMIN_LEDGER, false, invoice_args,        prepare_invoice, run_invoice_issue,  "number and freeze the invoice of a month that has ended" },
     { "key.create",         ADMIN_LEDGER, true,  key_create_args,     prepare_key,     run_key_create,     "make a key; the answer is the only place where it can be read" },
     { "key.list",           ADMIN_READER, false, key_list_args,       NULL,            run_key_list,       "keys by name, never their secret" },

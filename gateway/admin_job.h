@@ -20,6 +20,7 @@ struct admin_job;
 /* Every argument that any command takes; texts are borrowed from the request. */
 struct admin_args {
     const char *slug, *display_name, *budget, *budget_period;
+    const char *organization, *cost_centre;
     const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference;
     const char *project, *label, *expires, *name;
     int64_t requests_per_minute, tokens_per_minute, concurrency;

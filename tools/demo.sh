@@ -148,9 +148,9 @@ show_money() {
     month=$(date -u +%Y-%m)
     say "What was metered (maasgate usage --project demo)"
     "$bin/maasgate" usage --project demo
-    say "The invoice so far (maasgate invoice $month --project demo)"
-    "$bin/maasgate" invoice "$month" --project demo
-    "$bin/maasgate" invoice "$month" --project demo --json | python3 tools/demo_show.py invoice
+    say "The invoice so far (maasgate invoice $month --org demo)"
+    "$bin/maasgate" invoice "$month" --org demo
+    "$bin/maasgate" invoice "$month" --org demo --json | python3 tools/demo_show.py invoice
     say 'Everything recomputed from the rows (maasgate audit)'
     "$bin/maasgate" audit
 }

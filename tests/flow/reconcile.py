@@ -76,6 +76,9 @@ class Store:
                 violation(f"request {r['rid']} was settled twice")
             self.settled[r["rid"]] = r
         self.lines = {rid: json.loads(r["lines"]) for rid, r in self.settled.items()}
+        self.draws = {rid: json.loads(r["draws"] or "[]") for rid, r in self.settled.items()}
+        self.payer = dict(self.db.execute("SELECT id, organization FROM project"))
+        self.funds = {r["id"]: r for r in self.db.execute("SELECT * FROM fund")}
 
     def read_prices(self):
         prices = {}
@@ -129,16 +132,52 @@ def check_amount(store, rid, settlement):
         violation(f"request {rid}: its lines are {total} atoms, its amount is {settlement['amount_atoms']}")
 
 
+def check_funds(store):
+    drawn = collections.Counter()
+    for rid, draws in store.draws.items():
+        if sum(atoms for _, atoms in draws) > store.settled[rid]["amount_atoms"]:
+            violation(f"request {rid}: funds paid more than it cost")
+        for fund, atoms in draws:
+            drawn[fund] += atoms
+            if store.funds[fund]["organization"] != store.payer[store.settled[rid]["project"]]:
+                violation(f"request {rid}: fund {fund} is not this organisation's")
+    for fund, balance, expired in store.db.execute("SELECT fund, drawn_atoms, expired_atoms FROM fund_balance"):
+        if drawn[fund] != balance:
+            violation(f"fund {fund}: {drawn[fund]} drawn, its balance says {balance}")
+        if drawn[fund] + expired > store.funds[fund]["amount_atoms"]:
+            violation(f"fund {fund}: {drawn[fund]} drawn of {store.funds[fund]['amount_atoms']}")
+    spent = collections.Counter()
+    for s in store.settled.values():
+        spent[s["project"]] += s["amount_atoms"]
+    stored = dict(store.db.execute("SELECT project, atoms FROM project_spent"))
+    for project in spent.keys() | stored.keys():
+        if spent[project] != stored.get(project, 0):
+            violation(f"project {project}: it spent {spent[project]}, the row says {stored.get(project, 0)}")
+
+
+def period_of(store, settlement):
+    rows = store.db.execute("SELECT id FROM billing_period WHERE organization = ? AND starts_us <= ? AND ends_us > ?",
+                            (store.payer[settlement["project"]], settlement["settled_us"], settlement["settled_us"]))
+    periods = [row["id"] for row in rows]
+    if len(periods) != 1:
+        violation(f"request {settlement['rid']} was settled in {len(periods)} billing periods")
+    return periods[0] if periods else None
+
+
 def check_rollups(store):
-    sums = collections.defaultdict(lambda: [0, 0, 0])
+    sums = collections.defaultdict(lambda: [0, 0, 0, 0])
     for rid, s in store.settled.items():
+        period, covered = period_of(store, s), sum(atoms for _, atoms in store.draws[rid])
         for number, (meter, qty, atoms) in enumerate(store.lines[rid] or [[0, 0, 0]]):
             key = (s["settled_us"] // HOUR_US * HOUR_US, s["project"], s["key"], s["model"], meter,
-                   s["price_version"])
-            for i, value in enumerate((qty, number == 0, atoms)):
+                   s["price_version"], period)
+            paid = min(covered, atoms)
+            covered -= paid
+            for i, value in enumerate((qty, number == 0, atoms, paid)):
                 sums[key][i] += value
-    stored = {tuple(r)[:6]: list(r)[6:] for r in store.db.execute(
-        "SELECT hour_us, project, key, model, meter, price_version, qty, requests, atoms FROM usage_rollup")}
+    stored = {tuple(r)[:7]: list(r)[7:] for r in store.db.execute(
+        "SELECT hour_us, project, key, model, meter, price_version, period, qty, requests, atoms, covered_atoms"
+        " FROM usage_rollup")}
     for key in sums.keys() | stored.keys():
         if sums.get(key) != stored.get(key):
             violation(f"rollup {key}: settlements say {sums.get(key)}, the row says {stored.get(key)}")
@@ -147,21 +186,22 @@ def check_rollups(store):
 def check_ledger(store):
     posted, balances = collections.Counter(), collections.Counter()
     sums, kinds = collections.Counter(), dict(store.db.execute("SELECT id, kind FROM account"))
-    for r in store.db.execute("SELECT t.tx, t.kind, t.at_us, t.project, e.account, e.atoms"
+    for r in store.db.execute("SELECT t.tx, t.kind, t.at_us, t.organization, e.account, e.atoms"
                               " FROM ledger_tx t JOIN ledger_entry e ON e.tx = t.tx"):
         sums[r["tx"]] += r["atoms"]
         balances[r["account"]] += r["atoms"]
         if r["kind"] == "usage" and kinds[r["account"]] == "unbilled":
-            posted[r["at_us"], r["project"]] += r["atoms"]
+            posted[r["at_us"], r["organization"]] += r["atoms"]
     for tx, total in sums.items():
         if total != 0:
             violation(f"ledger tx {tx} sums to {total}")
     settled = collections.Counter()
     for s in store.settled.values():
-        settled[s["settled_us"], s["project"]] += s["amount_atoms"]
+        covered = sum(atoms for _, atoms in store.draws[s["rid"]])
+        settled[s["settled_us"], store.payer[s["project"]]] += s["amount_atoms"] - covered
     for key in settled.keys() | posted.keys():
         if settled[key] != posted[key]:
-            violation(f"batch {key[0]} of project {key[1]}: {settled[key]} settled, {posted[key]} posted")
+            violation(f"batch {key[0]} of organization {key[1]}: {settled[key]} settled, {posted[key]} posted")
     for account, atoms in store.db.execute("SELECT account, posted_atoms FROM account_balance"):
         if balances[account] != atoms:
             violation(f"account {account}: its entries are {balances[account]}, its balance is {atoms}")
@@ -230,6 +270,7 @@ def main():
     clients, workers = list(rows_of(args.client_journal)), list(rows_of(args.worker_journal))
     store = Store(args.db)
     check_requests(store, args.allow_open)
+    check_funds(store)
     check_rollups(store)
     check_ledger(store)
     check_clients(store, clients)

@@ -8,14 +8,20 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-SCHEMA = HERE.parent.parent / "billing" / "schema" / "0001.sql"
+SCHEMA = sorted((HERE.parent.parent / "billing" / "schema").glob("*.sql"))
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 GOOD = """
 INSERT INTO meta VALUES (1, 'USD', 0);
 INSERT INTO boot VALUES (1, 0, 0, 0, 0);
-INSERT INTO project (id, slug, display_name, budget_atoms, budget_period, created_us)
-    VALUES (1, 'p', 'P', 1000000000, 'month', 0);
+INSERT INTO organization (id, slug, display_name, created_us) VALUES (1, 'o', 'O', 0);
+INSERT INTO contract (organization, starts_us, credit_atoms, created_us) VALUES (1, 0, 9000000000000000000, 0);
+INSERT INTO project (id, slug, display_name, budget_atoms, budget_period, created_us, organization)
+    VALUES (1, 'p', 'P', 1000000000, 'month', 0, 1);
+INSERT INTO billing_period VALUES (1, 1, 0, 2678400000000, 'UTC', 0);
+INSERT INTO fund (id, organization, kind, from_us, to_us, amount_atoms, created_us)
+    VALUES (1, 1, 'promo', 0, 100, 1000, 0);
+UPDATE fund_balance SET drawn_atoms = 938;
 INSERT INTO name VALUES (1, 'base/chat'), (2, 'box');
 INSERT INTO price_version VALUES (1, 'list', 'USD', 'currency USD book list
 base/chat input_uncached_tokens 312500000/1000000
@@ -24,14 +30,16 @@ base/chat output_text_tokens 100000000000/1000000
 INSERT INTO request_open VALUES (11, 1, 1, 1, 'chat.completions', 1, 9, 9, 1, 1000000, 0, 1),
                                 (12, 1, 1, 1, 'chat.completions', 1, 9, 9, 1, 1000000, 0, 1);
 INSERT INTO settlement VALUES
-    (11, 5, 1, 1, 1, 1, 2, 'chat.completions', 1, 'ok', 'upstream', 200938, '[[1,3,938],[4,2,200000]]', 1, 2, 200),
-    (12, 6, 1, 1, 1, 1, 2, 'chat.completions', 1, 'failed_pre', 'none', 0, '[]', NULL, 2, 502);
-INSERT INTO usage_rollup VALUES (0, 1, 1, 1, 0, 1, 0, 1, 0), (0, 1, 1, 1, 1, 1, 3, 1, 938),
-                                (0, 1, 1, 1, 4, 1, 2, 0, 200000);
+    (11, 5, 1, 1, 1, 1, 2, 'chat.completions', 1, 'ok', 'upstream', 200938, '[[1,3,938],[4,2,200000]]', 1, 2, 200, '[[1,938]]'),
+    (12, 6, 1, 1, 1, 1, 2, 'chat.completions', 1, 'failed_pre', 'none', 0, '[]', NULL, 2, 502, NULL);
+INSERT INTO usage_rollup VALUES (0, 1, 1, 1, 0, 1, 1, 0, 1, 0, 0), (0, 1, 1, 1, 1, 1, 1, 3, 1, 938, 938),
+                                (0, 1, 1, 1, 4, 1, 1, 2, 0, 200000, 0);
 INSERT INTO ledger_tx VALUES (1, 'usage', 5, 1, NULL);
-INSERT INTO ledger_entry VALUES (1, 9, 200938), (1, 10, -200938);
-UPDATE account_balance SET posted_atoms = 200938 WHERE account = 9;
-UPDATE account_balance SET posted_atoms = -200938 WHERE account = 10;
+INSERT INTO ledger_entry VALUES (1, 33, 200000), (1, 38, 938), (1, 34, -200938);
+UPDATE account_balance SET posted_atoms = 200000 WHERE account = 33;
+UPDATE account_balance SET posted_atoms = 938 WHERE account = 38;
+UPDATE account_balance SET posted_atoms = -200938 WHERE account = 34;
+INSERT INTO project_spent VALUES (1, 200938);
 """
 
 
@@ -54,7 +62,7 @@ WORKERS = [worker(11, "start", (0, 0)), worker(11, "final")]
 
 def reconcile(directory, sql="", clients=CLIENTS, workers=WORKERS):
     db = sqlite3.connect(directory / "ledger.db")
-    db.executescript(SCHEMA.read_text() + GOOD)
+    db.executescript("".join(path.read_text() for path in SCHEMA) + GOOD)
     for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
         db.execute(f"DROP TRIGGER {trigger}")
     db.executescript(sql)
@@ -84,9 +92,15 @@ def test_agreement(tmp_path):
     ("has no price", "UPDATE price_version SET text = ''"),
     ("rollup", "UPDATE usage_rollup SET qty = 4 WHERE meter = 1"),
     ("rollup", "DELETE FROM usage_rollup WHERE meter = 0"),
-    ("sums to", "UPDATE ledger_entry SET atoms = 200939 WHERE account = 9"),
+    ("sums to", "UPDATE ledger_entry SET atoms = 200939 WHERE account = 33"),
     ("settled, 0 posted", "DELETE FROM ledger_entry; DELETE FROM ledger_tx"),
     ("its balance is", "UPDATE account_balance SET posted_atoms = 0"),
+    ("fund 1: 938 drawn, its balance says 937", "UPDATE fund_balance SET drawn_atoms = 937"),
+    ("fund 1: 938 drawn of 900", "UPDATE fund SET amount_atoms = 900"),
+    ("is not this organisation's", "UPDATE fund SET organization = 2"),
+    ("project 1: it spent", "UPDATE project_spent SET atoms = 1"),
+    ("funds paid", "UPDATE settlement SET draws = '[[1,300000]]' WHERE rid = 11"),
+    ("of organization 1", "UPDATE settlement SET draws = NULL WHERE rid = 11"),
 ])
 def test_the_ledger_against_itself(tmp_path, what, sql):
     assert what in reconcile(tmp_path, sql)

@@ -2,6 +2,7 @@
 #include "tests/helpers/books_fixture.h"
 #include "base/cleanup.h"
 #include "base/digest.h"
+#include "billing/organization.h"
 #include "billing/report.h"
 #include <check.h>
 #include <dirent.h>
@@ -116,10 +117,18 @@ struct project_args {
 static enum status add_project(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     static const char sql[] =
-        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, buyer_name,"
-        " po_number, created_us) VALUES (?1, ?1, ?2, ?3, 'Buyer ' || ?1, 'PO-1', ?4)";
+        "INSERT INTO project (slug, display_name, budget_atoms, budget_period, created_us,"
+        " organization) VALUES (?1, ?1, ?2, ?3, ?4, ?5)";
     struct project_args *a = call->arg;
+    char buyer[64];
+    snprintf(buyer, sizeof buyer, "Buyer %s", a->slug);
+    const struct organization_new o = { a->slug, a->slug, buyer, "", "", "PO-1", "" };
+    int64_t organization;
+    enum status created = organization_create(db, &o, now_us, &organization);
+    if (created)
+        return created;
     struct db_stmt *s = db_prepare(db, sql);
+    db_int(s, 5, organization);
     db_text(s, 1, a->slug, -1);
     db_int(s, 2, a->budget);
     db_text(s, 3, a->period, -1);

@@ -187,9 +187,9 @@ static const struct {
     { "{\"command\":\"audit\"}", "\"checks\":[" },
     { "{\"command\":\"project.set_budget\",\"args\":{\"slug\":\"acme\",\"budget\":\"7\"}}",
       "\"budget\":\"7.00\"" },
-    { "{\"command\":\"invoice.get\",\"args\":{\"project\":\"acme\",\"month\":\"2026-10\"}}",
+    { "{\"command\":\"invoice.get\",\"args\":{\"organization\":\"acme\",\"month\":\"2026-10\"}}",
       "\"ok\":true" },
-    { "{\"command\":\"invoice.get\",\"args\":{\"project\":\"acme\",\"month\":\"2026-10\","
+    { "{\"command\":\"invoice.get\",\"args\":{\"organization\":\"acme\",\"month\":\"2026-10\","
       "\"format\":\"csv\"}}",
       "\"csv\":\"" },
     /* refused */
@@ -226,12 +226,12 @@ static const struct {
     { "{\"command\":\"usage\",\"args\":{\"group_by\":\"price; DROP TABLE\"}}",
       "\"field\":\"group_by\"" },
     { "{\"command\":\"usage\",\"args\":{\"project\":\"none\"}}", "not_found" },
-    { "{\"command\":\"invoice.get\",\"args\":{\"project\":\"none\",\"month\":\"2026-10\"}}",
+    { "{\"command\":\"invoice.get\",\"args\":{\"organization\":\"none\",\"month\":\"2026-10\"}}",
       "not_found" },
-    { "{\"command\":\"invoice.get\",\"args\":{\"project\":\"acme\",\"month\":\"2026-10\","
+    { "{\"command\":\"invoice.get\",\"args\":{\"organization\":\"acme\",\"month\":\"2026-10\","
       "\"format\":\"pdf\"}}",
       "\"field\":\"format\"" },
-    { "{\"command\":\"invoice.issue\",\"args\":{\"project\":\"acme\",\"month\":\"2026-11\"}}",
+    { "{\"command\":\"invoice.issue\",\"args\":{\"organization\":\"acme\",\"month\":\"2026-11\"}}",
       "has not ended" },
 };
 

@@ -2,6 +2,7 @@
 #include "auth/keys.h"
 #include "base/base32.h"
 #include "base/db.h"
+#include "billing/organization.h"
 #include "base/digest.h"
 #include "gen/schema.h"
 #include <check.h>
@@ -65,8 +66,10 @@ static void close_store(void)
 
 static void make_project(const char *slug)
 {
-    int64_t id;
-    const struct project_new p = { slug, slug, 5000, "month", "", "", "", "", "" };
+    int64_t id, organization;
+    const struct organization_new o = { slug, slug, "", "", "", "", "" };
+    ck_assert_int_eq(organization_create(db, &o, 1000, &organization), STATUS_OK);
+    const struct project_new p = { organization, slug, slug, 5000, "month", "" };
     ck_assert_int_eq(project_create(db, &p, 1000, &id), STATUS_OK);
 }
 
@@ -234,15 +237,9 @@ static const struct {
 START_TEST(test_project_refusals)
 {
     make_project("acme");
-    const struct project_new p = { project_cases[_i].slug,
-                                   "",
-                                   project_cases[_i].budget,
-                                   project_cases[_i].period,
-                                   "",
-                                   "",
-                                   "",
-                                   "",
-                                   "" };
+    const struct project_new p = {
+        1, project_cases[_i].slug, "", project_cases[_i].budget, project_cases[_i].period, ""
+    };
     int64_t id = 0;
     ck_assert_int_eq(project_create(db, &p, 1000, &id), project_cases[_i].status);
     ck_assert((id > 0) == (project_cases[_i].status == STATUS_OK));

@@ -300,7 +300,7 @@ START_TEST(test_numbers_have_no_gap_and_documents_are_frozen)
     ck_assert(json_equal(first, seen));
     AUTO(json_decref_ptr) json_t *next = issue("acme", "2026-12", STATUS_OK);
     ck_assert_str_eq(TEXT(next, "number"), "MG-2027-000001"); /* the year of the issue */
-    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM invoice"), 3);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM document"), 3);
 }
 END_TEST
 
@@ -313,12 +313,12 @@ START_TEST(test_csv)
     AUTO(free_ptr) char *csv = invoice_csv(d);
     ck_assert_str_eq(
         csv,
-        "\"number\",\"status\",\"project\",\"month\",\"currency\",\"line\",\"model\",\"meter\","
-        "\"unit\",\"unit_price\",\"quantity\",\"exact\",\"rounding\",\"net\",\"tax\",\"gross\"\r\n"
+        "\"number\",\"status\",\"organization\",\"month\",\"currency\",\"line\",\"model\",\"meter\","
+        "\"unit\",\"unit_price\",\"quantity\",\"covered\",\"exact\",\"rounding\",\"net\",\"tax\",\"gross\"\r\n"
         "\"\",\"draft\",\"acme\",\"2026-11\",\"USD\",\"1\",\"'=a \"\"b\"\", c\","
-        "\"input_uncached_tokens\",\"token\",\"2.50 per 1000000\",\"400000\",\"1.0000000000\","
+        "\"input_uncached_tokens\",\"token\",\"2.50 per 1000000\",\"400000\",\"0.0000000000\",\"1.0000000000\","
         "\"\",\"1.00\",\"\",\"\"\r\n"
-        "\"\",\"draft\",\"acme\",\"2026-11\",\"USD\",\"total\",\"\",\"\",\"\",\"\",\"\","
+        "\"\",\"draft\",\"acme\",\"2026-11\",\"USD\",\"total\",\"\",\"\",\"\",\"\",\"\",\"\","
         "\"1.0000000000\",\"0.0000000000\",\"1.00\",\"0.06\",\"1.06\"\r\n");
 }
 END_TEST

@@ -1,0 +1,313 @@
+/* billing/purse.c -- see purse.h.  Sums cannot overflow: what is taken together never
+ * exceeds a limit of at most MONEY_ATOMS_MAX. */
+#include "billing/purse.h"
+#include "base/db.h"
+#include "billing/period.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char sql_terms[] =
+    "SELECT o.id, c.credit_atoms, (SELECT sum(posted_atoms) FROM account_balance"
+    "  WHERE account IN (32 * o.id + 1, 32 * o.id + 3))"
+    " FROM organization o JOIN contract c ON c.organization = o.id AND c.starts_us ="
+    "  (SELECT max(starts_us) FROM contract WHERE organization = o.id AND starts_us <= ?1)";
+static const char sql_next_terms[] = "SELECT min(starts_us) FROM contract WHERE starts_us > ?1";
+static const char sql_funds[] =
+    "SELECT f.organization, f.id, f.kind, f.model, f.from_us, f.to_us,"
+    " f.amount_atoms - b.drawn_atoms - b.expired_atoms FROM fund f"
+    " JOIN fund_balance b ON b.fund = f.id"
+    " WHERE f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.organization,"
+    " CASE f.kind WHEN 'promo' THEN 0 WHEN 'commit' THEN 1 ELSE 2 END,"
+    " f.priority, f.to_us, f.created_us, f.id";
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+static struct purse *slot_for(struct purse *slots, size_t room, int64_t organization)
+{
+    size_t i = ((uint64_t)organization * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (room - 1);
+    while (slots[i].organization != 0 && slots[i].organization != organization)
+        i = (i + 1) & (room - 1);
+    return &slots[i];
+}
+
+static bool grow(struct purses *p)
+{
+    size_t room = p->room ? p->room * 2 : 64;
+    struct purse *slots = calloc(room, sizeof *slots);
+    if (!slots)
+        return false;
+    for (size_t i = 0; i < p->room; i++)
+        if (p->slots[i].organization)
+            *slot_for(slots, room, p->slots[i].organization) = p->slots[i];
+    free(p->slots);
+    p->slots = slots;
+    p->room = room;
+    return true;
+}
+
+struct purse *purse_find(struct purses *p, int64_t organization)
+{
+    if (!p->room || organization <= 0)
+        return NULL;
+    struct purse *slot = slot_for(p->slots, p->room, organization);
+    return slot->organization ? slot : NULL;
+}
+
+static void forget_funds(struct purses *p)
+{
+    for (size_t i = 0; i < p->room; i++) {
+        free(p->slots[i].funds);
+        p->slots[i].funds = NULL;
+        p->slots[i].fund_count = 0;
+    }
+}
+
+void purses_free(struct purses *p)
+{
+    forget_funds(p);
+    free(p->slots);
+    marks_free(&p->marks);
+    *p = (struct purses){ 0 };
+}
+
+void purses_forget_batch(struct purses *p)
+{
+    for (size_t i = 0; i < p->room; i++) {
+        struct purse *o = &p->slots[i];
+        memset(o->posts, 0, sizeof o->posts);
+        o->on_credit = o->period = 0;
+        o->unposted = false;
+        for (unsigned f = 0; f < o->fund_count; f++)
+            o->funds[f].drawn = 0;
+    }
+}
+
+void purse_enter_period(struct purse *o, int64_t now_us)
+{
+    if (o->period_from_us <= now_us && now_us < o->period_to_us)
+        return;
+    period_month(now_us, &o->period_from_us, &o->period_to_us);
+    o->period = 0;
+}
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+static enum status set_terms(struct purses *p, struct db_stmt *row)
+{
+    if (2 * p->count >= p->room && !grow(p))
+        return STATUS_NO_MEMORY;
+    struct purse *o = slot_for(p->slots, p->room, db_col_int(row, 0));
+    if (!o->organization)
+        p->count++;
+    o->organization = db_col_int(row, 0);
+    o->credit_limit = db_col_int(row, 1);
+    o->credit_used = db_col_int(row, 2);
+    return STATUS_OK;
+}
+
+static struct fund *find_fund(struct purse *o, int64_t id)
+{
+    for (unsigned i = 0; i < o->fund_count; i++)
+        if (o->funds[i].id == id)
+            return &o->funds[i];
+    return NULL;
+}
+
+static enum fund_kind kind_of(const char *text)
+{
+    return *text == 'c' ? FUND_COMMIT : text[2] == 'o' ? FUND_PROMO : FUND_PREPAID;
+}
+
+/* Powers of two are where it must grow. */
+static enum status add_fund(struct purses *p, struct db_stmt *row)
+{
+    struct purse *o = purse_find(p, db_col_int(row, 0));
+    if (!o)
+        return STATUS_STORE_FAILED;
+    if ((o->fund_count & (o->fund_count - 1)) == 0) {
+        size_t room = o->fund_count ? 2 * (size_t)o->fund_count : 1;
+        struct fund *funds = realloc(o->funds, room * sizeof *funds);
+        if (!funds)
+            return STATUS_NO_MEMORY;
+        o->funds = funds;
+    }
+    o->funds[o->fund_count++] = (struct fund){
+        .id = db_col_int(row, 1),
+        .kind = kind_of(db_col_text(row, 2, NULL)),
+        .model = db_col_int(row, 3),
+        .from_us = db_col_int(row, 4),
+        .to_us = db_col_int(row, 5),
+        .left = db_col_int(row, 6),
+    };
+    return STATUS_OK;
+}
+
+static enum status each_row(struct purses *p, struct db *db, struct db_stmt *s,
+                            enum status (*take)(struct purses *p, struct db_stmt *row))
+{
+    enum status status = STATUS_OK;
+    enum db_row row = DB_DONE;
+    while (!status && (row = db_step(s)) == DB_ROW)
+        status = take(p, s);
+    if (row == DB_FAILED)
+        status = db_status(db);
+    db_reset(s);
+    return status;
+}
+
+static enum status set_next_change(struct purses *p, struct db_stmt *row)
+{
+    p->next_change_us = db_col_null(row, 0) ? INT64_MAX : db_col_int(row, 0);
+    return STATUS_OK;
+}
+
+/* A fund's id says nothing of its organisation, so all are looked at: marks are few. */
+static void earmark_again(struct purses *p)
+{
+    for (size_t i = 0; i < p->marks.room; i++) {
+        const struct mark *m = &p->marks.slots[i];
+        for (unsigned d = 0; m->rid && d < m->draws.count; d++)
+            for (size_t o = 0; o < p->room; o++) {
+                struct fund *f = find_fund(&p->slots[o], m->draws.draw[d].fund);
+                if (f)
+                    f->left -= m->draws.draw[d].atoms;
+            }
+    }
+}
+
+enum status purses_load(struct purses *p, struct db *db, int64_t now_us)
+{
+    struct db_stmt *terms = db_prepare(db, sql_terms), *funds = db_prepare(db, sql_funds);
+    struct db_stmt *next = db_prepare(db, sql_next_terms);
+    if (!terms || !funds || !next)
+        return db_status(db);
+    db_int(terms, 1, now_us);
+    enum status s = each_row(p, db, terms, set_terms);
+    if (!s) {
+        forget_funds(p);
+        s = each_row(p, db, funds, add_fund);
+    }
+    db_int(next, 1, now_us);
+    if (!s)
+        s = each_row(p, db, next, set_next_change);
+    if (!s)
+        earmark_again(p);
+    return s;
+}
+
+/* ---- taking and giving back ---------------------------------------------------------------- */
+
+static int64_t lesser(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool serves(const struct fund *f, int64_t model, int64_t now_us)
+{
+    return f->left > 0 && (f->model == 0 || f->model == model) && f->from_us <= now_us &&
+           now_us < f->to_us;
+}
+
+static bool credit_covers(const struct purse *o, int64_t atoms)
+{
+    int64_t taken;
+    return atoms == 0 ||
+           (!__builtin_add_overflow(o->credit_used, o->credit_held, &taken) &&
+            !__builtin_add_overflow(taken, atoms, &taken) && taken <= o->credit_limit);
+}
+
+enum status purse_plan(const struct purse *o, int64_t model, int64_t atoms, int64_t now_us,
+                       struct draws *ret)
+{
+    assert(atoms >= 0);
+    *ret = (struct draws){ .credit = atoms };
+    for (unsigned i = 0; i < o->fund_count && ret->credit > 0 && ret->count < DRAWS_MAX; i++) {
+        const struct fund *f = &o->funds[i];
+        if (!serves(f, model, now_us))
+            continue;
+        int64_t part = lesser(f->left, ret->credit);
+        ret->draw[ret->count++] = (struct draw){ f->id, part };
+        ret->credit -= part;
+    }
+    return credit_covers(o, ret->credit) ? STATUS_OK : STATUS_NO_QUOTA;
+}
+
+static void earmark(struct purse *o, const struct draws *d, int sign)
+{
+    o->credit_held += sign * d->credit;
+    for (unsigned i = 0; i < d->count; i++) {
+        struct fund *f = find_fund(o, d->draw[i].fund);
+        if (f) /* NULL: used up or expired meanwhile, so nobody asks for what is left of it */
+            f->left -= sign * d->draw[i].atoms;
+    }
+}
+
+enum status purse_hold(struct purses *p, struct purse *o, rid_t rid, const struct draws *d)
+{
+    if (d->count && !marks_put(&p->marks, rid, d))
+        return STATUS_NO_MEMORY;
+    earmark(o, d, 1);
+    return STATUS_OK;
+}
+
+static void taken_by(const struct purses *p, rid_t rid, int64_t atoms, struct draws *ret)
+{
+    const struct draws *marked = marks_find(&p->marks, rid);
+    *ret = marked ? *marked : (struct draws){ .credit = atoms };
+}
+
+void purse_unhold(struct purses *p, struct purse *o, rid_t rid, int64_t atoms)
+{
+    struct draws held;
+    taken_by(p, rid, atoms, &held);
+    marks_drop(&p->marks, rid);
+    earmark(o, &held, -1);
+}
+
+/* Adds what was paid, or with -1 takes it back. */
+static void pay(struct purse *o, const struct draws *paid, int sign)
+{
+    o->credit_used += sign * paid->credit;
+    o->on_credit += sign * paid->credit;
+    for (unsigned i = 0; i < paid->count; i++) {
+        struct fund *f = find_fund(o, paid->draw[i].fund);
+        assert(f); /* it was earmarked, and funds are forgotten only when nothing is left of them */
+        f->left -= sign * paid->draw[i].atoms;
+        f->drawn += sign * paid->draw[i].atoms;
+        o->posts[f->kind] += sign * paid->draw[i].atoms;
+    }
+}
+
+void purse_quote(const struct purses *p, rid_t rid, int64_t atoms, int64_t amount,
+                 struct draws *ret_held, struct draws *ret_paid)
+{
+    assert(0 <= amount && amount <= atoms);
+    taken_by(p, rid, atoms, ret_held);
+    *ret_paid = (struct draws){ .count = 0 };
+    for (unsigned i = 0; i < ret_held->count && amount > 0; i++) {
+        int64_t part = lesser(ret_held->draw[i].atoms, amount);
+        ret_paid->draw[ret_paid->count++] = (struct draw){ ret_held->draw[i].fund, part };
+        amount -= part;
+    }
+    assert(amount <= ret_held->credit);
+    ret_paid->credit = amount;
+}
+
+void purse_settle(struct purses *p, struct purse *o, rid_t rid, const struct draws *held,
+                  const struct draws *paid)
+{
+    marks_drop(&p->marks, rid);
+    earmark(o, held, -1);
+    pay(o, paid, 1);
+}
+
+void purse_unsettle(struct purses *p, struct purse *o, rid_t rid, const struct draws *held,
+                    const struct draws *paid)
+{
+    pay(o, paid, -1);
+    /* There was room for it a moment ago, and marks_drop leaves the table as large as it was. */
+    bool kept = !held->count || marks_put(&p->marks, rid, held);
+    assert(kept);
+    earmark(o, held, 1);
+}

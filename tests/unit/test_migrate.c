@@ -1,0 +1,97 @@
+/* tests/unit/test_migrate.c -- a store of each earlier schema, with money in it, becomes
+ * one of today's: nothing is lost, the audit is clean, and the ledger goes on. */
+#include "base/cleanup.h"
+#include "gen/schema.h"
+#include "tests/helpers/books_fixture.h"
+#include <check.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include "gen/unit_suites.h"
+
+static struct fixture f;
+
+/* What the first release wrote: two projects, three settlements in two months, an invoice. */
+static const char of_0001[] =
+    "INSERT INTO meta VALUES (1, 'USD', 0);"
+    "INSERT INTO boot VALUES (1, 0, 14, 1794700800000000, 0);"
+    "INSERT INTO project (id, slug, display_name, budget_atoms, budget_period, buyer_name,"
+    " po_number, created_us) VALUES (1, 'acme', 'Acme', 20000000000, 'total', 'Acme Ltd', 'PO-7', 5),"
+    " (2, 'beta', 'Beta', 20000000000, 'month', '', '', 6);"
+    "INSERT INTO api_key (name, project, label, digest, created_us)"
+    " VALUES ('k', 1, 'ci', zeroblob(32), 7);"
+    "INSERT INTO name VALUES (1, 'base/chat'), (2, 'box');"
+    "INSERT INTO price_version VALUES (1, 'list', 'USD', 'currency USD book list\n"
+    "base/chat input_uncached_tokens 25000000000/1000000\n', zeroblob(32), 0);"
+    "INSERT INTO request_open VALUES (11,1,1,1,'chat.completions',1,9,9,1,10000000000,0,1),"
+    " (12,1,1,1,'chat.completions',1,9,9,1,10000000000,0,1),"
+    " (13,2,1,1,'chat.completions',1,9,9,1,10000000000,0,1);"
+    "INSERT INTO settlement VALUES"
+    " (11,1790000000000000,1,1,1,1,2,'chat.completions',1,'ok','upstream',10000000000,"
+    "  '[[1,400000,10000000000]]',1,2,200),"
+    " (12,1794700800000000,1,1,1,1,2,'chat.completions',1,'ok','upstream',25000,'[[1,1,25000]]',1,2,200),"
+    " (13,1794700800000000,2,1,1,1,2,'chat.completions',1,'ok','upstream',50000,'[[1,2,50000]]',1,2,200);"
+    "INSERT INTO usage_rollup VALUES (1789999200000000,1,1,1,1,1,400000,1,10000000000),"
+    " (1794700800000000,1,1,1,1,1,1,1,25000), (1794700800000000,2,1,1,1,1,2,1,50000);"
+    "INSERT INTO ledger_tx VALUES (1,'usage',1790000000000000,1,NULL),"
+    " (2,'usage',1794700800000000,1,NULL), (3,'usage',1794700800000000,2,NULL),"
+    " (4,'invoice',1791000000000000,1,'MG-2026-000001');"
+    "INSERT INTO ledger_entry VALUES (1,9,10000000000), (1,10,-10000000000), (2,9,25000),"
+    " (2,10,-25000), (3,17,50000), (3,18,-50000), (4,11,10000000000), (4,9,-10000000000);"
+    "UPDATE account_balance SET posted_atoms = (SELECT sum(atoms) FROM ledger_entry e"
+    "  WHERE e.account = account_balance.account)"
+    "  WHERE account IN (SELECT account FROM ledger_entry);"
+    "INSERT INTO doc_counter VALUES ('MG-2026', 2);"
+    "INSERT INTO invoice VALUES ('MG-2026-000001','MG-2026',1,'2026-09',1791000000000000,100,0,100,"
+    " 10000000000,'{\"lines\":[{\"exact\":\"1.0000000000\",\"line\":1,\"meter\":"
+    "\"input_uncached_tokens\",\"model\":\"base/chat\",\"net\":\"1.00\",\"price_version\":1,"
+    "\"quantity\":400000}],\"minor_digits\":2,\"number\":\"MG-2026-000001\",\"totals\":{\"exact\":"
+    "\"1.0000000000\",\"gross\":\"1.00\",\"net\":\"1.00\",\"tax\":\"0.00\",\"tax_basis_points\":0}}');";
+
+static const char *const contents[] = { of_0001 };
+
+static void store_of(unsigned version)
+{
+    char path[128], err[256] = "";
+    struct db *db = NULL;
+    snprintf(f.dir, sizeof f.dir, "/tmp/maasgate-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(f.dir));
+    snprintf(path, sizeof path, "%s/ledger.db", f.dir);
+    ck_assert_int_eq(db_open(path, DB_WRITER, &db, err), STATUS_OK);
+    ck_assert_int_eq(db_migrate(db, schema_sql, version, err), STATUS_OK);
+    db_close(db);
+    fixture_tamper(&f, contents[version - 1]);
+}
+
+START_TEST(test_forward)
+{
+    f = (struct fixture){ .wall_us = FIXTURE_NOW_US };
+    store_of((unsigned)_i + 1);
+    fixture_open(&f);
+    fixture_audit_clean(&f);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM settlement"), 3);
+    ck_assert_int_eq(fixture_int(&f, "SELECT posted_atoms FROM account_balance b JOIN account a"
+                                     " ON a.id = b.account WHERE a.organization = 1 AND"
+                                     " a.kind = 'receivable'"),
+                     INT64_C(10000000000));
+    ck_assert_int_eq(fixture_int(&f, "SELECT po_number = 'PO-7' FROM organization WHERE id = 1"),
+                     1);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period"), 3);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period WHERE closed_us > 0"), 1);
+    /* What was spent before still counts: the budget of acme is 2.00, 1.0000025 are gone. */
+    struct ledger_hold h = fixture_hold_of(&f, 1, INT64_C(9999975001));
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_NO_QUOTA);
+    fixture_request(&f, 1, 390000, 0);
+    fixture_close(&f);
+    fixture_audit_clean(&f);
+    fixture_free(&f);
+}
+END_TEST
+
+Suite *migrate_suite(void)
+{
+    Suite *s = suite_create("migrate");
+    TCase *t = tcase_create("forward");
+    tcase_add_loop_test(t, test_forward, 0, sizeof contents / sizeof *contents);
+    suite_add_tcase(s, t);
+    return s;
+}
