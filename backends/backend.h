@@ -98,15 +98,24 @@ struct backend_driver {
                   bool paused); /* this stream's reader is slow / has caught up */
 };
 
+enum { BACKEND_TROUBLE_BYTES = 160 };
+
 struct backend {
     const struct backend_driver *driver;
     const struct catalog_backend
         *conf; /* lent: the opener pins the catalog for the backend's life */
     struct backend_stats stats;
-    const char *trouble; /* why the last connection ended, a static sentence; NULL: none has */
-    char worker[49];     /* what the other side calls itself, printable; "" unknown */
+    char worker[49]; /* what the other side calls itself, printable; "" unknown */
     void *owner;
+    /* Why it could not be reached when it was last tried; "" no reason is known.  A sentence for
+     * the operator, printable, without secrets.  `troubles` counts its changes. */
+    char trouble[BACKEND_TROUBLE_BYTES];
+    unsigned troubles;
 };
+
+/* For drivers.  The same sentence again is no change. */
+void backend_trouble(struct backend *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void backend_no_trouble(struct backend *b);
 
 /* The list is written out in backends/registry.c: no constructor magic. */
 const struct backend_driver *backend_driver_find(enum transport t);

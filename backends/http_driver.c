@@ -127,8 +127,23 @@ static void conclude(struct http_call *c)
     events.on_end(arg, &end);
 }
 
+/* What the operator is told; a lookup's trouble lasts longer than a call and is kept. */
+static void note_trouble(struct http_call *c, CURLcode result)
+{
+    struct http_backend *b = c->backend;
+    if (b->target.troubled)
+        return;
+    if (c->answered)
+        backend_no_trouble(&b->base);
+    else if (!c->connected)
+        backend_trouble(&b->base, "%s",
+                        b->curl_error[0] ? b->curl_error : curl_easy_strerror(result));
+    b->curl_error[0] = '\0';
+}
+
 static void transfer_done(struct http_call *c, CURLcode result)
 {
+    note_trouble(c, result);
     if (c->ended)
         return; /* stopped meanwhile: its turn comes */
     bool complete = result == CURLE_OK || c->mode == HTTP_REFUSAL || c->done_seen;

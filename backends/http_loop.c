@@ -128,10 +128,25 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         follow_wish(s);
 }
 
+/* The last word on where a connection goes: asked of the very address that follows. */
+static bool may_connect(struct http_backend *b, const struct sockaddr *address)
+{
+    char text[IP_TEXT_BYTES];
+    struct ip ip;
+    if (!ip_of_sockaddr(address, &ip))
+        return false;
+    const char *why = egress_refusal(b->base.conf->egress, &ip);
+    if (why)
+        backend_trouble(&b->base, "%s is refused: %s", ip_text(&ip, text), why);
+    return !why;
+}
+
 static curl_socket_t on_open(void *backend, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct http_backend *b = backend;
     (void)purpose;
+    if (!may_connect(b, &a->addr))
+        return CURL_SOCKET_BAD;
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;

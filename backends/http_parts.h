@@ -103,6 +103,7 @@ struct http_backend {
     unsigned todo_count;
     LIST_HEAD(, http_call) pool;
     LIST_HEAD(, http_socket) sockets[HTTP_SOCKET_BUCKETS];
+    char curl_error[CURL_ERROR_SIZE]; /* of whichever call failed last */
     bool closing, torn_down;
     unsigned pending; /* libuv callbacks that must still come before memory can go */
     void (*closed)(void *arg);

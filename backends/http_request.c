@@ -35,7 +35,7 @@ static bool set_network(struct http_call *c)
            SET(PROXY, "") && SET(TCP_NODELAY, 1L) && SET(TCP_KEEPALIVE, 1L) &&
            SET(MAXAGE_CONN, (long)HTTP_IDLE_CONNECTION_S) &&
            SET(CONNECTTIMEOUT_MS, (long)connect_ms) && SET(HTTP09_ALLOWED, 0L) &&
-           http_loop_attach(c);
+           SET(ERRORBUFFER, c->backend->curl_error) && http_loop_attach(c);
 }
 
 /* HTTP/1.1 over TLS, too: see http_driver.h. */

@@ -2,11 +2,11 @@
  *
  * libcurl would start a thread for each name it looks up, so it never gets to
  * look one up: libuv's pool does, at open and every 60 s, and libcurl is told
- * the result.  An unchanged or failed refresh keeps what is known.
+ * the result: the addresses of that one answer that egress.h allows, and no others.
+ * A refresh that brings nothing keeps what is known.
  */
 #include "backends/http_parts.h"
 #include "base/cleanup.h"
-#include <netdb.h>
 #include <stdlib.h>
 
 /* ---- addresses ---- */
@@ -28,28 +28,37 @@ void http_addresses_unref(struct http_addresses *a)
 
 bool http_target_known(const struct http_target *t)
 {
-    return t->literal || t->addresses;
+    return (t->literal && !t->refused) || t->addresses;
 }
 
-static bool add_address(struct buf *line, const struct addrinfo *ai)
+/* An address that is refused is left out, and said. */
+static bool add_address(struct http_backend *b, struct buf *line, const struct sockaddr *address)
 {
-    char host[NI_MAXHOST];
-    if (getnameinfo(ai->ai_addr, ai->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
-        return true; /* neither IPv4 nor IPv6: not for us */
+    char text[IP_TEXT_BYTES];
+    struct ip ip;
+    if (!ip_of_sockaddr(address, &ip))
+        return true;
+    const char *why = egress_refusal(b->base.conf->egress, &ip);
+    if (why) {
+        backend_trouble(&b->base, "%s is at %s, which is refused: %s", b->target.host,
+                        ip_text(&ip, text), why);
+        b->target.troubled = true;
+        return true;
+    }
     const char *comma = line->at[line->len - 1] == ':' ? "" : ",";
-    return buf_printf(line, ai->ai_family == AF_INET6 ? "%s[%s]" : "%s%s", comma, host);
+    return buf_printf(line, ip.v4 ? "%s%s" : "%s[%s]", comma, ip_text(&ip, text));
 }
 
 /* "host:port:address,address": what CURLOPT_RESOLVE wants.  NULL: no memory or no address. */
-static struct http_addresses *addresses_new(const struct http_target *t, const struct addrinfo *ai)
+static struct http_addresses *addresses_new(struct http_backend *b, const struct addrinfo *ai)
 {
     struct buf line;
     unsigned count = 0;
     buf_init(&line, 4096);
     struct http_addresses *a = calloc(1, sizeof *a);
-    bool ok = a && buf_printf(&line, "%s:%s:", t->host, t->port);
+    bool ok = a && buf_printf(&line, "%s:%s:", b->target.host, b->target.port);
     for (; ok && ai && count < HTTP_ADDRESSES_MAX; ai = ai->ai_next, count++)
-        ok = add_address(&line, ai);
+        ok = add_address(b, &line, ai->ai_addr);
     if (ok && line.at[line.len - 1] != ':')
         a->list = curl_slist_append(NULL, line.at);
     buf_free(&line);
@@ -63,30 +72,43 @@ static struct http_addresses *addresses_new(const struct http_target *t, const s
 
 static void resolve(uv_timer_t *timer);
 
-static void on_resolved(uv_getaddrinfo_t *request, int error, struct addrinfo *found)
+static void look_up_again(struct http_backend *b, bool found)
 {
-    struct http_backend *b = request->data;
     struct http_target *t = &b->target;
-    struct http_addresses *next = error ? NULL : addresses_new(t, found);
-    uv_freeaddrinfo(found);
-    t->looking_up = false;
-    if (b->torn_down) {
-        http_addresses_unref(next);
-        http_release(b);
-        return;
-    }
-    b->pending--;
-    t->failures = next ? 0 : t->failures + 1;
+    t->failures = found ? 0 : t->failures + 1;
+    unsigned shift = t->failures < 7 ? t->failures : 7;
+    uint64_t wait_ms = found ? HTTP_RESOLVE_MS : UINT64_C(500) << shift;
+    if (!b->closing)
+        uv_timer_start(&t->refresh, resolve, wait_ms < HTTP_RESOLVE_MS ? wait_ms : HTTP_RESOLVE_MS,
+                       0);
+}
+
+static void take_addresses(struct http_backend *b, int error, const struct addrinfo *found)
+{
+    struct http_target *t = &b->target;
+    bool was_troubled = t->troubled;
+    t->troubled = error != 0;
+    if (error)
+        backend_trouble(&b->base, "%s cannot be looked up: %s", t->host, uv_strerror(error));
+    struct http_addresses *next = error ? NULL : addresses_new(b, found);
+    if (was_troubled && !t->troubled)
+        backend_no_trouble(&b->base);
     if (next) {
         http_addresses_unref(t->addresses);
         t->addresses = next;
         http_refresh_up(b);
     }
-    unsigned shift = t->failures < 7 ? t->failures : 7;
-    uint64_t wait_ms = next ? HTTP_RESOLVE_MS : UINT64_C(500) << shift;
-    if (!b->closing)
-        uv_timer_start(&t->refresh, resolve, wait_ms < HTTP_RESOLVE_MS ? wait_ms : HTTP_RESOLVE_MS,
-                       0);
+    look_up_again(b, next);
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int error, struct addrinfo *found)
+{
+    struct http_backend *b = request->data;
+    b->target.looking_up = false;
+    if (!b->torn_down)
+        take_addresses(b, error, found);
+    uv_freeaddrinfo(found);
+    http_release(b);
 }
 
 static void resolve(uv_timer_t *timer)
@@ -104,10 +126,25 @@ static void resolve(uv_timer_t *timer)
 
 /* ---- the base URL ---- */
 
-static bool is_literal(const char *host)
+/* libcurl has made it plain by now: 0x7f.1 has become 127.0.0.1. */
+static void judge_literal(struct http_backend *b)
 {
-    struct in6_addr address;
-    return host[0] == '[' || uv_inet_pton(AF_INET, host, &address) == 0;
+    struct http_target *t = &b->target;
+    char text[IP_TEXT_BYTES];
+    size_t bracket = t->host[0] == '[' ? 1 : 0, len = strlen(t->host) - 2 * bracket;
+    struct ip ip;
+    if (len >= sizeof text)
+        return;
+    memcpy(text, t->host + bracket, len);
+    text[len] = '\0';
+    t->literal = bracket || ip_parse(text, &ip);
+    if (!t->literal)
+        return;
+    const char *why = ip_parse(text, &ip) ? egress_refusal(b->base.conf->egress, &ip)
+                                          : "it is no address that can be checked";
+    t->refused = t->troubled = why;
+    if (why)
+        backend_trouble(&b->base, "%s is refused: %s", text, why);
 }
 
 static void drop_last_slashes(char *path)
@@ -143,13 +180,15 @@ static enum status parse(struct http_target *t, const char *address)
         return STATUS_BAD_FIELD;
     curl_url_set(t->url, CURLUPART_FRAGMENT, NULL, 0);
     drop_last_slashes(t->path);
-    t->literal = is_literal(t->host);
     return STATUS_OK;
 }
 
 enum status http_target_open(struct http_backend *b)
 {
-    return parse(&b->target, b->base.conf->address);
+    enum status s = parse(&b->target, b->base.conf->address);
+    if (s == STATUS_OK)
+        judge_literal(b);
+    return s;
 }
 
 void http_target_start(struct http_backend *b)

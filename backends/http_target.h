@@ -22,7 +22,9 @@ struct http_addresses { /* what the host's name stands for; libcurl reads it dur
 struct http_target {
     CURLU *url;
     char *host, *port, *path;         /* path without '/' at its end */
-    bool literal;                     /* the host is an address: nothing to resolve */
+    bool literal;                     /* the host is an address: nothing to look up */
+    bool refused;                     /* that address is, by egress.h */
+    bool troubled;                    /* the backend's trouble is about its address */
     struct http_addresses *addresses; /* NULL: literal, or not known yet */
     uv_getaddrinfo_t request;
     uv_timer_t refresh;

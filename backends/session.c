@@ -121,7 +121,7 @@ void session_lost(struct session *s, const char *why)
         return;
     bool lasted = s->state == SESSION_UP && s->now_ms - s->up_ms >= SESSION_BACKOFF_MAX_MS;
     s->state = SESSION_DOWN;
-    s->base.trouble = why;
+    backend_trouble(&s->base, "%s", why);
     hang_up(s);
     uv_timer_start(&s->retry, on_retry, next_backoff(s, lasted), 0);
     session_calls_end_all(s, false);

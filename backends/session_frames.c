@@ -12,13 +12,13 @@ static void finish_handshake(struct session *s)
     s->state = SESSION_UP;
     uv_timer_stop(&s->retry);
     s->suspect = s->ping_out = s->ping_due = false;
-    s->base.trouble = NULL;
     s->budget = SESSION_FRAMES_PER_TURN;
     s->useless = 0;
     session_calls_ready(s);
     session_count_capacity(s);
     session_count(&s->base.stats.connects, 1);
     atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
+    backend_no_trouble(&s->base);
     session_watch_process(s);
     session_touch(s);
 }

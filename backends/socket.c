@@ -18,6 +18,7 @@ enum {
     OUT_BYTES = 8 * FRAME_BYTES_MAX,
     HOST_BYTES = 256,
     LAST_READS = 64, /* more than a kernel keeps for a connection that has ended */
+    ADDRESSES_MAX = 8,
 };
 
 struct bytes { /* [begin, end) of `at` is in use */
@@ -28,6 +29,7 @@ struct sock {
     struct session session; /* first */
     char host[HOST_BYTES], port[16];
     uv_getaddrinfo_t lookup;
+    unsigned attempts;
     bool looking;
     bool polls_write;
     struct bytes in, out;
@@ -59,15 +61,36 @@ static void sock_connect(struct session *s, const struct sockaddr *a, socklen_t 
     session_lost(s, "nobody listens on the worker's socket");
 }
 
+/* Of the addresses that egress allows, each attempt takes the next.  NULL: none; *why says it. */
+static const struct addrinfo *next_address(struct sock *k, const struct addrinfo *list,
+                                           const char **why)
+{
+    const struct egress *egress = k->session.base.conf->egress;
+    const struct addrinfo *allowed[ADDRESSES_MAX];
+    unsigned count = 0;
+    struct ip ip;
+    for (; list && count < ADDRESSES_MAX; list = list->ai_next) {
+        const char *refusal = ip_of_sockaddr(list->ai_addr, &ip) ? egress_refusal(egress, &ip)
+                                                                 : "it is no IP address";
+        if (refusal)
+            *why = refusal;
+        else
+            allowed[count++] = list;
+    }
+    return count ? allowed[k->attempts++ % count] : NULL;
+}
+
 static void on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
     struct sock *k = req->data;
     struct session *s = &k->session;
+    const char *why = "the worker's host name is not known";
     k->looking = false;
-    if (s->state == SESSION_DIALS && status == 0 && list)
-        sock_connect(s, list->ai_addr, list->ai_addrlen);
+    const struct addrinfo *ai = status == 0 ? next_address(k, list, &why) : NULL;
+    if (s->state == SESSION_DIALS && ai)
+        sock_connect(s, ai->ai_addr, ai->ai_addrlen);
     else if (s->state == SESSION_DIALS)
-        session_lost(s, "the worker's host name is not known");
+        session_lost(s, why);
     uv_freeaddrinfo(list);
     session_handle_closed(s);
 }

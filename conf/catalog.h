@@ -9,6 +9,7 @@
 #include "base/money.h"
 #include "base/span.h"
 #include "base/usage.h"
+#include "conf/egress.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,10 +52,11 @@ struct catalog_backend {
     uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
     uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
     enum on_disconnect on_disconnect;
-    bool repeat_unanswered; /* a call whose connection died unanswered may be run elsewhere */
-    uint32_t eject_after;   /* failures in a row */
-    uint64_t ejection_ms;   /* the first time; longer when it fails again soon */
-    unsigned index;         /* position in catalog.backends */
+    bool repeat_unanswered;      /* a call whose connection died unanswered may be run elsewhere */
+    uint32_t eject_after;        /* failures in a row */
+    uint64_t ejection_ms;        /* the first time; longer when it fails again soon */
+    const struct egress *egress; /* where it may connect to; the catalog's */
+    unsigned index;              /* position in catalog.backends */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
 };
 
@@ -107,6 +109,7 @@ struct catalog {
     size_t model_count;
     const struct catalog_backend *backends; /* sorted by name */
     size_t backend_count;
+    struct egress egress;
     const char *currency;
     const char *price_book;   /* name */
     uint8_t price_sha256[32]; /* of the canonical text of all prices */

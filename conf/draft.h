@@ -55,6 +55,11 @@ MUST_CHECK enum status prices_seal(struct conf_reader *r, struct catalog *c);
 MUST_CHECK enum status backends_used(struct conf_reader *r, const struct yaml_node *map);
 
 READER(read_backends);
+READER(read_egress);
 READER(read_models);
+
+/* Addresses that stand in the file must be allowed; gives the policy to the backends. */
+MUST_CHECK enum status egress_check(struct conf_reader *r, const struct yaml_node *map,
+                                    const struct egress *e);
 
 #endif

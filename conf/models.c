@@ -14,6 +14,10 @@ static READER(read_routes);
 const struct conf_key top_keys[] = {
     { "backends", read_backends, 0, "a map of names", 0, 0, false,
       "where models run; each has at least one route to it" },
+    { "egress_allow", read_egress, offsetof(struct catalog, egress), "a list of ranges", 0, 256,
+      false,
+      "addresses that may be connected to, e.g. [10.0.0.0/8, fd00::/8]; when not given all but "
+      "link-local, metadata, multicast and reserved ones, which need an entry of their own" },
     { "models", read_models, 0, "a map of ids", 0, 0, false,
       "what can be called; ids are base/NAME, domain/DOMAIN/NAME, industry/INDUSTRY/NAME "
       "and, for a scene, industry/INDUSTRY/SCENE/NAME" },
@@ -263,6 +267,9 @@ enum status catalog_complete(struct conf_reader *r, const struct yaml_node *root
 {
     if (!c->price_book)
         c->price_book = "default";
-    enum status status = backends_used(r, yaml_get(root, "backends"));
+    const struct yaml_node *backends = yaml_get(root, "backends");
+    enum status status = egress_check(r, backends, &c->egress);
+    if (!status)
+        status = backends_used(r, backends);
     return status ? status : prices_seal(r, c);
 }

@@ -158,9 +158,20 @@ static bool model(struct buf *b, const struct catalog_model *m)
            routes(b, m) && prices(b, m) && tensor(b, m->tensor_json);
 }
 
+static bool egress(struct buf *b, const struct egress *e)
+{
+    char text[CIDR_TEXT_BYTES];
+    if (!e->allowed)
+        return true;
+    bool ok = buf_text(b, "\negress_allow: [");
+    for (size_t i = 0; ok && i < e->count; i++)
+        ok = buf_printf(b, "%s\"%s\"", i ? ", " : "", cidr_text(&e->allowed[i], text));
+    return ok && buf_text(b, "]");
+}
+
 static bool print_catalog(struct buf *b, const struct catalog *c)
 {
-    if (!buf_text(b, "price_book: ") || !value_quote(b, c->price_book) ||
+    if (!buf_text(b, "price_book: ") || !value_quote(b, c->price_book) || !egress(b, &c->egress) ||
         !buf_text(b, c->backend_count ? "\nbackends:\n" : "\nbackends: {}\n"))
         return false;
     for (size_t i = 0; i < c->backend_count; i++)

@@ -13,6 +13,7 @@ struct desk {
     struct generation *lent; /* whose strings the driver borrows */
     unsigned snapshots;      /* that use it */
     struct health health;
+    unsigned troubles; /* of the backend, when they were last told */
 };
 
 static inline struct desk *desk_of(const struct backend *b)
@@ -22,5 +23,7 @@ static inline struct desk *desk_of(const struct backend *b)
 
 /* Would a call be sent there now? */
 bool desk_available(const struct backend *b, int64_t now_ms);
+/* Logs why it cannot be reached, or that it can be again; once for each change. */
+void desk_tell_trouble(const struct backend *b);
 
 #endif

@@ -242,6 +242,7 @@ static void on_tick(uv_timer_t *t)
         stream_tick(r);
     }
     atomic_fetch_add_explicit(&l->ticks, 1, memory_order_relaxed);
+    snapshot_tell_troubles(l);
     drain_further(l);
     loop_mark_dirty(l); /* the library's own time-outs */
 }

@@ -117,6 +117,8 @@ int64_t loop_now_ns(const struct loop *l);
 bool snapshot_first(struct loop *l, struct generation *g);
 void snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct loop *l, struct snapshot *s);
+/* Logs what has changed about why backends cannot be reached. */
+void snapshot_tell_troubles(struct loop *l);
 
 void conn_enter(struct conn *c, enum conn_phase phase);
 /* Ends a connection, also one that is suspended or whose peer takes nothing. */

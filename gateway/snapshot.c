@@ -42,7 +42,15 @@ static bool same_backend(const struct catalog_backend *a, const struct catalog_b
            a->chunk_timeout_ms == b->chunk_timeout_ms &&
            a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect &&
            a->repeat_unanswered == b->repeat_unanswered && a->eject_after == b->eject_after &&
-           a->ejection_ms == b->ejection_ms;
+           a->ejection_ms == b->ejection_ms && egress_same(a->egress, b->egress);
+}
+
+/* The loops see the same backends, so one of them speaks for all. */
+void snapshot_tell_troubles(struct loop *l)
+{
+    for (size_t i = 0; l->index == 0 && i < l->snapshot->catalog->backend_count; i++)
+        if (l->snapshot->backends[i])
+            desk_tell_trouble(l->snapshot->backends[i]);
 }
 
 static struct backend *taken_over(const struct snapshot *old, const struct catalog_backend *conf)
