@@ -19,10 +19,10 @@ struct backend_call; /* opaque: one request in flight */
 
 /* What bytes are when they are not one JSON object.  All zero: one JSON object. */
 struct backend_format {
-    const char *content_type; /* NULL: application/json */
+    const char *content_type; /* printable ASCII, at most 127 bytes; NULL: application/json */
     bool tensors;             /* binary tensors of the Open Inference Protocol: */
-    uint64_t header_len;      /* so many bytes of JSON (0: none), then the tensors; never more than
-                                 there are bytes */
+    uint64_t header_len;      /* so many bytes of JSON (0: none), then the tensors.  Of an answer
+                                 the caller checks that it has as many bytes. */
 };
 
 /* Lent to start(); strings and body stay valid until on_end. */

@@ -58,7 +58,7 @@ bool ring_memory_make(struct ring_memory *m, uint64_t session)
         return false;
     }
     m->g->magic = WIRE_MAGIC;
-    m->g->version = WIRE_VERSION;
+    m->g->version = WIRE_RING_VERSION;
     m->g->session = session;
     return true;
 }

@@ -62,6 +62,9 @@ struct backend_call {
         owed; /* what the worker may still send; what was consumed and not yet returned */
     struct wire_data count; /* the last counters: they never decrease */
     struct usage so_far;
+    bool format_known;
+    struct backend_format format; /* of the answer; its content type lies behind it */
+    char content_type[WIRE_CONTENT_TYPE_MAX + 1];
     char *part; /* the beginning of an event that came in several frames */
     size_t part_len, part_size;
     struct backend_call *next_out, *next_free;
@@ -89,6 +92,7 @@ struct session {
     uint32_t budget; /* frames still welcome in this turn */
     bool blocked;    /* something waits for room in the carrier */
     struct backend_call *calls, *free_calls;
+    uint16_t version; /* of the protocol, as agreed with this worker */
     uint32_t call_count, slots, in_use, zombies, ending;
     struct backend_call *out_first, *out_last;
     uint64_t stale_frames;
@@ -123,6 +127,7 @@ enum status session_start(struct backend *b, const struct backend_order *order,
                           struct backend_call **ret);
 void session_cancel(struct backend_call *c);
 void session_pause(struct backend_call *c, bool paused);
+bool session_has_format(const struct backend_order *o);
 void session_calls_ready(struct session *s);
 void session_calls_clock(struct session *s);
 void session_calls_end_waiting(struct session *s);

@@ -48,6 +48,11 @@ static void on_tick(uv_timer_t *t)
     session_calls_clock(t->data);
 }
 
+bool session_has_format(const struct backend_order *o)
+{
+    return o->format.content_type || o->format.tensors;
+}
+
 static struct backend_call *take_slot(struct session *s)
 {
     struct backend_call *c = s->free_calls;
@@ -68,8 +73,8 @@ enum status session_start(struct backend *b, const struct backend_order *order,
     struct session *s = (struct session *)b;
     if (s->state != SESSION_UP || s->suspect)
         return STATUS_NO_BACKEND;
-    if (order->format.content_type || order->format.tensors)
-        return STATUS_NO_BACKEND; /* the protocol has no words for it yet */
+    if (session_has_format(order) && s->version < 2)
+        return STATUS_NO_BACKEND; /* this worker's protocol has no words for it */
     if (strlen(order->model) > SESSION_NAME_BYTES_MAX ||
         strlen(order->public_model) > SESSION_NAME_BYTES_MAX)
         return STATUS_BAD_REQUEST;
@@ -79,7 +84,7 @@ enum status session_start(struct backend *b, const struct backend_order *order,
         return STATUS_OVERLOADED;
     c->state = CALL_WAITS;
     c->stream = order->stream;
-    c->paused = c->data_seen = c->cancel_due = c->silent = false;
+    c->paused = c->data_seen = c->cancel_due = c->silent = c->format_known = false;
     c->events = events;
     c->arg = arg;
     c->order = *order;

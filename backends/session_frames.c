@@ -35,14 +35,13 @@ static const char *on_hello(struct session *s, const struct wire_head *h, const 
 {
     struct wire_hello hello;
     struct wire_accept a = { .magic = WIRE_MAGIC,
-                             .version = WIRE_VERSION,
                              .credit_bytes = WIRE_CREDIT_BYTES,
                              .frame_max = WIRE_FRAME_MAX };
     if (h->type != WIRE_HELLO || h->len != sizeof hello)
         return "the worker did not begin with HELLO";
     memcpy(&hello, payload, sizeof hello);
     if (hello.magic != WIRE_MAGIC || hello.version_min > WIRE_VERSION ||
-        hello.version_max < WIRE_VERSION)
+        hello.version_max < WIRE_VERSION_MIN || hello.version_max < hello.version_min)
         return "the worker speaks another version of the protocol";
     if (hello.max_inflight < 1 || hello.max_inflight > WIRE_SLOTS_MAX)
         return "HELLO offers an impossible number of slots";
@@ -50,6 +49,8 @@ static const char *on_hello(struct session *s, const struct wire_head *h, const 
               strnlen(hello.name, sizeof hello.name));
     s->slots = s->call_count < hello.max_inflight ? s->call_count : hello.max_inflight;
     a.slots = s->slots;
+    a.version = s->version =
+        hello.version_max < WIRE_VERSION ? hello.version_max : (uint16_t)WIRE_VERSION;
     s->env->random(s->env->arg, &a.session, sizeof a.session);
     s->state = SESSION_READY;
     if (!s->carrier->accept(s, &a))
@@ -102,7 +103,7 @@ static bool part_grow(struct backend_call *c, size_t need)
 }
 
 /* Puts an event together.  False: the call has ended, for want of memory. */
-static bool part_add(struct backend_call *c, const uint8_t *bytes, size_t len)
+static bool part_add(struct backend_call *c, const char *bytes, size_t len)
 {
     if (!part_grow(c, c->part_len + len)) {
         session_call_abort(c, STATUS_NO_MEMORY);
@@ -118,21 +119,56 @@ static void deliver(struct backend_call *c, const char *bytes, size_t len, uint1
     struct backend_data d = { .bytes = bytes,
                               .len = len,
                               .usage_event = flags & WIRE_USAGE_EVENT,
-                              .so_far = c->so_far.present ? &c->so_far : NULL };
+                              .so_far = c->so_far.present ? &c->so_far : NULL,
+                              .format = c->format_known ? &c->format : NULL };
     c->data_seen = true;
     c->events->on_data(c->arg, &d);
 }
 
-static void take_bytes(struct backend_call *c, const uint8_t *bytes, size_t len, uint16_t flags)
+static void take_bytes(struct backend_call *c, const char *bytes, size_t len, uint16_t flags)
 {
     bool more = c->stream && (flags & WIRE_MORE);
     if (!more && !c->part_len) {
-        deliver(c, (const char *)bytes, len, flags);
+        deliver(c, bytes, len, flags);
     } else if (part_add(c, bytes, len) && !more) {
         size_t whole = c->part_len;
         c->part_len = 0; /* the memory stays for the next long event */
         deliver(c, c->part, whole, flags);
     }
+}
+
+/* What goes into a header of our answer: one type/subtype, printable. */
+static bool is_content_type(const uint8_t *at, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (at[i] < 0x20 || at[i] >= 0x7f)
+            return false;
+    return len > 2 && memchr(at + 1, '/', len - 2);
+}
+
+/* Before the first bytes of an answer that is not JSON. */
+static const char *take_format(struct session *s, struct backend_call *c, struct span *bytes)
+{
+    struct wire_format f;
+    if (s->version < 2 || c->stream || !c->order.any_format || c->data_seen || c->format_known)
+        return "a format that was not asked for, or after the first bytes";
+    if (bytes->len < sizeof f)
+        return "a format that is cut";
+    memcpy(&f, bytes->at, sizeof f);
+    const char *type = bytes->at + sizeof f;
+    if (f.content_type_len > WIRE_CONTENT_TYPE_MAX || f.content_type_len > bytes->len - sizeof f ||
+        !is_content_type((const uint8_t *)type, f.content_type_len))
+        return "a content type that is none";
+    memcpy(c->content_type, type, f.content_type_len);
+    c->content_type[f.content_type_len] = '\0';
+    c->format = (struct backend_format){ .content_type = c->content_type };
+    if (f.header_len != WIRE_NOT_TENSORS) {
+        c->format.tensors = true;
+        c->format.header_len = f.header_len;
+    }
+    c->format_known = true;
+    *bytes = (struct span){ type + f.content_type_len, bytes->len - sizeof f - f.content_type_len };
+    return NULL;
 }
 
 static const char *on_data(struct session *s, struct backend_call *c, const struct wire_head *h,
@@ -153,13 +189,16 @@ static const char *on_data(struct session *s, struct backend_call *c, const stru
     }
     if (c->state != CALL_RUNS)
         return NULL;
-    size_t len = h->len - sizeof d;
-    if (c->part_len + len > SESSION_EVENT_BYTES_MAX)
+    struct span bytes = { (const char *)payload + sizeof d, h->len - sizeof d };
+    const char *wrong = h->flags & WIRE_FORMAT ? take_format(s, c, &bytes) : NULL;
+    if (wrong)
+        return wrong;
+    if (c->part_len + bytes.len > SESSION_EVENT_BYTES_MAX)
         return "an event that is too long";
     c->heard_ms = s->now_ms;
-    session_count(&s->base.stats.bytes_in, len);
-    if (len || c->part_len) /* else it only counts, or says that the worker is alive */
-        take_bytes(c, payload + sizeof d, len, h->flags);
+    session_count(&s->base.stats.bytes_in, bytes.len);
+    if (bytes.len || c->part_len) /* else it only counts, or says that the worker is alive */
+        take_bytes(c, bytes.at, bytes.len, h->flags);
     if (s->state == SESSION_UP && c->gen == gen && c->state == CALL_RUNS)
         session_owe(c, h->len);
     return NULL;

@@ -92,11 +92,29 @@ static void copy_body(struct backend_call *c, uint8_t *to, size_t n)
     c->body_sent += n;
 }
 
+static size_t format_bytes(const struct backend_order *o)
+{
+    const char *type = o->format.content_type;
+    return session_has_format(o) ? sizeof(struct wire_format) + (type ? strlen(type) : 0) : 0;
+}
+
+static void write_format(const struct backend_order *o, uint8_t *to, size_t bytes)
+{
+    struct wire_format f = {
+        .header_len = o->format.tensors ? at_most_u32(o->format.header_len) : WIRE_NOT_TENSORS,
+        .content_type_len = (uint16_t)(bytes - sizeof f),
+    };
+    memcpy(to, &f, sizeof f);
+    if (f.content_type_len)
+        memcpy(to + sizeof f, o->format.content_type, f.content_type_len);
+}
+
 static bool send_request(struct backend_call *c, uint32_t room)
 {
     const struct backend_order *o = &c->order;
     size_t model = strlen(o->model), public_model = strlen(o->public_model);
-    size_t before = sizeof(struct wire_request) + model + public_model;
+    size_t format = format_bytes(o);
+    size_t names = sizeof(struct wire_request) + model + public_model, before = names + format;
     ptrdiff_t n = body_share(c, room, before);
     if (n < 0)
         return false;
@@ -116,8 +134,10 @@ static bool send_request(struct backend_call *c, uint32_t room)
     memcpy(to, &r, sizeof r);
     memcpy(to + sizeof r, o->model, model);
     memcpy(to + sizeof r + model, o->public_model, public_model);
+    if (format)
+        write_format(o, to + names, format);
     copy_body(c, to + before, (size_t)n);
-    h.flags = (uint16_t)(last_flag(c) | (o->stream ? WIRE_STREAM : 0));
+    h.flags = (uint16_t)(last_flag(c) | (o->stream ? WIRE_STREAM : 0) | (format ? WIRE_FORMAT : 0));
     c->session->carrier->commit(c->session, &h);
     c->state = CALL_RUNS;
     return true;

@@ -18,9 +18,14 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC UINT32_C(0x5341414d) /* "MAAS" */
-/* The first meters of base/usage.h are what a worker can report.  The others (a cache of an
- * hour, video tokens) are things that only vendors count. */
-enum { WIRE_VERSION = 1, WIRE_METERS = 16 };
+enum {
+    WIRE_VERSION_MIN = 1, /* without WIRE_FORMAT: JSON both ways */
+    WIRE_VERSION = 2,
+    WIRE_RING_VERSION = 1, /* of the page before a ring */
+    /* The first meters of base/usage.h are what a worker can report.  The others (a cache of an
+     * hour, video tokens) are things that only vendors count. */
+    WIRE_METERS = 16,
+};
 
 enum wire_type {
     WIRE_PAD = 0, /* rings only: skip to the start */
@@ -44,6 +49,7 @@ enum wire_flag {
     WIRE_USAGE_EVENT = 1 << 2, /* DATA: the extra event that carries only usage */
     WIRE_USAGE = 1 << 3,       /* DATA: the counters are meant; FINAL: usage is reported */
     WIRE_MORE = 1 << 4,        /* DATA in a stream: the event goes on in the next frame */
+    WIRE_FORMAT = 1 << 5,      /* version 2; REQUEST, first DATA: the bytes are no JSON object */
 };
 
 struct wire_head { /* 16 bytes; rings align frames to 16 */
@@ -91,6 +97,13 @@ struct wire_final { /* payload of FINAL: this, then a message of at most 200 byt
     uint64_t qty[WIRE_METERS]; /* by enum meter */
 };
 
+/* With WIRE_FORMAT this and the content type stand directly before the bytes it speaks of: in a
+ * REQUEST behind the names, in the first DATA of an answer (never of a stream) behind the counters. */
+struct wire_format {
+    uint32_t header_len; /* bytes of JSON before binary tensors; WIRE_NOT_TENSORS */
+    uint16_t content_type_len, reserved;
+};
+
 struct wire_credit { /* payload of CREDIT */
     uint32_t bytes;
     uint32_t reserved;
@@ -103,12 +116,16 @@ enum {
     WIRE_FRAME_MAX = 32 * 1024,
     WIRE_CREDIT_BYTES = 256 * 1024,
     WIRE_MESSAGE_MAX = 200,
+    WIRE_CONTENT_TYPE_MAX = 127,
 };
+
+#define WIRE_NOT_TENSORS UINT32_MAX
 
 static_assert(sizeof(struct wire_head) == 16, "frame head");
 static_assert(sizeof(struct wire_hello) == 64, "HELLO");
 static_assert(sizeof(struct wire_accept) == 40, "ACCEPT");
 static_assert(sizeof(struct wire_request) == 32, "REQUEST");
 static_assert(sizeof(struct wire_data) == 16, "DATA");
+static_assert(sizeof(struct wire_format) == 8, "format");
 static_assert(sizeof(struct wire_final) == 136, "FINAL");
 #endif

@@ -18,13 +18,29 @@ const struct maas_request *maas_call_request(const struct maas_call *call)
     return &call->req;
 }
 
+int maas_call_format(struct maas_call *call, const char *content_type, int64_t header_len)
+{
+    size_t len = strlen(content_type);
+    if (call->state != WK_OPEN || call->req.stream || call->data_sent ||
+        call->session->version < 2 || !len || len > WIRE_CONTENT_TYPE_MAX ||
+        header_len >= WIRE_NOT_TENSORS)
+        return MAAS_INVALID;
+    call->format = (struct wire_format){
+        .header_len = header_len < 0 ? WIRE_NOT_TENSORS : (uint32_t)header_len,
+        .content_type_len = (uint16_t)len,
+    };
+    memcpy(call->content_type, content_type, len + 1);
+    call->format_due = true;
+    return MAAS_OK;
+}
+
 int maas_call_send(struct maas_call *call, const char *bytes, size_t len,
                    const struct maas_usage *so_far)
 {
     struct maas_usage before = call->so_far;
     if (so_far)
         call->so_far = *so_far;
-    int rc = wk_send(call, bytes, len, so_far ? WIRE_USAGE : 0, false);
+    int rc = wk_send(call, len ? bytes : "", len, so_far ? WIRE_USAGE : 0, false);
     if (rc == MAAS_AGAIN || rc == MAAS_INVALID)
         call->so_far = before;
     return rc;

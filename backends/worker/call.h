@@ -38,5 +38,9 @@ struct maas_call {
     uint32_t message_len;
     char utf8[4]; /* the beginning of a character whose rest comes with the next delta */
     uint32_t utf8_len;
+    bool data_sent;  /* or waits to be */
+    bool format_due; /* the first DATA says what the bytes are */
+    struct wire_format format;
+    char content_type[WIRE_CONTENT_TYPE_MAX + 1], request_type[WIRE_CONTENT_TYPE_MAX + 1];
 };
 #endif

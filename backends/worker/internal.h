@@ -54,6 +54,7 @@ struct wk_session {
     int fd;
     bool up, dead;
     uint64_t accept_by_ms;
+    uint16_t version; /* of the protocol, as agreed */
     uint32_t slots, credit_bytes, frame_max;
     struct maas_call *calls;
     struct maas_call *out_first, *out_last; /* calls with something to send, in turn */

@@ -19,7 +19,18 @@ extern "C" {
 struct maas_worker;
 struct maas_call; /* one request; yours from on_request until maas_call_finish or _fail */
 
-enum maas_capability { MAAS_CHAT = 1, MAAS_EMBEDDINGS = 2, MAAS_IMAGES = 4, MAAS_INFER = 8 };
+enum maas_capability {
+    MAAS_CHAT = 1,
+    MAAS_EMBEDDINGS = 2,
+    MAAS_IMAGES = 4,
+    MAAS_INFER = 8,
+    MAAS_COMPLETIONS = 16,
+    MAAS_SPEECH = 32,
+    MAAS_TRANSCRIPTION = 64,
+    MAAS_TRANSLATION = 128,
+    MAAS_RERANK = 256,
+    MAAS_MODERATION = 512,
+};
 
 struct maas_request { /* valid as long as the call */
     int64_t request_id;
@@ -27,10 +38,12 @@ struct maas_request { /* valid as long as the call */
     const char *model;        /* your name for the model */
     const char *public_model; /* the name the client used: echo it in answers */
     bool stream;
-    const char *body; /* JSON object, NUL-terminated */
+    const char *body; /* a JSON object unless content_type says otherwise; NUL-terminated */
     size_t body_len;
     uint32_t max_output_tokens; /* 0: your own limit */
     uint32_t deadline_ms;       /* patience of the gateway when it sent the request */
+    const char *content_type;   /* of the body: "application/json", "multipart/form-data; .." */
+    int64_t header_len; /* binary tensors: so many bytes of JSON, then the tensors; -1: none */
 };
 
 /* Numbers are final when passed to maas_call_finish; -1 = not reported. */
@@ -67,6 +80,9 @@ struct maas_options {
 
 enum { MAAS_OK = 0, MAAS_AGAIN = 1, MAAS_GONE = -1, MAAS_INVALID = -2 };
 
+/* Whether the caller's structures are as large as the library's: for other languages, whose
+ * declarations are not compiled against this header. */
+bool maas_worker_fits(size_t request, size_t usage, size_t handler, size_t options);
 /* NULL and a sentence in err. Several listeners: call maas_worker_listen again. */
 struct maas_worker *maas_worker_new(const struct maas_options *o, const struct maas_handler *h,
                                     void *arg, char err[256]);
@@ -89,7 +105,10 @@ void maas_call_set_data(struct maas_call *call, void *data);
 void *maas_call_data(const struct maas_call *call);
 const struct maas_request *maas_call_request(const struct maas_call *call);
 
-/* Non-stream: a piece of the JSON body.  Stream: exactly one event (JSON text).
+/* Before the first piece of an answer that is not JSON, never of a stream: what its bytes are.
+ * header_len: as in the request; -1: no tensors.  MAAS_INVALID also when the gateway is too old. */
+int maas_call_format(struct maas_call *call, const char *content_type, int64_t header_len);
+/* Non-stream: a piece of the body.  Stream: exactly one event (JSON text).
  * `so_far` may be NULL.  No bytes: just the counters, and that the engine is alive.
  * MAAS_AGAIN: nothing was taken; wait for on_writable.  MAAS_GONE: cancelled, so finish with what
  * was used; or the session is over, and on_gone comes. */

@@ -20,26 +20,38 @@ static struct wire_data counters_of(const struct maas_usage *u)
                                counter(u->output_tokens), counter(u->output_reasoning_tokens) };
 }
 
+static void write_format(const struct maas_call *c, uint8_t *to)
+{
+    memcpy(to, &c->format, sizeof c->format);
+    memcpy(to + sizeof c->format, c->content_type, c->format.content_type_len);
+}
+
 /* One DATA frame with as much as credit and room allow; returns how much, or -1 when not even one byte. */
 static ptrdiff_t send_frame(struct maas_call *c, const char *bytes, size_t len, uint16_t flags,
                             const struct wire_data *counters)
 {
     struct wk_session *s = c->session;
     uint32_t most = s->carrier->room(s);
-    s->blocked = most < sizeof *counters + len && most < s->frame_max / 8;
+    size_t format = c->format_due && len ? sizeof c->format + c->format.content_type_len : 0;
+    size_t before = sizeof *counters + format;
+    s->blocked = most < before + len && most < s->frame_max / 8;
     if (c->credit < most)
         most = c->credit;
     /* A crumb of an event is not worth a frame; wait for room for a good part of it. */
-    if (most < sizeof *counters + len && most < s->frame_max / 8)
+    if (most < before + len && most < s->frame_max / 8)
         return -1;
-    size_t n = most - sizeof *counters < len ? most - sizeof *counters : len;
+    size_t n = most - before < len ? most - before : len;
     if (n < len && c->req.stream)
         flags |= WIRE_MORE;
-    struct wire_head h = { (uint32_t)(sizeof *counters + n), WIRE_DATA, flags, c->slot, c->gen };
+    flags |= format ? WIRE_FORMAT : 0;
+    struct wire_head h = { (uint32_t)(before + n), WIRE_DATA, flags, c->slot, c->gen };
     uint8_t *to = s->carrier->reserve(s, h.len);
     memcpy(to, counters, sizeof *counters);
-    memcpy(to + sizeof *counters, bytes, n);
+    if (format)
+        write_format(c, to + sizeof *counters);
+    memcpy(to + before, bytes, n);
     s->carrier->commit(s, &h);
+    c->format_due = c->format_due && !len;
     c->credit -= h.len;
     return (ptrdiff_t)n;
 }
@@ -75,6 +87,7 @@ int wk_send(struct maas_call *c, const char *bytes, size_t len, uint16_t flags, 
         return MAAS_AGAIN;
     }
     struct wire_data counters = counters_of(&c->so_far);
+    c->data_sent = c->data_sent || len;
     size_t at = 0;
     bool sent = false;
     for (ptrdiff_t n; !c->first && !sent; at += (size_t)n, sent = at == len)

@@ -22,7 +22,7 @@ void wk_session_new(struct maas_worker *w, int fd, const struct wk_carrier *carr
     };
     s->accept_by_ms = wk_now_ms() + WK_ACCEPT_TIMEOUT_MS;
     struct wire_hello hello = { .magic = WIRE_MAGIC,
-                                .version_min = WIRE_VERSION,
+                                .version_min = WIRE_VERSION_MIN,
                                 .version_max = WIRE_VERSION,
                                 .max_inflight = w->max_inflight,
                                 .pid = (uint32_t)getpid() };
@@ -79,8 +79,8 @@ void wk_session_free(struct wk_session *s)
 
 static bool accept_is_sane(const struct wk_session *s, const struct wire_accept *a)
 {
-    return a->magic == WIRE_MAGIC && a->version == WIRE_VERSION && a->slots >= 1 &&
-           a->slots <= s->worker->max_inflight && a->frame_max >= 4096 &&
+    return a->magic == WIRE_MAGIC && a->version >= WIRE_VERSION_MIN && a->version <= WIRE_VERSION &&
+           a->slots >= 1 && a->slots <= s->worker->max_inflight && a->frame_max >= 4096 &&
            a->frame_max <= WIRE_FRAME_MAX && a->credit_bytes >= 4096;
 }
 
@@ -92,6 +92,7 @@ static bool on_accept(struct wk_session *s, const struct wire_head *h, const uin
     memcpy(&a, payload, sizeof a);
     if (!accept_is_sane(s, &a))
         return false;
+    s->version = a.version;
     s->slots = a.slots;
     s->credit_bytes = a.credit_bytes;
     s->frame_max = a.frame_max;
@@ -138,7 +139,29 @@ static void fill_request(struct maas_call *c, const struct wire_request *r, cons
         .body_len = (size_t)r->body_len,
         .max_output_tokens = r->max_out,
         .deadline_ms = r->deadline_ms,
+        .content_type = "application/json",
+        .header_len = -1,
     };
+}
+
+/* Takes the format off the front of `bytes`; false: it makes no sense. */
+static bool take_format(struct maas_call *c, struct span *bytes)
+{
+    struct wire_format f;
+    if (c->session->version < 2 || bytes->len < sizeof f)
+        return false;
+    memcpy(&f, bytes->at, sizeof f);
+    if (f.content_type_len > WIRE_CONTENT_TYPE_MAX || f.content_type_len > bytes->len - sizeof f)
+        return false;
+    memcpy(c->request_type, bytes->at + sizeof f, f.content_type_len);
+    c->request_type[f.content_type_len] = '\0';
+    if (f.content_type_len)
+        c->req.content_type = c->request_type;
+    if (f.header_len != WIRE_NOT_TENSORS)
+        c->req.header_len = f.header_len;
+    size_t taken = sizeof f + f.content_type_len;
+    *bytes = (struct span){ bytes->at + taken, bytes->len - taken };
+    return f.header_len == WIRE_NOT_TENSORS || f.header_len <= c->req.body_len;
 }
 
 static void begin_call(struct maas_call *c, uint32_t gen)
@@ -146,7 +169,7 @@ static void begin_call(struct maas_call *c, uint32_t gen)
     c->gen = gen;
     c->credit = c->session->credit_bytes;
     c->state = WK_BODY;
-    c->cancelled = c->wants_room = c->chat_began = false;
+    c->cancelled = c->wants_room = c->chat_began = c->format_due = c->data_sent = false;
     c->body_got = 0;
     c->data = NULL;
     c->created = (int64_t)time(NULL);
@@ -155,7 +178,7 @@ static void begin_call(struct maas_call *c, uint32_t gen)
 }
 
 /* More of the body; hands the call to the engine when it is complete. */
-static bool take_body(struct maas_call *c, const uint8_t *bytes, size_t len, bool last)
+static bool take_body(struct maas_call *c, const char *bytes, size_t len, bool last)
 {
     size_t at = (size_t)(c->req.body - c->text) + c->body_got;
     if (len > c->req.body_len - c->body_got || last != (c->body_got + len == c->req.body_len))
@@ -188,8 +211,10 @@ static bool on_request(struct wk_session *s, const struct wire_head *h, const ui
         return true;
     }
     fill_request(c, &r, payload + sizeof r, h->flags & WIRE_STREAM);
-    return take_body(c, payload + sizeof r + names, h->len - sizeof r - names,
-                     h->flags & WIRE_LAST);
+    struct span rest = { (const char *)payload + sizeof r + names, h->len - sizeof r - names };
+    if ((h->flags & WIRE_FORMAT) && !take_format(c, &rest))
+        return false;
+    return take_body(c, rest.at, rest.len, h->flags & WIRE_LAST);
 }
 
 /* The call a frame is about; NULL when it has ended, which a gateway cannot know yet. */
@@ -204,7 +229,7 @@ static bool on_body(struct wk_session *s, const struct wire_head *h, const uint8
     struct maas_call *c = find(s, h);
     if (!c || c->state == WK_CLOSING)
         return true;
-    return c->state == WK_BODY && take_body(c, payload, h->len, h->flags & WIRE_LAST);
+    return c->state == WK_BODY && take_body(c, (const char *)payload, h->len, h->flags & WIRE_LAST);
 }
 
 static bool on_cancel(struct wk_session *s, const struct wire_head *h)

@@ -51,7 +51,7 @@ static bool shm_accept(struct wk_session *s, const struct wire_accept *a)
         return false;
     struct ring_side *mine = s->map_w;
     mine->magic = WIRE_MAGIC;
-    mine->version = WIRE_VERSION;
+    mine->version = WIRE_RING_VERSION;
     mine->session = a->session;
     ring_init(&s->ring, mine, s->map_g, a->ring_bytes_w, a->ring_bytes_g, a->frame_max);
     return true;

@@ -42,6 +42,12 @@ static int open_journal(void)
     return path && *path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
 }
 
+bool maas_worker_fits(size_t request, size_t usage, size_t handler, size_t options)
+{
+    return request == sizeof(struct maas_request) && usage == sizeof(struct maas_usage) &&
+           handler == sizeof(struct maas_handler) && options == sizeof(struct maas_options);
+}
+
 struct maas_worker *maas_worker_new(const struct maas_options *o, const struct maas_handler *h,
                                     void *arg, char err[256])
 {

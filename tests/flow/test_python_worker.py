@@ -1,6 +1,7 @@
 """The Python binding of libmaasworker (bindings/python), through the gateway, over each carrier."""
 import concurrent.futures
 import ctypes
+import dataclasses
 import os
 import pathlib
 import re
@@ -265,6 +266,6 @@ def test_mirrors_the_header(python):
         assert int(values.pop(name.upper())) == number
     for name in ("OK", "AGAIN", "GONE", "INVALID"):
         assert int(values.pop(name)) == getattr(_c, name)
+    assert not _c._fits(*[8 + ctypes.sizeof(t) for t in (_c.Request, _c.Usage, _c.Handler, _c.Options)])
     assert not values, "new in maasworker.h: give it to bindings/python/maasworker/_c.py, too"
-    assert ctypes.sizeof(_c.Usage) == 80
-    assert [f.name for f in __import__("dataclasses").fields(python.Usage)] == [n for n, _ in _c.Usage._fields_]
+    assert [f.name for f in dataclasses.fields(python.Usage)] == [n for n, _ in _c.Usage._fields_]

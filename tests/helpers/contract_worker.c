@@ -179,6 +179,10 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
     if (strcmp(req->model, "echo") == 0) {
         maas_call_send(call, req->body, req->body_len, NULL);
         finish(call, req->body_len);
+    } else if (strcmp(req->model, "format") == 0) {
+        if (maas_call_format(call, req->content_type, req->header_len) == MAAS_OK)
+            maas_call_send(call, req->body, req->body_len, NULL);
+        finish(call, req->body_len);
     } else if (strcmp(req->model, "count") == 0) {
         go_on(job_new(call, number));
     } else if (strcmp(req->model, "repeat") == 0) {

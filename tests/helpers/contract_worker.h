@@ -1,6 +1,7 @@
 /* tests/helpers/contract_worker.h -- a worker in a child process that does what the model's name says.
  *
  *   echo     answers with the body as it came            silent   never answers, and finishes when cancelled
+ *   format   the same with the body's content type and header length
  *   count    streams {"n":0}.. as many as the body says  trickle  one event a millisecond, until cancelled
  *   big      answers with as many bytes as the body says long     one event of that many bytes
  *   garbage  writes nonsense where frames should be      refuse   fails with 400 and a message

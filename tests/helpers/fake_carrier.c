@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 int64_t fake_now_ms = 1000000;
+uint16_t fake_version_max = WIRE_VERSION;
 
 static struct catalog_backend conf = {
     .name = "fake", .address = "fake", .secret_file = "", .ca_file = ""
@@ -108,9 +109,10 @@ void fake_say(struct fake *f, struct wire_head h, const void *payload)
 
 void fake_handshake(struct fake *f, uint32_t slots)
 {
-    struct wire_hello hello = {
-        .magic = WIRE_MAGIC, .version_min = 1, .version_max = 1, .max_inflight = slots
-    };
+    struct wire_hello hello = { .magic = WIRE_MAGIC,
+                                .version_min = 1,
+                                .version_max = fake_version_max,
+                                .max_inflight = slots };
     fake_say(f, (struct wire_head){ .len = sizeof hello, .type = WIRE_HELLO }, &hello);
     fake_say(f, (struct wire_head){ .type = WIRE_READY }, NULL);
 }

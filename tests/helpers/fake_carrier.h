@@ -14,6 +14,7 @@ struct fake {
 };
 
 extern int64_t fake_now_ms;
+extern uint16_t fake_version_max; /* what HELLO offers */
 extern const struct env fake_env;
 
 /* A session that is up, with `slots` of the worker and `concurrency` of the configuration. */

@@ -277,6 +277,72 @@ START_TEST(test_cancel_before_the_body_is_complete)
 }
 END_TEST
 
+/* ---- what the bytes are ---- */
+
+static void accept_version(uint16_t version)
+{
+    struct wire_accept a = good_accept;
+    a.version = version;
+    connect_worker();
+    say((struct wire_head){ .len = sizeof a, .type = WIRE_ACCEPT }, &a);
+    ck_assert(read_frame());
+    ck_assert_uint_eq(head.type, WIRE_READY);
+}
+
+/* A REQUEST of `body` to the model "format", with a format before it. */
+static void formatted(uint32_t header_len, const char *type, const char *body)
+{
+    uint8_t bytes[1024];
+    struct wire_format f = { .header_len = header_len, .content_type_len = (uint16_t)strlen(type) };
+    size_t at = make_request(bytes, "format", body) - strlen(body);
+    memcpy(bytes + at, &f, sizeof f);
+    int len = snprintf((char *)bytes + at + sizeof f, 200, "%s%s", type, body);
+    say((struct wire_head){ (uint32_t)(at + sizeof f) + (uint32_t)len, WIRE_REQUEST,
+                            WIRE_LAST | WIRE_FORMAT, 1, 9 },
+        bytes);
+}
+
+START_TEST(test_format_both_ways)
+{
+    struct wire_format f;
+    begin();
+    formatted(2, "audio/x", "{}tensors");
+    const char *at = data();
+    ck_assert_uint_eq(head.flags, WIRE_FORMAT);
+    memcpy(&f, at, sizeof f);
+    ck_assert_uint_eq(f.header_len, 2);
+    ck_assert_uint_eq(f.content_type_len, 7);
+    ck_assert_str_eq(at + sizeof f, "audio/x{}tensors");
+    final();
+    request("format", "{}", 0); /* nothing of it is left in the slot */
+    memcpy(&f, data(), sizeof f);
+    ck_assert_uint_eq(f.header_len, WIRE_NOT_TENSORS);
+    ck_assert_str_eq((const char *)payload + sizeof(struct wire_data) + sizeof f,
+                     "application/json{}");
+}
+END_TEST
+
+START_TEST(test_a_gateway_of_version_1)
+{
+    accept_version(1);
+    request("format", "{}", 0); /* maas_call_format says no, so nothing is sent */
+    final();
+    request("echo", "{}", 0);
+    ck_assert_str_eq(data(), "{}");
+    final();
+    formatted(2, "audio/x", "{}"); /* which version 1 has no words for */
+    ck_assert(!read_frame());
+}
+END_TEST
+
+START_TEST(test_header_beyond_the_body)
+{
+    begin();
+    formatted(3, "audio/x", "{}");
+    ck_assert(!read_frame());
+}
+END_TEST
+
 /* ---- a gateway that lies ---- */
 
 static const struct {
@@ -326,7 +392,7 @@ START_TEST(test_bad_accept)
 {
     struct wire_accept bad[] = { good_accept, good_accept, good_accept, good_accept, good_accept };
     bad[0].magic = 1;
-    bad[1].version = 2;
+    bad[1].version = WIRE_VERSION + 1;
     bad[2].slots = 0;
     bad[3].slots = 2000;
     bad[4].frame_max = WIRE_FRAME_MAX + 1;
@@ -426,6 +492,9 @@ Suite *maasworker_suite(void)
     tcase_add_test(t, test_a_forked_child_holds_nothing);
     tcase_add_test(t, test_credit_holds_the_worker);
     tcase_add_test(t, test_cancel_before_the_body_is_complete);
+    tcase_add_test(t, test_format_both_ways);
+    tcase_add_test(t, test_a_gateway_of_version_1);
+    tcase_add_test(t, test_header_beyond_the_body);
     tcase_add_loop_test(t, test_lies, 0, sizeof lies / sizeof *lies);
     tcase_add_test(t, test_too_much_credit);
     tcase_add_loop_test(t, test_bad_accept, 0, 5);

@@ -270,7 +270,9 @@ static const struct {
 } hellos[] = {
     { "right", { WIRE_MAGIC, 1, 1, 4, 1, "w" }, WIRE_HELLO, true },
     { "newer too", { WIRE_MAGIC, 1, 9, 4, 1, "w" }, WIRE_HELLO, true },
-    { "only newer", { WIRE_MAGIC, 2, 9, 4, 1, "w" }, WIRE_HELLO, false },
+    { "only newer", { WIRE_MAGIC, WIRE_VERSION + 1, 9, 4, 1, "w" }, WIRE_HELLO, false },
+    { "from 2 to 1", { WIRE_MAGIC, 2, 1, 4, 1, "w" }, WIRE_HELLO, false },
+    { "version 0", { WIRE_MAGIC, 0, 0, 4, 1, "w" }, WIRE_HELLO, false },
     { "wrong magic", { 1, 1, 1, 4, 1, "w" }, WIRE_HELLO, false },
     { "no slots", { WIRE_MAGIC, 1, 1, 0, 1, "w" }, WIRE_HELLO, false },
     { "too many slots", { WIRE_MAGIC, 1, 1, WIRE_SLOTS_MAX + 1, 1, "w" }, WIRE_HELLO, false },

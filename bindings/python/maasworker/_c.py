@@ -13,7 +13,8 @@ from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_int64, c_size_
 
 SONAME = "libmaasworker.so.0"
 OK, AGAIN, GONE, INVALID = 0, 1, -1, -2
-CAPABILITIES = {"chat": 1, "embeddings": 2, "images": 4, "infer": 8}
+CAPABILITIES = {"chat": 1, "embeddings": 2, "images": 4, "infer": 8, "completions": 16, "speech": 32,
+                "transcription": 64, "translation": 128, "rerank": 256, "moderation": 512}
 EVENT_BYTES_MAX = 1 << 20
 
 
@@ -28,6 +29,8 @@ class Request(ctypes.Structure):
         ("body_len", c_size_t),
         ("max_output_tokens", c_uint32),
         ("deadline_ms", c_uint32),
+        ("content_type", c_char_p),
+        ("header_len", c_int64),
     ]
 
 
@@ -35,7 +38,9 @@ class Usage(ctypes.Structure):
     _fields_ = [(name, c_int64) for name in (
         "input_tokens", "input_cached_tokens", "input_cache_write_tokens",
         "output_tokens", "output_reasoning_tokens",
-        "images", "characters", "audio_ms", "compute_ms", "tensor_elements")]
+        "images", "characters", "audio_ms", "compute_ms", "tensor_elements",
+        "input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens",
+        "video_ms")]
 
 
 ON_REQUEST = CFUNCTYPE(None, c_void_p, POINTER(Request), c_void_p)
@@ -89,6 +94,10 @@ def _function(library: ctypes.CDLL, name: str, result, *arguments):
     return f
 
 
+_fits = _function(_quick, "maas_worker_fits", c_bool, c_size_t, c_size_t, c_size_t, c_size_t)
+if not _fits(*map(ctypes.sizeof, (Request, Usage, Handler, Options))):
+    raise ImportError(f"{find_library()} and this package are of different versions of maasgate")
+
 worker_new = _function(_quick, "maas_worker_new", c_void_p, POINTER(Options), POINTER(Handler), c_void_p, c_char_p)
 worker_listen = _function(_quick, "maas_worker_listen", c_int, c_void_p, c_char_p, c_char_p)
 worker_port = _function(_quick, "maas_worker_port", c_int, c_void_p)
@@ -98,6 +107,7 @@ worker_post = _function(_quick, "maas_worker_post", None, c_void_p, POSTED, c_vo
 worker_free = _function(_quick, "maas_worker_free", None, c_void_p)
 worker_forked = _function(_quick, "maas_worker_forked", None, c_void_p)
 
+call_format = _function(_quick, "maas_call_format", c_int, c_void_p, c_char_p, c_int64)
 call_send = _function(_quick, "maas_call_send", c_int, c_void_p, c_char_p, c_size_t, POINTER(Usage))
 call_send_usage_event = _function(_quick, "maas_call_send_usage_event", c_int, c_void_p, c_char_p, c_size_t)
 call_finish = _function(_quick, "maas_call_finish", c_int, c_void_p, POINTER(Usage))

@@ -49,8 +49,8 @@ class Cancelled(Exception):
 
 @dataclasses.dataclass
 class Usage:
-    """What the request has used up to now; None is unknown, 0 is none.  Tokens are disjoint:
-    cached input is not counted as input_tokens, reasoning not as output_tokens."""
+    """What the request has used up to now; None is unknown, 0 is none.  Tokens are disjoint: cached
+    input and sounds are not counted as input_tokens too, reasoning not as output_tokens."""
 
     input_tokens: int | None = None
     input_cached_tokens: int | None = None
@@ -62,6 +62,11 @@ class Usage:
     audio_ms: int | None = None
     compute_ms: int | None = None
     tensor_elements: int | None = None
+    input_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    output_image_tokens: int | None = None
+    video_ms: int | None = None
 
     def _as_c(self) -> _c.Usage:
         numbers = []
@@ -84,6 +89,9 @@ class Call:
         self.public_model: str = r.public_model.decode(errors="replace")  #: the client's name for it
         self.stream: bool = r.stream  #: the client wants events
         self.body: bytes = ctypes.string_at(r.body, r.body_len)
+        self.content_type: str = r.content_type.decode(errors="replace")  #: of the body
+        #: binary tensors: so many bytes of JSON, then the tensors; None: no tensors
+        self.header_len: int | None = r.header_len if r.header_len >= 0 else None
         self.max_output_tokens: int | None = r.max_output_tokens or None  #: None: your own limit
         self.deadline_ms: int = r.deadline_ms  #: the gateway's patience, from the request's arrival here
         self.usage = Usage()
@@ -102,8 +110,14 @@ class Call:
         return self._cancelled
 
     def json(self) -> dict[str, Any]:
-        """The body, which is one JSON object."""
+        """The body, which is one JSON object unless content_type says otherwise."""
         return json.loads(self.body)
+
+    def format(self, content_type: str, header_len: int | None = None) -> None:
+        """Before the first part of an answer that is not JSON (speech, transcription, translation,
+        tensors; never of a stream): what its bytes are.  header_len: as in the request."""
+        name, header = content_type.encode(), -1 if header_len is None else header_len
+        self._put(lambda handle: _c.call_format(handle, name, header))
 
     def send(self, part: bytes | dict[str, Any], usage_event: bool = False) -> None:
         """One event of a stream, or the next part of the body; a dict is written as JSON.  Waits
@@ -284,7 +298,7 @@ class Worker:
         _workers.add(self)
 
     def on(self, capability: str) -> Callable[[Handler], Handler]:
-        """Decorates the handler for chat, embeddings, images or infer; call.model says which model."""
+        """Decorates the handler for "chat", "embeddings", ...; call.model says which model."""
         if capability not in ALL:
             raise ValueError(f"there is no capability '{capability}'; expected one of {', '.join(ALL)}")
 
