@@ -28,4 +28,8 @@ void openai_usage_images(const struct jfield *data, struct openai_usage *u);
 /* Usage in a stream is cumulative, so the last one wins; but a counter that runs
  * backwards is a lie of one of the two: false, and *total stays what it was. */
 MUST_CHECK bool openai_usage_advance(struct usage *total, const struct usage *next);
+
+/* An event that certainly carries no output (no text, no reasoning, no arguments of a
+ * tool): a role, a finish reason, a keep-alive. */
+bool openai_event_silent(struct span event);
 #endif

@@ -33,6 +33,11 @@ const struct conf_key backend_keys[] = {
       "instead of the setting of this name" },
     { "on_disconnect", read_choice, AT(on_disconnect), "cancel|drain", 0, 0, false,
       "when the client leaves: stop the call (the default) or let it end; the bill is what was sent" },
+    { "drain_timeout_ms", read_msec, AT(drain_timeout_ms), "a time", 100, HOUR_MS, false,
+      "with on_disconnect: drain, how long a call goes on without its client; 30s when not given" },
+    { "drain_calls_max", read_count32, AT(drain_calls_max), "a number", 1, 4096, false,
+      "with on_disconnect: drain, such calls at once of one serving thread; 16 when not given; one "
+      "more is cancelled" },
     { "repeat_unanswered", read_bool, AT(repeat_unanswered), "true|false", 0, 0, false,
       "a call whose connection died before any byte of an answer is run once more elsewhere; "
       "true for a worker, whose work dies with it, false for http, where it may be charged twice" },
@@ -138,6 +143,17 @@ static enum status check_files(struct conf_reader *r, const struct yaml_node *n,
     return secret ? read_secret(r, secret, &b->secret) : STATUS_OK;
 }
 
+static enum status check_drain(struct conf_reader *r, const struct yaml_node *n,
+                               const struct catalog_backend *b)
+{
+    static const char *const keys[] = { "drain_timeout_ms", "drain_calls_max" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (yaml_get(n, keys[i]) && b->on_disconnect != DISCONNECT_DRAIN)
+            return conf_fail_key(r, yaml_get(n, keys[i]),
+                                 "'%s' has no effect without on_disconnect: drain", keys[i]);
+    return STATUS_OK;
+}
+
 static enum status read_backend_entry(struct conf_reader *r, const struct yaml_node *n,
                                       struct catalog_backend *b)
 {
@@ -149,6 +165,8 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
         return conf_no_memory(r);
     b->secret_file = b->ca_file = "";
     b->concurrency = 256;
+    b->drain_timeout_ms = 30000;
+    b->drain_calls_max = 16;
     b->eject_after = 5;
     b->ejection_ms = 30000;
     enum status status = conf_walk(r, n, backend_keys, b);
@@ -160,7 +178,8 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
     if (expected)
         /* Not repeated: people put passwords into URLs. */
         return conf_fail(r, yaml_get(n, "address"), "is not %s", expected);
-    return check_files(r, n, b);
+    status = check_drain(r, n, b);
+    return status ? status : check_files(r, n, b);
 }
 
 static int by_name(const void *a, const void *b)

@@ -52,6 +52,8 @@ struct catalog_backend {
     uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
     uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
     enum on_disconnect on_disconnect;
+    uint64_t drain_timeout_ms;   /* of a call that goes on after its client has left */
+    uint32_t drain_calls_max;    /* of such calls at once per loop thread */
     bool repeat_unanswered;      /* a call whose connection died unanswered may be run elsewhere */
     uint32_t eject_after;        /* failures in a row */
     uint64_t ejection_ms;        /* the first time; longer when it fails again soon */

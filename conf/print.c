@@ -33,6 +33,15 @@ static bool secret(struct buf *b, const struct catalog_backend *p)
                           buf_text(b, " # holds ********\n"));
 }
 
+static bool on_disconnect(struct buf *b, const struct catalog_backend *p)
+{
+    if (p->on_disconnect == DISCONNECT_CANCEL)
+        return buf_text(b, "    on_disconnect: cancel\n");
+    return buf_text(b, "    on_disconnect: drain\n") &&
+           time_ms(b, "drain_timeout_ms", p->drain_timeout_ms) &&
+           number(b, "drain_calls_max", p->drain_calls_max);
+}
+
 static bool backend(struct buf *b, const struct catalog_backend *p)
 {
     return buf_printf(b, "  \"%s\":\n    transport: %s\n", p->name, transport_name(p->transport)) &&
@@ -40,10 +49,8 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
            number(b, "concurrency", p->concurrency) &&
            time_ms(b, "first_byte_timeout_ms", p->first_byte_timeout_ms) &&
            time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&
-           time_ms(b, "connect_timeout_ms", p->connect_timeout_ms) &&
-           buf_printf(b, "    on_disconnect: %s\n    repeat_unanswered: %s\n",
-                      p->on_disconnect == DISCONNECT_DRAIN ? "drain" : "cancel",
-                      p->repeat_unanswered ? "true" : "false") &&
+           time_ms(b, "connect_timeout_ms", p->connect_timeout_ms) && on_disconnect(b, p) &&
+           buf_printf(b, "    repeat_unanswered: %s\n", p->repeat_unanswered ? "true" : "false") &&
            number(b, "eject_after", p->eject_after) && time_ms(b, "ejection_ms", p->ejection_ms);
 }
 

@@ -14,6 +14,7 @@ struct desk {
     unsigned snapshots;      /* that use it */
     struct health health;
     unsigned troubles; /* of the backend, when they were last told */
+    uint32_t draining; /* calls that go on after their client has left */
 };
 
 static inline struct desk *desk_of(const struct backend *b)

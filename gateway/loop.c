@@ -5,7 +5,6 @@
 #include "gateway/listen.h"
 #include "gateway/pipeline.h"
 #include "gateway/request.h"
-#include "gateway/stream.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -239,7 +238,7 @@ static void on_tick(uv_timer_t *t)
     cut_overdue(l, CONN_BUSY, 2 * conf->request_timeout_ms);
     for (struct request *r = l->requests, *next; r; r = next) {
         next = r->next;
-        stream_tick(r);
+        request_tick(r);
     }
     atomic_fetch_add_explicit(&l->ticks, 1, memory_order_relaxed);
     snapshot_tell_troubles(l);

@@ -21,6 +21,7 @@ struct daemon;
     X(left_to_recovery, "maasgate_requests_left_to_recovery_total",                               \
       "requests whose settlement could not be written; recovery settles them at the next start")  \
     X(client_gone, "maasgate_requests_client_gone_total", "clients that left before the end")     \
+    X(drained, "maasgate_drained_calls_total", "calls that went on after their client had left")  \
     X(client_retries, "maasgate_client_retries_total", "requests an SDK marked as a retry")       \
     X(backend_failures, "maasgate_backend_failures_total", "calls that a backend failed")         \
     X(failovers, "maasgate_failovers_total", "calls tried again on another backend")              \

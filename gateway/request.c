@@ -3,6 +3,7 @@
 #include "gateway/answer_room.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "gateway/desk.h"
 #include "gateway/http.h"
 #include "gateway/intake.h"
 #include "gateway/stream.h"
@@ -56,6 +57,7 @@ struct request *request_new(struct loop *l, struct conn *c, const char *raw_targ
     r->in.target = (struct span){ target, strlen(target) };
     r->answer.retry_after_ms = -1;
     buf_init(&r->answer.body, r->snapshot->conf->answer_bytes_max);
+    delivery_init(&r->work.delivery);
     link_request(l, r);
     COUNT(&l->counters, requests);
     return r;
@@ -69,6 +71,7 @@ static void request_free(struct request *r)
     intake_release(r);
     buf_free(&r->answer.body);
     answer_room_release(r);
+    delivery_free(&r->work.delivery);
     free(r->work.body_memory);
     snapshot_unref(l, r->snapshot);
     r->magic = 0;
@@ -100,6 +103,41 @@ static bool waits_for_client(const struct request *r)
     return !r->running && (r->state <= S_LIMIT || r->state == S_ANSWER);
 }
 
+/* A backend that charges to the end anyway may go on, to tell us what we owe it: so many calls of
+ * it at once, each for so long, and not past the end of the daemon's own drain. */
+static bool may_drain(struct request *r)
+{
+    struct work *w = &r->work;
+    const struct catalog_backend *b = w->backend->conf;
+    int64_t now = request_now_ns(r);
+    if (b->on_disconnect != DISCONNECT_DRAIN ||
+        (r->loop->stopping && now > r->loop->drain_deadline_ns))
+        return false;
+    if (w->drain_until_ns)
+        return now < w->drain_until_ns;
+    if (desk_of(w->backend)->draining >= b->drain_calls_max)
+        return false;
+    desk_of(w->backend)->draining++;
+    w->drain_until_ns = now + (int64_t)b->drain_timeout_ms * 1000000;
+    COUNT(&r->loop->counters, drained);
+    return true;
+}
+
+void request_drained(struct request *r)
+{
+    if (r->work.drain_until_ns)
+        desk_of(r->work.backend)->draining--;
+    r->work.drain_until_ns = 0;
+}
+
+void request_tick(struct request *r)
+{
+    if (r->work.drain_until_ns)
+        request_gone(r); /* once more: its time may be over */
+    else
+        stream_tick(r);
+}
+
 void request_gone(struct request *r)
 {
     bool known = r->gone;
@@ -107,7 +145,7 @@ void request_gone(struct request *r)
     if (!known && r->state != S_DONE)
         COUNT(&r->loop->counters, client_gone);
     if (r->state == S_BACKEND && r->work.call && !r->work.cancelled && !r->work.ended &&
-        r->work.backend->conf->on_disconnect == DISCONNECT_CANCEL) {
+        !may_drain(r)) {
         r->work.cancelled = true;
         r->work.backend->driver->cancel(r->work.call);
     } else if (waits_for_client(r)) {

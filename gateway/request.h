@@ -116,6 +116,10 @@ void request_detach(struct request *r);
 void request_ended(struct request *r);
 /* The client has left: the same table runs to its end. Repeatable. */
 void request_gone(struct request *r);
+/* Every half second. */
+void request_tick(struct request *r);
+/* The call that went on without its client has ended. */
+void request_drained(struct request *r);
 /* It is we who have had enough of the client: its connection ends, too. Repeatable. */
 void request_cut(struct request *r);
 

@@ -62,14 +62,16 @@ static enum status take(struct request *r, const struct backend_data *d)
         return STATUS_BACKEND_GARBAGE;
     if (d->usage_event) {
         keep_usage_event(r, d);
+        if (!r->gone)
+            delivery_count(&r->work.delivery, &r->work.so_far);
         return STATUS_OK;
     }
     if (!stream_event(r, d->bytes, d->len))
         return STATUS_NO_MEMORY;
     if (!r->gone) {
         r->work.delivered = true;
-        r->work.events++;
-        r->work.sent = r->work.so_far;
+        delivery_add(&r->work.delivery, (struct span){ d->bytes, d->len }, &r->work.so_far,
+                     r->answer.body.len - r->answer.taken);
     }
     return STATUS_OK;
 }
@@ -96,6 +98,7 @@ static void on_end(void *arg, const struct backend_end *end)
     r->work.end = *end;
     r->work.ended = true;
     r->work.call = NULL;
+    request_drained(r);
     request_resume(r);
 }
 

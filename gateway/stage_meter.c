@@ -12,22 +12,51 @@ struct judgement {
     struct usage usage;
 };
 
-/* What was delivered when nobody counted: a token an event, a token every four
- * bytes asked.  Both err in the customer's favour. */
-static struct usage estimated(const struct request *r)
+/* What was sent when nobody counted: a token an event that carried output, a token
+ * every four bytes asked.  Both err in the customer's favour. */
+static struct usage estimated(const struct request *r, const struct progress *sent)
 {
     struct usage u = { .present = 0 };
     usage_set(&u, METER_INPUT_UNCACHED, r->in.body_len / 4);
-    usage_set(&u, METER_OUTPUT_TEXT, r->work.events);
+    usage_set(&u, METER_OUTPUT_TEXT, sent->events);
     return u;
 }
 
-static struct judgement partial(const struct request *r, enum outcome outcome)
+static uint64_t lesser(uint64_t a, uint64_t b)
 {
-    struct judgement j = { outcome, EVIDENCE_UPSTREAM, r->work.sent };
-    if (!r->work.sent.present) {
+    return a < b ? a : b;
+}
+
+/* Of the output that the backend counted, what was sent.  When it counts only at the
+ * end, an event in the middle is a token. */
+static void leave_sent(struct usage *u, struct progress sent)
+{
+    if (!sent.counted) {
+        sent.text = usage_has(u, METER_OUTPUT_TEXT) ? lesser(u->qty[METER_OUTPUT_TEXT], sent.events)
+                                                    : sent.events;
+        sent.reasoning = sent.events - sent.text;
+    }
+    if (usage_has(u, METER_OUTPUT_TEXT) || sent.text)
+        usage_set(u, METER_OUTPUT_TEXT, sent.text);
+    if (usage_has(u, METER_OUTPUT_REASONING))
+        usage_set(u, METER_OUTPUT_REASONING,
+                  lesser(u->qty[METER_OUTPUT_REASONING], sent.reasoning));
+}
+
+/* The backend's last word counts, also of a call that was cancelled or drained: it knows
+ * the input. */
+static struct judgement partial(const struct request *r, enum outcome outcome,
+                                const struct progress *sent)
+{
+    const struct work *w = &r->work;
+    struct judgement j = { .outcome = outcome,
+                           .evidence = sent->counted ? EVIDENCE_UPSTREAM : EVIDENCE_GATEWAY,
+                           .usage = w->end.usage.present ? w->end.usage : w->so_far };
+    if (j.usage.present) {
+        leave_sent(&j.usage, *sent);
+    } else {
         j.evidence = EVIDENCE_ESTIMATE;
-        j.usage = estimated(r);
+        j.usage = estimated(r, sent);
     }
     return j;
 }
@@ -40,10 +69,13 @@ static struct judgement nothing(enum outcome outcome)
 static struct judgement judge(const struct request *r)
 {
     const struct work *w = &r->work;
+    const struct delivery *d = &w->delivery;
     if (r->gone) /* a whole answer has one moment of delivery: its end, which the client did not await */
-        return w->delivered ? partial(r, OUTCOME_CLIENT_GONE) : nothing(OUTCOME_CLIENT_GONE_0);
-    if (r->status != STATUS_OK)
-        return w->delivered ? partial(r, OUTCOME_UPSTREAM_CUT) : nothing(OUTCOME_FAILED_PRE);
+        return d->sent.events ? partial(r, OUTCOME_CLIENT_GONE, &d->sent)
+                              : nothing(OUTCOME_CLIENT_GONE_0);
+    if (r->status != STATUS_OK) /* the client is there and gets what still waits for it */
+        return d->added.events ? partial(r, OUTCOME_UPSTREAM_CUT, &d->added)
+                               : nothing(OUTCOME_FAILED_PRE);
     if (!w->end.usage.present)
         return nothing(OUTCOME_OK_NOUSAGE);
     return (struct judgement){ OUTCOME_OK, EVIDENCE_UPSTREAM, w->end.usage };

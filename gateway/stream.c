@@ -130,12 +130,16 @@ static size_t whole_events(const char *at, size_t len, size_t room)
 size_t stream_take(struct request *r, char *room, size_t room_len)
 {
     struct answer *a = &r->answer;
+    struct delivery *delivery = &r->work.delivery;
+    if (!r->gone)
+        delivery_sent(delivery);
     size_t n = waiting(r) ? whole_events(a->body.at + a->taken, waiting(r), room_len) : 0;
     if (n == 0)
         return 0;
     memcpy(room, a->body.at + a->taken, n);
     a->taken += n;
     a->progress_ns = request_now_ns(r);
+    delivery_take(delivery, n, waiting(r));
     if (a->taken == a->body.len) {
         buf_clear(&a->body);
         a->taken = 0;

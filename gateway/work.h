@@ -4,6 +4,7 @@
 #define MAAS_WORK_H
 #include "backends/backend.h"
 #include "base/money.h"
+#include "gateway/delivery.h"
 
 struct work {                           /* between hold and settle */
     const struct catalog_model *served; /* the model whose backends do the work */
@@ -21,10 +22,10 @@ struct work {                           /* between hold and settle */
     enum health_call health_call;
     unsigned attempts;
     money_t hold;
-    unsigned tried; /* bit per route of `served` */
-    uint64_t events;
-    struct usage so_far,
-        sent; /* reported up to now; as of the last piece that was queued for the client */
+    unsigned tried;      /* bit per route of `served` */
+    struct usage so_far; /* reported up to now */
+    struct delivery delivery;
+    int64_t drain_until_ns;  /* the client has left and the call goes on; 0: no */
     struct span usage_event; /* kept back until the bill is on disk */
     struct span stream_id;   /* of the first event: keep-alive chunks repeat it */
     int64_t first_byte_ns, last_event_ns;

@@ -192,6 +192,12 @@ static const struct {
       "directory" },
     { "on_disconnect", "backends:\n  w: {transport: shm, address: /w, on_disconnect: stop}\n",
       "t.yaml:2:51: backends.w.on_disconnect: 'stop' is not one of cancel|drain" },
+    { "drain of what is cancelled",
+      "backends:\n  w: {transport: shm, address: /w, drain_timeout_ms: 1s}\n",
+      "t.yaml:2:36: backends.w: 'drain_timeout_ms' has no effect without on_disconnect: drain" },
+    { "drained calls of what is cancelled",
+      "backends:\n  w: {transport: shm, address: /w, on_disconnect: cancel, drain_calls_max: 2}\n",
+      "t.yaml:2:59: backends.w: 'drain_calls_max' has no effect without on_disconnect: drain" },
     { "unused backend", WORKER,
       "t.yaml:2:3: backends: the backend 'w' has no effect: no model has a route to it" },
 };

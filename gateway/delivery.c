@@ -1,0 +1,88 @@
+/* gateway/delivery.c -- see delivery.h. */
+#include "gateway/delivery.h"
+#include "backends/openai_usage.h"
+#include <string.h>
+
+enum {
+    BEHIND_BYTES = 4096, /* less than this is taken in one piece */
+    MARKS_BYTES_MAX = 64 << 20,
+};
+
+struct mark {
+    uint64_t end; /* of the event, in bytes of the stream */
+    struct progress progress;
+};
+
+void delivery_init(struct delivery *d)
+{
+    *d = (struct delivery){ .taken_bytes = 0 };
+    buf_init(&d->marks, MARKS_BYTES_MAX);
+}
+
+void delivery_free(struct delivery *d)
+{
+    buf_free(&d->marks);
+}
+
+static void set_count(struct progress *p, const struct usage *u)
+{
+    p->counted = usage_has(u, METER_OUTPUT_TEXT) || usage_has(u, METER_OUTPUT_REASONING);
+    p->text = u->qty[METER_OUTPUT_TEXT];
+    p->reasoning = u->qty[METER_OUTPUT_REASONING];
+}
+
+void delivery_count(struct delivery *d, const struct usage *total)
+{
+    struct progress *all[] = { &d->added, &d->taken, &d->sent };
+    uint64_t events = d->added.events;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->events == events)
+            set_count(all[i], total);
+}
+
+static void add(struct progress *p, struct span event, const struct usage *so_far)
+{
+    uint64_t before = p->text + p->reasoning;
+    set_count(p, so_far);
+    p->events += p->counted ? p->text + p->reasoning > before : !openai_event_silent(event);
+}
+
+void delivery_add(struct delivery *d, struct span event, const struct usage *so_far, size_t waiting)
+{
+    add(&d->added, event, so_far);
+    if (waiting < BEHIND_BYTES)
+        return;
+    struct mark m = { .end = d->taken_bytes + waiting, .progress = d->added };
+    if (!buf_add(&d->marks, &m, sizeof m))
+        return; /* without memory the client pays for less */
+}
+
+void delivery_sent(struct delivery *d)
+{
+    d->sent = d->taken;
+}
+
+/* The last event that lies before the place that was taken. */
+static void take_marks(struct delivery *d)
+{
+    struct mark m;
+    while (d->marks_used < d->marks.len) {
+        memcpy(&m, d->marks.at + d->marks_used, sizeof m);
+        if (m.end > d->taken_bytes)
+            return;
+        d->taken = m.progress;
+        d->marks_used += sizeof m;
+    }
+}
+
+void delivery_take(struct delivery *d, size_t bytes, size_t waiting)
+{
+    d->taken_bytes += bytes;
+    if (waiting > 0) {
+        take_marks(d);
+        return;
+    }
+    d->taken = d->added;
+    d->marks_used = 0;
+    buf_clear(&d->marks);
+}
