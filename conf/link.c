@@ -52,7 +52,7 @@ static const struct {
 } key_needs[] = {
     { "context_length", CAPS_CONTEXT, "the model has only images or infer" },
     { "max_output_tokens", CAPS_TOKENS_OUT, "the model's output is not counted in tokens" },
-    { "default_output_tokens", CAPS_TEXT, "the model has neither chat nor completions" },
+    { "default_output_tokens", CAP_CHAT, "the model has no chat" },
     { "images_max", CAP_IMAGES, "the model has no images" },
     { "recipe", CAP_CHAT, "the model has no chat" },
     { "tensor", CAP_INFER, "the model has no infer" },
@@ -127,7 +127,7 @@ static enum status complete_sizes(struct conf_reader *r, struct model_draft *d)
             r, d, "max_output_tokens", &m->max_output_tokens,
             p && p->max_output_tokens ? p->max_output_tokens : OUTPUT_TOKENS_DEFAULT,
             bound ? smaller(p->max_output_tokens, m->context_length) : m->context_length);
-    if (!status && (m->capabilities & CAPS_TEXT))
+    if (!status && (m->capabilities & CAP_CHAT))
         status = complete_size(r, d, "default_output_tokens", &m->default_output_tokens,
                                p && p->default_output_tokens ? p->default_output_tokens
                                                              : m->max_output_tokens,

@@ -41,7 +41,7 @@ const struct conf_key model_keys[] = {
     { "max_output_tokens", read_count, AT(m.max_output_tokens), "a number", 1, TOKENS_MAX, false,
       "most tokens of output; the parent's, else 8192, at most the context" },
     { "default_output_tokens", read_count, AT(m.default_output_tokens), "a number", 1, TOKENS_MAX,
-      false, "when the request sets no limit; the parent's, else max_output_tokens" },
+      false, "chat: when the request sets no limit; the parent's, else max_output_tokens" },
     { "images_max", read_count, AT(m.images_max), "a number", 1, 100, false,
       "most images of one request; the parent's, else 10" },
     { "life", read_choice, AT(m.life), "preview|ga|deprecated|retired|unavailable", 0, 0, false,

@@ -7,11 +7,13 @@
 #define MAAS_ASK_H
 #include "base/jscan.h"
 #include "base/span.h"
+#include "billing/price.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Members that mean something to the gateway; all others pass untouched. */
-#define ASK_FIELD_MAP(X)                              \
+/* Members that mean something to the gateway; all others pass untouched.  Those of chat
+ * come first, so that the most common request is not scanned for the rest. */
+#define ASK_CHAT_FIELD_MAP(X)                         \
     X(MODEL, "model")                                 \
     X(STREAM, "stream")                               \
     X(STREAM_OPTIONS, "stream_options")               \
@@ -19,9 +21,6 @@
     X(MAX_COMPLETION_TOKENS, "max_completion_tokens") \
     X(N, "n")                                         \
     X(MESSAGES, "messages")                           \
-    X(INPUT, "input")                                 \
-    X(PROMPT, "prompt")                               \
-    X(INPUTS, "inputs")                               \
     X(TEMPERATURE, "temperature")                     \
     X(TOP_P, "top_p")                                 \
     X(PRESENCE_PENALTY, "presence_penalty")           \
@@ -33,21 +32,34 @@
     X(API_KEY, "api_key")                             \
     X(CACHE_SALT, "cache_salt")                       \
     X(PRIORITY, "priority")
+#define ASK_FIELD_MAP(X)  \
+    ASK_CHAT_FIELD_MAP(X) \
+    X(INPUT, "input")     \
+    X(PROMPT, "prompt")   \
+    X(INPUTS, "inputs")   \
+    X(BEST_OF, "best_of") \
+    X(QUERY, "query")     \
+    X(DOCUMENTS, "documents")
 
 enum ask_field {
 #define X(NAME, key) ASK_##NAME,
     ASK_FIELD_MAP(X)
 #undef X
-        ASK_FIELDS
+        ASK_FIELDS,
+#define X(NAME, key) +1
+    ASK_CHAT_FIELDS = ASK_CHAT_FIELD_MAP(X)
+#undef X
 };
 
 struct ask {
-    struct jfield field[ASK_FIELDS];
-    char model[256]; /* unescaped; "" when the body names none */
+    struct jfield field[ASK_FIELDS]; /* those that were scanned for have a key */
+    char model[256];                 /* unescaped; "" when the body names none */
     bool stream;
-    bool include_usage; /* the client itself asked for the usage chunk */
-    int64_t n;          /* choices or images; >= 1 */
-    int64_t max_out;    /* per choice, what the client said; 0: nothing */
+    bool include_usage;      /* the client itself asked for the event that carries usage */
+    int64_t n;               /* choices or images; >= 1 */
+    int64_t max_out;         /* per choice, what the client said; 0: nothing */
+    uint64_t generated;      /* answers the model writes: n or best_of, for each prompt */
+    struct price_bound most; /* what the body alone bounds; output tokens and time come later */
 };
 
 struct ask_error {
@@ -55,7 +67,8 @@ struct ask_error {
     char message[160];
 };
 
-/* OK, BAD_JSON, MISSING_FIELD, BAD_FIELD or UNSUPPORTED_FIELD with the field and a sentence. */
+/* OK, BAD_JSON, MISSING_FIELD, BAD_FIELD or UNSUPPORTED_FIELD with the field and a sentence.
+ * *ret is zeroed memory. */
 MUST_CHECK enum status ask_read(struct span body, unsigned capability, struct ask *ret,
                                 struct ask_error *ret_error);
 

@@ -27,8 +27,9 @@ bool error_body(struct buf *out, enum error_shape shape, enum status s, const ch
 {
     const struct status_info *i = status_info(s);
     const char *sentence = message && *message ? message : i->text;
-    if (shape == ERRORS_OIP)
-        return buf_text(out, "{\"error\":") && quote_or_null(out, sentence) && buf_text(out, "}");
+    if (shape != ERRORS_OPENAI)
+        return buf_text(out, shape == ERRORS_OIP ? "{\"error\":" : "{\"message\":") &&
+               quote_or_null(out, sentence) && buf_text(out, "}");
     return buf_text(out, "{\"error\":{\"message\":") && quote_or_null(out, sentence) &&
            buf_text(out, ",\"type\":") && quote_or_null(out, i->type) &&
            buf_text(out, ",\"param\":") && quote_or_null(out, param) &&

@@ -92,7 +92,7 @@ static void plan_usage(struct plan *p, const struct ask *ask)
 
 static bool client_said(const struct ask *ask, const char *key)
 {
-    for (int i = 0; i < ASK_FIELDS; i++)
+    for (int i = 0; i < ASK_CHAT_FIELDS; i++) /* all parameters of recipes are among them */
         if (strcmp(ask->field[i].key, key) == 0)
             return ask->field[i].type != J_ABSENT;
     return false;
@@ -150,7 +150,7 @@ enum status rewrite_body(struct span body, const struct ask *ask, const struct r
     plan_model(&p, ask, &name);
     if (w->want_usage)
         plan_usage(&p, ask);
-    if (ask->field[ASK_MESSAGES].type == J_ARRAY && w->max_out)
+    if (w->max_out)
         plan_max(&p, ask, w->max_out, max_text);
     if (w->recipe && w->recipe->params_json.len)
         plan_params(&p, ask, w->recipe);

@@ -8,6 +8,11 @@ const struct route_row route_table[] = {
     {"/v1/chat/completions",           METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_CHAT,       ENDPOINT_CHAT,       NULL},
     {"/v1/embeddings",                 METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_EMBEDDINGS, ENDPOINT_EMBEDDINGS, NULL},
     {"/v1/images/generations",         METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_IMAGES,     ENDPOINT_IMAGES,     NULL},
+    {"/v1/completions",                METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_COMPLETIONS, ENDPOINT_COMPLETIONS, NULL},
+    {"/v1/rerank",                     METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_RERANK,     ENDPOINT_RERANK,     NULL},
+    {"/v2/rerank",                     METHOD_POST,                true,  true,  ERRORS_COHERE,  CAP_RERANK,     ENDPOINT_RERANK,     NULL},
+    {"/rerank",                        METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_RERANK,     ENDPOINT_RERANK,     NULL},
+    {"/v1/moderations",                METHOD_POST,                true,  true,  ERRORS_OPENAI,  CAP_MODERATION, ENDPOINT_MODERATION, NULL},
     {"/v1/models",                     METHOD_GET | METHOD_HEAD,   true,  true,  ERRORS_OPENAI,  0,              0,                   answer_models},
     {"/v1/models/{model}",             METHOD_GET | METHOD_HEAD,   true,  true,  ERRORS_OPENAI,  0,              0,                   answer_model},
     {"/v1/usage",                      METHOD_GET | METHOD_HEAD,   true,  false, ERRORS_OPENAI,  0,              0,                   answer_usage},
@@ -68,9 +73,10 @@ static struct span skip_segment(struct span p)
     return (struct span){ p.at + n, p.len - n };
 }
 
-static bool is_version(struct span s)
+/* Where the level prefix ends: no part of a model's id may be called so. */
+static bool begins_suffix(struct span s)
 {
-    return span_is(s, "v1") || span_is(s, "v2");
+    return span_is(s, "v1") || span_is(s, "v2") || span_is(s, "rerank");
 }
 
 /* Takes the level prefix off `p`. */
@@ -88,7 +94,7 @@ static struct span take_scope(struct span p, struct catalog_scope *scope)
         return p;
     rest = skip_segment(p);
     const char *from = rest.at + 1;
-    while (rest.len > 1 && !is_version(first_segment(rest)))
+    while (rest.len > 1 && !begins_suffix(first_segment(rest)))
         rest = skip_segment(rest);
     if (rest.at > from && rest.len > 0)
         scope->segment = (struct span){ from, (size_t)(rest.at - from) };

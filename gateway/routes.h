@@ -16,7 +16,8 @@
 #include <stdbool.h>
 
 enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
-enum error_shape { ERRORS_OPENAI, ERRORS_OIP }; /* {"error":{..}} or {"error":"text"} */
+/* {"error":{..}}, {"error":"text"}, {"message":"text"} */
+enum error_shape { ERRORS_OPENAI, ERRORS_OIP, ERRORS_COHERE };
 
 struct route_row {
     const char *suffix;     /* "/v1/chat/completions"; "{model}" stands for a model id */

@@ -5,6 +5,7 @@
  * answer.  After the first byte, never. */
 #include "gateway/answer_room.h"
 #include "gateway/choose.h"
+#include "gateway/kind.h"
 #include "gateway/desk.h"
 #include "gateway/request.h"
 #include "gateway/rewrite.h"
@@ -122,7 +123,7 @@ static enum status write_body(struct request *r)
     struct span body = { r->in.body, r->in.body_len };
     const struct rewrite how = {
         .backend_model = r->work.route->model,
-        .recipe = &r->work.served->recipe,
+        .recipe = kind_of(r->target.row->capability)->recipe ? &r->work.served->recipe : NULL,
         .max_out = r->ask.max_out,
         .want_usage = r->ask.stream,
     };

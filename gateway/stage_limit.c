@@ -1,5 +1,6 @@
 /* gateway/stage_limit.c -- what is asked for, and may the key have that now? */
 #include "gateway/intake.h"
+#include "gateway/kind.h"
 #include "gateway/request.h"
 #include "gateway/rewrite.h"
 #include <stdio.h>
@@ -37,34 +38,45 @@ static enum verdict find_model(struct request *r)
     return NEXT;
 }
 
-/* An upper bound of everything the request can use: a token is at least a byte. */
-static void set_bound(struct request *r)
+static uint64_t lesser(uint64_t a, uint64_t b)
 {
-    const struct catalog_model *m = r->model;
-    uint64_t per_choice = 0, n = (uint64_t)r->ask.n;
-    enum capability cap = r->target.row->capability;
-    if (cap == CAP_CHAT) {
-        per_choice = r->ask.max_out ? (uint64_t)r->ask.max_out : m->default_output_tokens;
-        if (per_choice > m->max_output_tokens)
-            per_choice = m->max_output_tokens;
-    }
-    r->ask.max_out = (int64_t)per_choice;
+    return a < b ? a : b;
+}
+
+/* The most tokens of one answer; 0: not counted in tokens. */
+static uint64_t answer_tokens(const struct kind *k, const struct catalog_model *m, int64_t asked)
+{
+    if (k->output == OUTPUT_NONE)
+        return 0;
+    uint64_t otherwise = k->default_out ? (uint64_t)k->default_out : m->default_output_tokens;
+    return lesser(asked ? (uint64_t)asked : otherwise, m->max_output_tokens);
+}
+
+static size_t recipe_growth(const struct catalog_model *m)
+{
     size_t growth = rewrite_growth(&m->recipe);
     if (m->fallback_to_parent && rewrite_growth(&m->parent->recipe) > growth)
         growth = rewrite_growth(&m->parent->recipe);
-    r->bound = (struct price_bound){
-        .input_tokens_max = r->in.body_len + growth,
-        .output_tokens_max = per_choice * n,
-        .images_max = cap == CAP_IMAGES ? n : 0,
-        .tensor_elements_max = cap == CAP_INFER ? r->in.body_len : 0,
-        .compute_ms_max = r->snapshot->conf->request_timeout_ms,
-    };
+    return growth;
+}
+
+/* An upper bound of everything the request can use: a token is at least a byte. */
+static void set_bound(struct request *r)
+{
+    const struct kind *k = kind_of(r->target.row->capability);
+    uint64_t out = answer_tokens(k, r->model, r->ask.max_out);
+    r->ask.max_out = (int64_t)out;
+    r->bound = r->ask.most;
+    r->bound.output_tokens_max = out * r->ask.generated;
+    r->bound.compute_ms_max = r->snapshot->conf->request_timeout_ms;
+    if (k->recipe)
+        r->bound.input_tokens_max += recipe_growth(r->model);
 }
 
 static enum verdict check_size(struct request *r)
 {
     const struct catalog_model *m = r->model;
-    if (r->target.row->capability == CAP_IMAGES && (uint64_t)r->ask.n > m->images_max)
+    if (r->ask.most.images_max > m->images_max)
         return request_fail(r, STATUS_BAD_FIELD, "n", "'n' may be at most %llu for this model",
                             (unsigned long long)m->images_max);
     return NEXT;
@@ -74,7 +86,7 @@ static enum verdict check_size(struct request *r)
  * the end.  Money is held by the upper bound, not by this. */
 static int64_t likely_tokens(const struct request *r)
 {
-    if (r->target.row->capability == CAP_INFER || r->target.row->capability == CAP_IMAGES)
+    if (!kind_of(r->target.row->capability)->rated)
         return 0;
     return (int64_t)(r->bound.input_tokens_max / 3 + 1 + r->bound.output_tokens_max);
 }

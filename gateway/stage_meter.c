@@ -4,6 +4,7 @@
  * that left or a backend that died costs what had reached the client's socket;
  * before the first token it costs nothing. */
 #include "base/log.h"
+#include "gateway/kind.h"
 #include "gateway/request.h"
 
 struct judgement {
@@ -66,6 +67,18 @@ static struct judgement nothing(enum outcome outcome)
     return (struct judgement){ outcome, EVIDENCE_NONE, { .present = 0 } };
 }
 
+/* Whether a price of the model is for something that only the backend can tell. */
+static bool is_report_missed(const struct request *r)
+{
+    const struct catalog_model *m = r->model;
+    uint32_t left = m->priced & ~(METER_BIT(REQUESTS) | METER_BIT(COMPUTE_MS));
+    if (!kind_of(r->target.row->capability)->silent)
+        return true;
+    while (left && m->price[__builtin_ctz(left)].atoms == 0)
+        left &= left - 1;
+    return left != 0;
+}
+
 static struct judgement judge(const struct request *r)
 {
     const struct work *w = &r->work;
@@ -76,8 +89,10 @@ static struct judgement judge(const struct request *r)
     if (r->status != STATUS_OK) /* the client is there and gets what still waits for it */
         return d->added.events ? partial(r, OUTCOME_UPSTREAM_CUT, &d->added)
                                : nothing(OUTCOME_FAILED_PRE);
-    if (!w->end.usage.present)
+    if (!w->end.usage.present && is_report_missed(r))
         return nothing(OUTCOME_OK_NOUSAGE);
+    if (!w->end.usage.present)
+        return (struct judgement){ OUTCOME_OK, EVIDENCE_GATEWAY, { .present = 0 } };
     return (struct judgement){ OUTCOME_OK, EVIDENCE_UPSTREAM, w->end.usage };
 }
 

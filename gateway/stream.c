@@ -3,6 +3,7 @@
 #include "gateway/answer_room.h"
 #include "gateway/error_body.h"
 #include "gateway/http.h"
+#include "gateway/kind.h"
 #include "gateway/request.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -153,13 +154,13 @@ static void keep_alive(struct request *r, int64_t now)
     char text[512];
     struct span id = r->work.stream_id;
     r->work.last_event_ns = now;
-    if (r->target.row->capability != CAP_CHAT || id.len == 0 || id.len > 128)
+    const char *chunk = kind_of(r->target.row->capability)->keep_alive;
+    if (!chunk || id.len == 0 || id.len > 128)
         return;
     int n = snprintf(text, sizeof text,
-                     "{\"id\":%.*s,\"object\":\"chat.completion.chunk\",\"created\":%" PRId64
-                     ",\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{},"
-                     "\"finish_reason\":null}]}",
-                     (int)id.len, id.at, r->accepted_us / 1000000, r->model->id);
+                     "{\"id\":%.*s,\"created\":%" PRId64
+                     ",\"model\":\"%s\",\"object\":\"%s,\"finish_reason\":null}]}",
+                     (int)id.len, id.at, r->accepted_us / 1000000, r->model->id, chunk);
     if (n > 0 && (size_t)n < sizeof text)
         (void)put(r, text, (size_t)n);
 }

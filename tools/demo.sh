@@ -138,6 +138,12 @@ ask_everything() {
     call embedding /v1/embeddings '{"model":"base/embed","input":"a text to compare"}'
     say 'An image: base/image'
     call image:build/demo/image.png /v1/images/generations '{"model":"base/image","prompt":"a quiet harbour","size":"256x256"}'
+    say 'A text that goes on: base/chat again, by the older endpoint'
+    call completion /v1/completions '{"model":"base/chat","prompt":"The house at the end of the street","max_tokens":40}'
+    say 'Documents in the order of their likeness to a question: base/rank'
+    call ranking /v1/rerank '{"model":"base/rank","query":"credit risk","documents":["tomatoes in a garden","the risk of a credit","boats on the sea"],"return_documents":true}'
+    say 'A moderation: base/guard'
+    call moderation /v1/moderations '{"model":"base/guard","input":"I will kill time until noon."}'
     say 'A tensor inference: base/simple'
     call tensors /v2/models/base/simple/infer \
         "{\"inputs\":[{\"name\":\"INPUT0\",\"shape\":[1,16],\"datatype\":\"INT32\",\"data\":[$(sixteen 1 1 16)]},{\"name\":\"INPUT1\",\"shape\":[1,16],\"datatype\":\"INT32\",\"data\":[$(sixteen 10 10 160)]}]}"

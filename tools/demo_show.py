@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints an answer of the gateway, read from stdin, for a person: demo.sh's other half.
 
-    demo_show.py chat | stream | embedding | image:FILE | tensors | invoice
+    demo_show.py chat | stream | completion | embedding | image:FILE | ranking | moderation | tensors | invoice
 """
 import base64
 import json
@@ -47,6 +47,23 @@ def stream(lines):
     usage_line(usage, model)
 
 
+def completion(answer):
+    print(wrapped(answer["choices"][0]["text"]))
+    usage_line(answer["usage"], answer["model"])
+
+
+def ranking(answer):
+    for result in answer["results"]:
+        print(f"  {result['relevance_score']:.4f}  {result['document']['text']}")
+    usage_line(answer["usage"], answer["model"])
+
+
+def moderation(answer):
+    result = answer["results"][0]
+    found = [name for name, flag in result["categories"].items() if flag]
+    print(f"  flagged: {', '.join(found) or 'nothing'} ({answer['note']})")
+
+
 def embedding(answer):
     vector = answer["data"][0]["embedding"]
     largest = sorted(vector, key=abs, reverse=True)[:6]
@@ -84,7 +101,8 @@ def main():
     answer = json.load(sys.stdin)
     if kind == "image":
         return image(answer, path)
-    return {"chat": chat, "embedding": embedding, "tensors": tensors, "invoice": invoice}[kind](answer)
+    kinds = (chat, completion, embedding, ranking, moderation, tensors, invoice)
+    return {k.__name__: k for k in kinds}[kind](answer)
 
 
 if __name__ == "__main__":

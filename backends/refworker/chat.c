@@ -1,4 +1,4 @@
-/* backends/refworker/chat.c -- one chat answer: piece after piece until an end is reached. */
+/* backends/refworker/chat.c -- one answer of text: piece after piece until an end is reached. */
 #include "backends/refworker/chat.h"
 #include "backends/refworker/mix64.h"
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static void look_for_end(struct chat *c, struct span piece)
 static bool produce(struct chat *c)
 {
     struct span piece = ngram_next(c->model, &c->walk, &c->order.sampling);
-    if (c->produced == 0 && piece.len > 1 && piece.at[0] == ' ')
+    if (c->produced == 0 && !c->text.len && piece.len > 1 && piece.at[0] == ' ')
         piece = (struct span){ piece.at + 1, piece.len - 1 };
     if (!buf_add(&c->text, piece.at, piece.len))
         return false;
@@ -113,13 +113,19 @@ void chat_start(struct jobs *jobs, struct maas_call *call, const struct ngram *m
     }
     c->model = model;
     c->stream = req->stream;
-    buf_init(&c->text, (size_t)CHAT_TOKENS_MAX * 8);
+    buf_init(&c->text, (size_t)CHAT_TOKENS_MAX * 8 + req->body_len);
     if (!chat_order_read((struct span){ req->body, req->body_len }, limits, &c->order, &fault)) {
         maas_call_fail(call, fault.code, fault.text, NULL);
         chat_free(&c->job);
         return;
     }
     c->job.sleep_ms = c->order.delay_ms;
+    if (c->order.echo && !buf_add(&c->text, c->order.prompt.at, c->order.prompt.len)) {
+        maas_call_fail(call, 500, "the reference worker is out of memory", NULL);
+        chat_free(&c->job);
+        return;
+    }
+    c->safe = c->text.len;
     ngram_begin(model, c->order.prompt, c->order.seed, &c->walk);
     job_start(jobs, &c->job, &kind, call);
 }

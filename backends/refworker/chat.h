@@ -1,4 +1,4 @@
-/* backends/refworker/chat.h -- answers chat completions with n-gram text. */
+/* backends/refworker/chat.h -- answers chat and completions with n-gram text. */
 #ifndef REFWORKER_CHAT_H
 #define REFWORKER_CHAT_H
 #include "backends/refworker/chat_order.h"

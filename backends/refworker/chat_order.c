@@ -1,4 +1,4 @@
-/* backends/refworker/chat_order.c -- reading a chat completion request.
+/* backends/refworker/chat_order.c -- reading a request for chat or completions.
  *
  * Fields of the API that this worker has no use for (tools, response_format,
  * penalties, ...) are left alone, as a small engine would. */
@@ -116,6 +116,29 @@ static bool read_messages(struct reading *r)
     return true;
 }
 
+/* --- Prompts ------------------------------------------------------------------------------------ */
+
+/* A string, or an array of one. */
+static bool read_prompt(struct chat_order *o, struct fault *fault)
+{
+    const json_t *prompt = json_object_get(o->tree, "prompt"), *echo, *suffix;
+    if (json_is_array(prompt) && json_array_size(prompt) == 1)
+        prompt = json_array_get(prompt, 0);
+    if (json_is_integer(prompt) || json_is_integer(json_array_get(prompt, 0)))
+        return fault_set(fault, "prompt: token ids are not accepted, they belong to another "
+                                "tokenizer; send text");
+    if (!json_is_string(prompt))
+        return fault_set(fault, "prompt must be a string: this worker answers one to a request");
+    suffix = json_object_get(o->tree, "suffix");
+    if (suffix && !json_is_null(suffix))
+        return fault_set(fault, "suffix: this worker cannot write towards a given end");
+    echo = json_object_get(o->tree, "echo");
+    o->echo = json_is_true(echo);
+    o->prompt = string_span(prompt);
+    o->input_tokens = pieces_count(o->prompt);
+    return true;
+}
+
 /* --- Parameters -------------------------------------------------------------------------------- */
 
 /* An absent or null field leaves *value as it was. */
@@ -201,21 +224,24 @@ static uint32_t least(uint32_t a, uint32_t b)
 
 static bool read_parameters(struct chat_order *o, const struct chat_limits *limits, struct fault *f)
 {
-    json_int_t tokens = 0, n = 1, seed = 0;
+    json_int_t tokens = 0, n = 1, best_of = 1, seed = 0;
     if (!read_int(o->tree, "max_tokens", 1, INT32_MAX, &tokens, f) ||
         !read_int(o->tree, "max_completion_tokens", 1, INT32_MAX, &tokens, f) ||
         !read_int(o->tree, "seed", INT64_MIN, INT64_MAX, &seed, f) ||
         !read_number(o->tree, "temperature", 2, &o->sampling.temperature, f) ||
         !read_number(o->tree, "top_p", 1, &o->sampling.top_p, f) ||
-        !read_stops(o->tree, &o->stops, f) || !read_int(o->tree, "n", 1, INT32_MAX, &n, f))
+        !read_stops(o->tree, &o->stops, f) || !read_int(o->tree, "n", 1, INT32_MAX, &n, f) ||
+        !read_int(o->tree, "best_of", 1, INT32_MAX, &best_of, f))
         return false;
-    if (n != 1)
-        return fault_set(f, "n must be 1: this worker gives one answer to a request");
+    if (n != 1 || best_of != 1)
+        return fault_set(f, "%s must be 1: this worker gives one answer to a request",
+                         n != 1 ? "n" : "best_of");
     o->seed = mix64_bytes((uint64_t)seed, o->prompt.at, o->prompt.len);
     o->tokens_max = least(limits->max_output_tokens, least((uint32_t)tokens, CHAT_TOKENS_MAX));
     read_directives(o);
     if (!tokens && !o->tokens_exact)
-        o->tokens_max = least(CHAT_TOKENS_DEFAULT, o->tokens_max);
+        o->tokens_max = least(limits->completion ? COMPLETION_TOKENS_DEFAULT : CHAT_TOKENS_DEFAULT,
+                              o->tokens_max);
     return true;
 }
 
@@ -229,7 +255,8 @@ bool chat_order_read(struct span body, const struct chat_limits *limits, struct 
     if (!json_is_object(ret->tree))
         return fault_set(fault, "the body must be one JSON object");
     struct reading r = { .order = ret, .prefix = limits->prefix, .fault = fault };
-    return read_messages(&r) && read_parameters(ret, limits, fault);
+    return (limits->completion ? read_prompt(ret, fault) : read_messages(&r)) &&
+           read_parameters(ret, limits, fault);
 }
 
 void chat_order_clear(struct chat_order *o)

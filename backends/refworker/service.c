@@ -3,6 +3,8 @@
 #include "backends/refworker/chat.h"
 #include "backends/refworker/embeddings.h"
 #include "backends/refworker/images.h"
+#include "backends/refworker/moderation.h"
+#include "backends/refworker/rerank.h"
 #include "backends/refworker/simple.h"
 #include <stdio.h>
 
@@ -15,6 +17,8 @@ static const struct {
     { "hash-embed", MAAS_EMBEDDINGS, embeddings_start },
     { "pattern-image", MAAS_IMAGES, images_start },
     { "simple", MAAS_INFER, simple_start },
+    { "hash-rerank", MAAS_RERANK, rerank_start },
+    { "word-list", MAAS_MODERATION, moderation_start },
 };
 
 enum { ENGINES = sizeof engines / sizeof *engines };
@@ -31,9 +35,9 @@ void service_names(const struct service *s, char *text, size_t size)
 
 static void refuse_unknown(const struct service *s, struct maas_call *call, const char *model)
 {
-    char names[96], text[FAULT_TEXT_BYTES];
+    char names[128], text[FAULT_TEXT_BYTES];
     service_names(s, names, sizeof names);
-    snprintf(text, sizeof text, "model: the reference worker has no '%.40s'; it has %.90s", model,
+    snprintf(text, sizeof text, "model: the reference worker has no '%.40s'; it has %.110s", model,
              names);
     maas_call_fail(call, 400, text, NULL);
 }
@@ -62,10 +66,11 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
 {
     struct service *s = arg;
     const struct ngram *text = models_find(&s->models, req->model);
-    const struct chat_limits limits = { req->max_output_tokens, s->token_delay_ms, s->prefix };
+    const struct chat_limits limits = { req->max_output_tokens, s->token_delay_ms, s->prefix,
+                                        req->capability == MAAS_COMPLETIONS };
     if (!text)
         start_engine(s, call, req);
-    else if (req->capability != MAAS_CHAT)
+    else if (req->capability != MAAS_CHAT && req->capability != MAAS_COMPLETIONS)
         refuse(call, "model: it does not do what this endpoint asks for");
     else
         chat_start(&s->jobs, call, text, &limits);

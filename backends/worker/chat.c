@@ -1,4 +1,4 @@
-/* backends/worker/chat.c -- writes OpenAI's chat.completion and chat.completion.chunk.
+/* backends/worker/chat.c -- writes OpenAI's chat.completion, chat.completion.chunk and text_completion.
  *
  * The engine's text may be any bytes: what is not UTF-8 becomes U+FFFD, and a
  * character that is cut by the end of a delta waits for the next one.
@@ -68,14 +68,50 @@ static bool add_string(struct buf *b, const char *text, size_t len)
            (taken == len || buf_text(b, "\xef\xbf\xbd")) && buf_text(b, "\"");
 }
 
+/* The words in which the two endpoints for text differ. */
+struct shape {
+    const char *id, *event, *whole;  /* prefix of the id; `object` of an event, of a body */
+    const char *first, *delta, *end; /* before the text of the first event, of others; behind */
+    const char *last;                /* all of an event without text, after the first */
+    const char *open, *close;        /* around the whole text */
+};
+
+static const struct shape chat_shape = {
+    .id = "chatcmpl-",
+    .event = "chat.completion.chunk",
+    .whole = "chat.completion",
+    .first = "\"delta\":{\"role\":\"assistant\",\"content\":\"",
+    .delta = "\"delta\":{\"content\":\"",
+    .end = "\"}",
+    .last = "\"delta\":{}",
+    .open = "\"message\":{\"role\":\"assistant\",\"content\":",
+    .close = "}",
+};
+static const struct shape text_shape = {
+    .id = "cmpl-",
+    .event = "text_completion",
+    .whole = "text_completion",
+    .first = "\"logprobs\":null,\"text\":\"",
+    .delta = "\"logprobs\":null,\"text\":\"",
+    .end = "\"",
+    .last = "\"logprobs\":null,\"text\":\"\"",
+    .open = "\"logprobs\":null,\"text\":",
+    .close = "",
+};
+
+static const struct shape *shape_of(const struct maas_call *c)
+{
+    return c->req.capability == MAAS_COMPLETIONS ? &text_shape : &chat_shape;
+}
+
 static bool add_head(struct buf *b, const struct maas_call *c, const char *object)
 {
     char id[RID_TEXT_BYTES] = "req_0";
     if (c->req.request_id > 0)
         rid_text(c->req.request_id, id);
     buf_clear(b);
-    return buf_printf(b, "{\"id\":\"chatcmpl-%s\",\"object\":\"%s\",\"created\":%lld,\"model\":",
-                      id + 4, object, (long long)c->created) &&
+    return buf_printf(b, "{\"id\":\"%s%s\",\"object\":\"%s\",\"created\":%lld,\"model\":",
+                      shape_of(c)->id, id + 4, object, (long long)c->created) &&
            add_string(b, c->req.public_model, strlen(c->req.public_model));
 }
 
@@ -141,14 +177,15 @@ static void keep_cut(struct maas_call *c, const char *text, size_t len, size_t l
 int maas_chat_delta(struct maas_call *c, const char *text, size_t len,
                     const struct maas_usage *so_far)
 {
+    const struct shape *shape = shape_of(c);
     struct buf *b = &c->session->worker->scratch;
     size_t left;
     if (!c->req.stream)
         return MAAS_INVALID;
-    if (!add_head(b, c, "chat.completion.chunk") ||
-        !buf_printf(b, ",\"choices\":[{\"index\":0,\"delta\":{%s\"content\":\"",
-                    c->chat_began ? "" : "\"role\":\"assistant\",") ||
-        !add_delta_text(b, c, text, len, &left) || !buf_text(b, "\"},\"finish_reason\":null}]}"))
+    if (!add_head(b, c, shape->event) || !buf_text(b, ",\"choices\":[{\"index\":0,") ||
+        !buf_text(b, c->chat_began ? shape->delta : shape->first) ||
+        !add_delta_text(b, c, text, len, &left) || !buf_text(b, shape->end) ||
+        !buf_text(b, ",\"finish_reason\":null}]}"))
         return MAAS_INVALID;
     int rc = maas_call_send(c, b->at, b->len, so_far);
     if (rc == MAAS_OK) {
@@ -161,26 +198,26 @@ int maas_chat_delta(struct maas_call *c, const char *text, size_t len,
 static bool send_end_of_stream(struct maas_call *c, const char *finish_reason,
                                const struct maas_usage *usage)
 {
+    const struct shape *shape = shape_of(c);
     struct buf *b = &c->session->worker->scratch;
-    if (!add_head(b, c, "chat.completion.chunk") ||
-        !buf_printf(b, ",\"choices\":[{\"index\":0,\"delta\":{%s},\"finish_reason\":",
-                    c->chat_began ? "" : "\"role\":\"assistant\",\"content\":\"\"") ||
+    if (!add_head(b, c, shape->event) || !buf_text(b, ",\"choices\":[{\"index\":0,") ||
+        !buf_text(b, c->chat_began ? shape->last : shape->first) ||
+        !buf_text(b, c->chat_began ? "" : shape->end) || !buf_text(b, ",\"finish_reason\":") ||
         !add_string(b, finish_reason, strlen(finish_reason)) || !buf_text(b, "}]}") ||
         wk_send(c, b->at, b->len, WIRE_USAGE, true) == MAAS_INVALID)
         return false;
-    return add_head(b, c, "chat.completion.chunk") && buf_text(b, ",\"choices\":[]") &&
-           add_usage(b, usage) &&
+    return add_head(b, c, shape->event) && buf_text(b, ",\"choices\":[]") && add_usage(b, usage) &&
            wk_send(c, b->at, b->len, WIRE_USAGE | WIRE_USAGE_EVENT, true) != MAAS_INVALID;
 }
 
 static bool send_whole(struct maas_call *c, const char *text, size_t len, const char *finish_reason,
                        const struct maas_usage *usage)
 {
+    const struct shape *shape = shape_of(c);
     struct buf *b = &c->session->worker->scratch;
-    return add_head(b, c, "chat.completion") &&
-           buf_text(
-               b, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":") &&
-           add_string(b, text, len) && buf_text(b, "},\"finish_reason\":") &&
+    return add_head(b, c, shape->whole) && buf_text(b, ",\"choices\":[{\"index\":0,") &&
+           buf_text(b, shape->open) && add_string(b, text, len) && buf_text(b, shape->close) &&
+           buf_text(b, ",\"finish_reason\":") &&
            add_string(b, finish_reason, strlen(finish_reason)) && buf_text(b, "}]") &&
            add_usage(b, usage) && wk_send(c, b->at, b->len, WIRE_USAGE, true) != MAAS_INVALID;
 }

@@ -122,11 +122,12 @@ int maas_call_finish(struct maas_call *call, const struct maas_usage *usage);
 int maas_call_fail(struct maas_call *call, int code, const char *message,
                    const struct maas_usage *usage);
 
-/* ---- optional helpers that write OpenAI's shapes, so that an engine need not ---- */
-/* One text delta of a chat stream; the first call also sends the role. */
+/* ---- optional helpers that write OpenAI's shapes, so that an engine need not ----
+ * Of a request for MAAS_COMPLETIONS they write text_completion, of all others chat.completion. */
+/* One text delta of a stream; in chat the first call also sends the role. */
 int maas_chat_delta(struct maas_call *call, const char *text, size_t len,
                     const struct maas_usage *so_far);
-/* Ends a chat answer: finish chunk + usage event (stream) or the whole body with `text` (non-stream), then finish. */
+/* Ends an answer: finish chunk + usage event (stream) or the whole body with `text` (non-stream), then finish. */
 int maas_chat_finish(struct maas_call *call, const char *text, size_t len,
                      const char *finish_reason, const struct maas_usage *usage);
 

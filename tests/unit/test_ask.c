@@ -64,6 +64,47 @@ static const struct ask_case cases[] = {
     { CAP_INFER, "{\"inputs\":[{}]}", STATUS_OK, "" },
     { CAP_INFER, "{\"inputs\":{}}", STATUS_BAD_FIELD, "inputs" },
     { CAP_INFER, "{}", STATUS_MISSING_FIELD, "inputs" },
+    { CAP_COMPLETIONS, "{\"prompt\":\"\"}", STATUS_OK, "" },
+    { CAP_COMPLETIONS, "{\"prompt\":[1,2],\"stream\":true,\"suffix\":\"x\"}", STATUS_OK, "" },
+    { CAP_COMPLETIONS, "{}", STATUS_MISSING_FIELD, "prompt" },
+    { CAP_COMPLETIONS, "{\"prompt\":7}", STATUS_BAD_FIELD, "prompt" },
+    { CAP_COMPLETIONS, "{\"prompt\":[]}", STATUS_BAD_FIELD, "prompt" },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\",\"best_of\":21}", STATUS_BAD_FIELD, "best_of" },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\",\"n\":3,\"best_of\":2}", STATUS_BAD_FIELD, "best_of" },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\",\"best_of\":2,\"stream\":true}", STATUS_BAD_FIELD,
+      "best_of" },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\",\"max_tokens\":0}", STATUS_BAD_FIELD, "max_tokens" },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\",\"stream_options\":{}}", STATUS_BAD_FIELD,
+      "stream_options" },
+    { CAP_RERANK, "{\"query\":\"a\",\"documents\":[\"b\",{\"text\":\"c\"}]}", STATUS_OK, "" },
+    { CAP_RERANK, "{\"documents\":[\"b\"]}", STATUS_MISSING_FIELD, "query" },
+    { CAP_RERANK, "{\"query\":[],\"documents\":[\"b\"]}", STATUS_BAD_FIELD, "query" },
+    { CAP_RERANK, "{\"query\":\"a\",\"texts\":[\"b\"]}", STATUS_MISSING_FIELD, "documents" },
+    { CAP_RERANK, "{\"query\":\"a\",\"documents\":[]}", STATUS_BAD_FIELD, "documents" },
+    { CAP_RERANK, "{\"query\":\"a\",\"documents\":\"b\"}", STATUS_BAD_FIELD, "documents" },
+    { CAP_MODERATION, "{\"input\":\"a\"}", STATUS_OK, "" },
+    { CAP_MODERATION, "{\"input\":[{\"type\":\"text\",\"text\":\"a\"}]}", STATUS_OK, "" },
+    { CAP_MODERATION, "{\"input\":[]}", STATUS_BAD_FIELD, "input" },
+    { CAP_MODERATION, "{\"input\":{}}", STATUS_BAD_FIELD, "input" },
+    { CAP_MODERATION, "{\"input\":\"a\",\"stream\":true}", STATUS_UNSUPPORTED_FIELD, "stream" },
+    { CAP_MODERATION, "{\"input\":\"a\",\"base_url\":\"x\"}", STATUS_UNSUPPORTED_FIELD,
+      "base_url" },
+};
+
+/* What a body bounds: answers to write, input tokens beyond its own bytes. */
+static const struct {
+    unsigned capability;
+    const char *body;
+    uint64_t generated, extra;
+} bounds[] = {
+    { CAP_CHAT, "{\"n\":3," MESSAGES "}", 3, 0 },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\"}", 1, 0 },
+    { CAP_COMPLETIONS, "{\"prompt\":\"a\",\"n\":2,\"best_of\":5}", 5, 0 },
+    { CAP_COMPLETIONS, "{\"prompt\":[\"a\",\"b\"],\"n\":2}", 4, 0 },
+    { CAP_COMPLETIONS, "{\"prompt\": [ 17, 4, 4 ]}", 1, 0 },
+    { CAP_COMPLETIONS, "{\"prompt\":[ [17,4],[4] ],\"best_of\":3}", 6, 0 },
+    { CAP_RERANK, "{\"query\":\"ab\",\"documents\":[\"a\",\"b\",\"c\"]}", 1, 3 * (4 + 8) },
+    { CAP_MODERATION, "{\"input\":[\"a\",\"b\"]}", 1, 0 },
 };
 
 static struct span text_span(const char *text)
@@ -80,6 +121,17 @@ START_TEST(test_cases)
     ck_assert_msg(s == c->want, "%s: %s (%s)", c->body, status_info(s)->name, e.message);
     ck_assert_str_eq(e.param, c->param);
     ck_assert_msg(s == STATUS_OK || *e.message, "%s: a refusal must say why", c->body);
+}
+END_TEST
+
+START_TEST(test_bounds)
+{
+    struct ask ask = { .n = 0 };
+    struct ask_error e;
+    struct span body = text_span(bounds[_i].body);
+    ck_assert_int_eq(ask_read(body, bounds[_i].capability, &ask, &e), STATUS_OK);
+    ck_assert_uint_eq(ask.generated, bounds[_i].generated);
+    ck_assert_uint_eq(ask.most.input_tokens_max, body.len + bounds[_i].extra);
 }
 END_TEST
 
@@ -131,12 +183,30 @@ START_TEST(test_rewrite)
 }
 END_TEST
 
+/* Of completions: the name, the cap that the API's default stands for, and the usage chunk. */
+START_TEST(test_rewrite_of_completions)
+{
+    struct ask ask = { .n = 0 };
+    struct ask_error e;
+    struct span body = SPAN("{\"prompt\":[1,2],\"stream\":true}"), out;
+    char *memory = NULL;
+    ck_assert_int_eq(ask_read(body, CAP_COMPLETIONS, &ask, &e), STATUS_OK);
+    const struct rewrite how = { "m", NULL, 16, ask.stream };
+    ck_assert_int_eq(rewrite_body(body, &ask, &how, &memory, &out), STATUS_OK);
+    ck_assert(span_is(out, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true},"
+                           "\"max_tokens\":16,\"prompt\":[1,2],\"stream\":true}"));
+    free(memory);
+}
+END_TEST
+
 Suite *ask_suite(void)
 {
     Suite *s = suite_create("ask");
     TCase *t = tcase_create("bodies");
     tcase_add_loop_test(t, test_cases, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_loop_test(t, test_bounds, 0, (int)(sizeof bounds / sizeof *bounds));
     tcase_add_loop_test(t, test_rewrite, 0, (int)(sizeof bodies / sizeof *bodies));
+    tcase_add_test(t, test_rewrite_of_completions);
     suite_add_tcase(s, t);
     return s;
 }

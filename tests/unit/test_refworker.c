@@ -246,7 +246,7 @@ static const struct {
 
 START_TEST(test_chat_orders)
 {
-    struct chat_limits limits = { chat_cases[_i].cap, 7, NULL };
+    struct chat_limits limits = { .max_output_tokens = chat_cases[_i].cap, .delay_ms = 7 };
     struct chat_order o;
     struct fault f = { 0 };
     bool ok = chat_order_read(span_of(chat_cases[_i].body), &limits, &o, &f);
@@ -259,6 +259,43 @@ START_TEST(test_chat_orders)
     } else {
         ck_assert_msg(strstr(f.text, chat_cases[_i].fault) != NULL, "%s", f.text);
         ck_assert_int_eq(f.code, 400);
+    }
+    chat_order_clear(&o);
+}
+END_TEST
+
+static const struct {
+    const char *body, *fault;
+    uint32_t input_tokens, tokens_max;
+    bool echo;
+} completion_cases[] = {
+    { "{\"prompt\":\"Hi there\"}", NULL, 2, 16, false },
+    { "{\"prompt\":\"\"}", NULL, 0, 16, false },
+    { "{\"prompt\":[\"Hi there\"],\"max_tokens\":90,\"echo\":true}", NULL, 2, 90, true },
+    { "{\"prompt\":\"a\",\"suffix\":null,\"best_of\":1}", NULL, 1, 16, false },
+    { "{}", "prompt", 0, 0, false },
+    { "{\"prompt\":[]}", "prompt", 0, 0, false },
+    { "{\"prompt\":[\"a\",\"b\"]}", "prompt", 0, 0, false },
+    { "{\"prompt\":[1,2]}", "token ids", 0, 0, false },
+    { "{\"prompt\":[[1,2]]}", "token ids", 0, 0, false },
+    { "{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix", 0, 0, false },
+    { "{\"prompt\":\"a\",\"n\":2}", "n must be 1", 0, 0, false },
+    { "{\"prompt\":\"a\",\"best_of\":3}", "best_of must be 1", 0, 0, false },
+};
+
+START_TEST(test_completion_orders)
+{
+    struct chat_limits limits = { .completion = true };
+    struct chat_order o;
+    struct fault f = { 0 };
+    bool ok = chat_order_read(span_of(completion_cases[_i].body), &limits, &o, &f);
+    ck_assert_msg(ok == !completion_cases[_i].fault, "%s", f.text);
+    if (ok) {
+        ck_assert_uint_eq(o.input_tokens, completion_cases[_i].input_tokens);
+        ck_assert_uint_eq(o.tokens_max, completion_cases[_i].tokens_max);
+        ck_assert_int_eq(o.echo, completion_cases[_i].echo);
+    } else {
+        ck_assert_msg(strstr(f.text, completion_cases[_i].fault) != NULL, "%s", f.text);
     }
     chat_order_clear(&o);
 }
@@ -331,6 +368,8 @@ Suite *refworker_suite(void)
     tcase_add_test(t, test_ngram_refuses);
     tcase_add_loop_test(t, test_stops, 0, ROWS(stop_cases));
     tcase_add_loop_test(t, test_chat_orders, 0, ROWS(chat_cases));
+    tcase_add_loop_test(t, test_completion_orders, 0,
+                        sizeof completion_cases / sizeof *completion_cases);
     tcase_add_test(t, test_chat_seed_and_prompt);
     tcase_add_test(t, test_prefix_cache);
     tcase_add_test(t, test_prefix_cache_forgets_the_oldest);
