@@ -18,7 +18,7 @@ static const char sql_find_period[] =
     "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
 static const char sql_add_period[] =
     "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone)"
-    " VALUES (?1,?2,?3,'UTC')";
+    " VALUES (?1,?2,?3,?4)";
 
 enum status books_prepare(struct books *b)
 {
@@ -214,6 +214,7 @@ static enum status period_row(struct books *b, struct purse *o)
     db_int(add, 1, o->organization);
     db_int(add, 2, o->period_from_us);
     db_int(add, 3, o->period_to_us);
+    db_text(add, 4, zone_name(o->zone), -1);
     s = db_run(add);
     o->period = s ? 0 : db_last_id(b->db);
     return s;

@@ -2,13 +2,12 @@
  * exceeds a limit of at most MONEY_ATOMS_MAX. */
 #include "billing/purse.h"
 #include "base/db.h"
-#include "billing/period.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char sql_terms[] =
-    "SELECT o.id, c.credit_atoms, (SELECT sum(posted_atoms) FROM account_balance"
+    "SELECT o.id, c.credit_atoms, c.id, c.time_zone, (SELECT sum(posted_atoms) FROM account_balance"
     "  WHERE account IN (32 * o.id + 1, 32 * o.id + 3))"
     " FROM organization o JOIN contract c ON c.organization = o.id AND c.starts_us ="
     "  (SELECT max(starts_us) FROM contract WHERE organization = o.id AND starts_us <= ?1)";
@@ -66,6 +65,9 @@ static void forget_funds(struct purses *p)
 void purses_free(struct purses *p)
 {
     forget_funds(p);
+    for (size_t i = 0; i < p->zone_count; i++)
+        zone_free(p->zones[i]);
+    free(p->zones);
     free(p->slots);
     marks_free(&p->marks);
     *p = (struct purses){ 0 };
@@ -87,11 +89,30 @@ void purse_enter_period(struct purse *o, int64_t now_us)
 {
     if (o->period_from_us <= now_us && now_us < o->period_to_us)
         return;
-    period_month(now_us, &o->period_from_us, &o->period_to_us);
+    zone_month(o->zone, now_us, &o->period_from_us, &o->period_to_us);
     o->period = 0;
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
+
+/* Each zone is read once. */
+static enum status find_zone(struct purses *p, const char *name, const struct zone **ret)
+{
+    for (size_t i = 0; i < p->zone_count; i++)
+        if (strcmp(zone_name(p->zones[i]), name) == 0) {
+            *ret = p->zones[i];
+            return STATUS_OK;
+        }
+    struct zone **zones = realloc(p->zones, (p->zone_count + 1) * sizeof *zones);
+    if (!zones)
+        return STATUS_NO_MEMORY;
+    p->zones = zones;
+    enum status s = zone_open(name, &zones[p->zone_count]);
+    if (s)
+        return s == STATUS_NO_MEMORY ? s : STATUS_STORE_FAILED; /* it was there when it was named */
+    *ret = zones[p->zone_count++];
+    return STATUS_OK;
+}
 
 static enum status set_terms(struct purses *p, struct db_stmt *row)
 {
@@ -102,8 +123,9 @@ static enum status set_terms(struct purses *p, struct db_stmt *row)
         p->count++;
     o->organization = db_col_int(row, 0);
     o->credit_limit = db_col_int(row, 1);
-    o->credit_used = db_col_int(row, 2);
-    return STATUS_OK;
+    o->contract = db_col_int(row, 2);
+    o->credit_used = db_col_int(row, 4);
+    return find_zone(p, db_col_text(row, 3, NULL), &o->zone);
 }
 
 static struct fund *find_fund(struct purse *o, int64_t id)

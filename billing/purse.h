@@ -12,6 +12,7 @@
 #ifndef MAAS_PURSE_H
 #define MAAS_PURSE_H
 #include "billing/marks.h"
+#include "billing/zone.h"
 
 struct db;
 
@@ -27,6 +28,8 @@ struct fund {
 
 struct purse {            /* of one organisation; all money in atoms */
     int64_t organization; /* 0: an empty slot */
+    int64_t contract;           /* in force */
+    const struct zone *zone;    /* of the contract; the table's */
     int64_t credit_limit, credit_used, credit_held;
     int64_t period, period_from_us, period_to_us; /* period 0: its row is not known yet */
     struct fund *funds;                           /* in the order of drawing */
@@ -41,6 +44,8 @@ struct purses { /* open addressing by organisation; an address changes only in p
     struct purse *slots;
     size_t room, count;
     struct marks marks;
+    struct zone **zones; /* those that contracts name */
+    size_t zone_count;
     int64_t next_change_us; /* when the next contract begins: load again */
 };
 
