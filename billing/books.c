@@ -4,6 +4,7 @@
 #include "billing/books.h"
 #include "base/db.h"
 #include "billing/lines.h"
+#include "billing/opening.h"
 #include "billing/period.h"
 #include "billing/posting.h"
 #include <assert.h>
@@ -14,12 +15,6 @@ static const char sql_insert_settlement[] =
     "INSERT INTO settlement VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)";
 static const char sql_set_floor[] = "UPDATE boot SET open_floor = ?2, settled_us = ?3"
                                     " WHERE boot = ?1";
-static const char sql_find_period[] =
-    "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
-static const char sql_add_period[] =
-    "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone)"
-    " VALUES (?1,?2,?3,?4)";
-
 enum status books_prepare(struct books *b)
 {
     b->insert_open = db_prepare(b->db, sql_insert_open);
@@ -47,15 +42,20 @@ void books_begin(struct books *b, int64_t now_us)
     b->floor_written = b->floor_stored;
 }
 
-/* Who pays for a project, in the period of this batch. */
-static struct purse *purse_of(struct books *b, struct budget *budget)
+/* Who pays for a project, in the period of this batch.  BAD_FIELD: no such project. */
+static enum status find_payer(struct books *b, int64_t project, struct budget **ret_budget,
+                              struct purse **ret_purse)
 {
-    struct purse *o = purse_find(&b->purses, budget->organization);
-    if (!o)
-        return NULL;
-    purse_enter_period(o, b->batch_us);
-    budget_enter_period(budget, o->period_from_us);
-    return o;
+    *ret_budget = budget_find(&b->budgets, project);
+    *ret_purse = *ret_budget ? purse_find(&b->purses, (*ret_budget)->organization) : NULL;
+    if (!*ret_purse)
+        return STATUS_BAD_FIELD;
+    bool began;
+    purse_enter_period(*ret_purse, b->batch_us);
+    budget_enter_period(*ret_budget, (*ret_purse)->period_from_us);
+    enum status s = opening_period(b, *ret_purse, &began);
+    b->began_period |= began;
+    return books_is_answer(s) && s ? STATUS_STORE_FAILED : s;
 }
 
 /* ---- hold ---------------------------------------------------------------------------------- */
@@ -82,12 +82,15 @@ static enum status insert_open(struct books *b, const struct ledger_hold *h)
 enum status books_hold(struct books *b, const struct ledger_hold *h)
 {
     assert(h->rid > 0 && h->hold.atoms >= 0);
-    struct budget *budget = budget_find(&b->budgets, h->project);
-    struct purse *purse = budget ? purse_of(b, budget) : NULL;
+    struct budget *budget;
+    struct purse *purse;
     struct draws draws;
-    if (!purse || !budget_hold(budget, h->hold.atoms))
+    enum status s = find_payer(b, h->project, &budget, &purse);
+    if (s == STATUS_BAD_FIELD || (!s && !budget_hold(budget, h->hold.atoms)))
         return STATUS_NO_QUOTA;
-    enum status s = purse_plan(purse, h->model, h->hold.atoms, b->batch_us, &draws);
+    if (s)
+        return s;
+    s = purse_plan(purse, h->model, h->hold.atoms, b->batch_us, &draws);
     if (!s)
         s = insert_open(b, h);
     if (!s)
@@ -103,7 +106,7 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
 bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms)
 {
     struct budget *budget = budget_find(&b->budgets, project);
-    struct purse *purse = budget ? purse_of(b, budget) : NULL;
+    struct purse *purse = budget ? purse_find(&b->purses, budget->organization) : NULL;
     if (!purse || __builtin_add_overflow(budget->held, hold_atoms, &budget->held) ||
         __builtin_add_overflow(purse->credit_held, hold_atoms, &purse->credit_held))
         return false;
@@ -194,50 +197,23 @@ static enum status roll_up_lines(struct books *b, const struct ledger_settle *t,
     return s;
 }
 
-/* The row of the period that this batch lies in, made with the first settlement in it. */
-static enum status period_row(struct books *b, struct purse *o)
-{
-    if (o->period)
-        return STATUS_OK;
-    struct db_stmt *find = db_prepare(b->db, sql_find_period);
-    struct db_stmt *add = db_prepare(b->db, sql_add_period);
-    if (!find || !add)
-        return db_status(b->db);
-    db_int(find, 1, o->organization);
-    db_int(find, 2, o->period_from_us);
-    enum db_row row = db_step(find);
-    enum status s = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
-    o->period = row == DB_ROW ? db_col_int(find, 0) : 0;
-    db_reset(find);
-    if (s || o->period)
-        return s;
-    db_int(add, 1, o->organization);
-    db_int(add, 2, o->period_from_us);
-    db_int(add, 3, o->period_to_us);
-    db_text(add, 4, zone_name(o->zone), -1);
-    s = db_run(add);
-    o->period = s ? 0 : db_last_id(b->db);
-    return s;
-}
-
 enum status books_settle(struct books *b, struct ledger_settle *t)
 {
     assert_amounts(t);
-    struct budget *budget = budget_find(&b->budgets, t->project);
-    struct purse *purse = budget ? purse_of(b, budget) : NULL;
-    if (!purse)
-        return STATUS_BAD_FIELD;
+    struct budget *budget;
+    struct purse *purse;
+    enum status s = find_payer(b, t->project, &budget, &purse);
+    if (s)
+        return s;
     purse_quote(&b->purses, t->rid, t->hold.atoms, t->amount.atoms, &t->held, &t->paid);
-    enum status s = insert_settlement(b, t);
+    s = insert_settlement(b, t);
     if (s)
         return s;
     purse_settle(&b->purses, purse, t->rid, &t->held, &t->paid);
     budget_settle(budget, t->hold.atoms, t->amount.atoms);
     floor_add(&b->floor, t->rid, -1);
     posting_note(b, budget, purse, t->amount.atoms);
-    s = period_row(b, purse);
-    if (!s)
-        s = roll_up_lines(b, t, purse->period);
+    s = roll_up_lines(b, t, purse->period);
     if (books_is_answer(s) && s)
         s = STATUS_STORE_FAILED; /* a rollup that is refused is no answer to a settlement */
     if (s)
@@ -283,19 +259,28 @@ void books_rolled_back(struct books *b)
     purses_forget_batch(&b->purses);
 }
 
+bool books_must_reload(struct books *b, bool rolled_back)
+{
+    bool must = (rolled_back && b->began_period) || b->batch_us >= b->purses.next_change_us;
+    b->began_period = false;
+    return must;
+}
+
 void books_undo(struct books *b, const struct ledger_op *op)
 {
     if (op->kind == LEDGER_HOLD) {
         const struct ledger_hold *h = (const struct ledger_hold *)op;
         struct budget *budget = budget_find(&b->budgets, h->project);
         budget_unhold(budget, h->hold.atoms);
-        purse_unhold(&b->purses, purse_of(b, budget), h->rid, h->hold.atoms);
+        purse_unhold(&b->purses, purse_find(&b->purses, budget->organization), h->rid,
+                     h->hold.atoms);
         floor_add(&b->floor, h->rid, -1);
     } else if (op->kind == LEDGER_SETTLE) {
         const struct ledger_settle *t = (const struct ledger_settle *)op;
         struct budget *budget = budget_find(&b->budgets, t->project);
         budget_unsettle(budget, t->hold.atoms, t->amount.atoms);
-        purse_unsettle(&b->purses, purse_of(b, budget), t->rid, &t->held, &t->paid);
+        purse_unsettle(&b->purses, purse_find(&b->purses, budget->organization), t->rid, &t->held,
+                       &t->paid);
         floor_add(&b->floor, t->rid, 1);
     }
 }

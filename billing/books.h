@@ -27,6 +27,7 @@ struct books {
     struct purses purses;              /* of organisations */
     struct budget *unposted_budgets; /* with settlements that are not in the sums yet: posting.h */
     struct purse *unposted_purses;
+    bool began_period; /* in this batch, for some organisation */
     struct floor floor;
     struct rollup rollup;
 };
@@ -61,6 +62,9 @@ void books_committed(struct books *b);
  * operation that had been answered OK. */
 void books_rolled_back(struct books *b);
 void books_undo(struct books *b, const struct ledger_op *op);
+/* After a batch: memory knows what the rows do not (a period that was rolled back), or a contract
+ * has begun: books_reload, before the next batch. */
+bool books_must_reload(struct books *b, bool rolled_back);
 
 static inline bool books_is_answer(enum status s)
 {

@@ -274,14 +274,18 @@ static void count_answers(struct ledger *l)
     atomic_fetch_add_explicit(&l->stats.commits, 1, memory_order_relaxed);
 }
 
+static void reload_books(struct ledger *l)
+{
+    if (l->reload && books_reload(&l->books) == STATUS_OK)
+        l->reload = false; /* else tried again after the next batch */
+}
+
 /* From `done` on an operation is its owner's again and may be gone. */
 static void batch_committed(struct ledger *l)
 {
     books_committed(&l->books);
-    if (l->books.batch_us >= l->books.purses.next_change_us)
-        l->reload = true; /* a contract begins */
-    if (l->reload && books_reload(&l->books) == STATUS_OK)
-        l->reload = false; /* else tried again after the next commit */
+    l->reload |= books_must_reload(&l->books, false);
+    reload_books(l);
     count_answers(l);
     l->ops_since_look += l->count;
     l->commits_since_look++;
@@ -311,6 +315,8 @@ static void batch_failed(struct ledger *l, unsigned applied, enum status why)
         if (l->batch[applied]->status == STATUS_OK)
             books_undo(&l->books, l->batch[applied]);
     books_rolled_back(&l->books);
+    l->reload |= books_must_reload(&l->books, true);
+    reload_books(l);
     l->retry_now = false;
     if (db_lost(l->db)) {
         l->lost = true;

@@ -1,5 +1,6 @@
 /* billing/organization.c -- see organization.h. */
 #include "billing/organization.h"
+#include "base/cleanup.h"
 #include "base/db.h"
 #include "base/money.h"
 #include <string.h>
@@ -12,6 +13,17 @@ static const char sql_insert[] =
 static const char sql_first_contract[] =
     "INSERT INTO contract (organization, starts_us, credit_atoms, created_us) VALUES (?1,0,?2,?3)";
 static const char sql_find[] = "SELECT id FROM organization WHERE slug = ?1";
+
+static const char sql_list[] =
+    "SELECT o.slug, o.display_name, o.buyer_name,"
+    " (SELECT count(*) FROM project p WHERE p.organization = o.id),"
+    " (SELECT credit_atoms FROM contract c WHERE c.organization = o.id AND c.starts_us <= ?1"
+    "  ORDER BY starts_us DESC LIMIT 1),"
+    " (SELECT coalesce(sum(f.amount_atoms - b.drawn_atoms - b.expired_atoms), 0) FROM fund f"
+    "  JOIN fund_balance b ON b.fund = f.id WHERE f.organization = o.id AND f.to_us > ?1),"
+    " (SELECT posted_atoms FROM account_balance WHERE account = 32 * o.id + 1),"
+    " (SELECT posted_atoms FROM account_balance WHERE account = 32 * o.id + 3)"
+    " FROM organization o ORDER BY o.slug LIMIT 10000";
 
 static bool slug_is_good(const char *slug)
 {
@@ -65,4 +77,36 @@ enum status organization_find(struct db *db, const char *slug, int64_t *ret_id)
     enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(s);
     return status ? status : row == DB_ROW ? STATUS_OK : STATUS_NOT_FOUND;
+}
+
+static json_t *listed(struct db_stmt *s)
+{
+    char credit[MONEY_TEXT_BYTES], funds[MONEY_TEXT_BYTES], unbilled[MONEY_TEXT_BYTES];
+    char receivable[MONEY_TEXT_BYTES];
+    bool unlimited = db_col_int(s, 4) == MONEY_ATOMS_MAX;
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s}", "slug", db_col_text(s, 0, NULL),
+                     "display_name", db_col_text(s, 1, NULL), "buyer_name", db_col_text(s, 2, NULL),
+                     "projects", (json_int_t)db_col_int(s, 3), "credit",
+                     unlimited ? "no limit" : money_text((money_t){ db_col_int(s, 4) }, 2, credit),
+                     "funds_left", money_text((money_t){ db_col_int(s, 5) }, 2, funds), "unbilled",
+                     money_text((money_t){ db_col_int(s, 6) }, 2, unbilled), "receivable",
+                     money_text((money_t){ db_col_int(s, 7) }, 2, receivable));
+}
+
+enum status organization_list(struct db *db, int64_t now_us, json_t **ret)
+{
+    struct db_stmt *s = db_prepare(db, sql_list);
+    AUTO(json_decref_ptr) json_t *list = json_array();
+    if (!s || !list)
+        return s ? STATUS_NO_MEMORY : db_status(db);
+    db_int(s, 1, now_us);
+    enum db_row row;
+    bool ok = true;
+    while ((row = db_step(s)) == DB_ROW)
+        ok = json_array_append_new(list, listed(s)) == 0 && ok;
+    enum status status = row == DB_FAILED ? db_status(db) : ok ? STATUS_OK : STATUS_NO_MEMORY;
+    db_reset(s);
+    if (!status)
+        *ret = TAKE(list);
+    return status;
 }

@@ -20,5 +20,7 @@ struct organization_new {
  * CONFLICT: it exists; BAD_FIELD: no slug. */
 MUST_CHECK enum status organization_create(struct db *db, const struct organization_new *o,
                                            int64_t now_us, int64_t *ret_id);
+/* [{"slug","display_name","buyer_name","projects","credit","funds_left","unbilled","receivable"}] */
+MUST_CHECK enum status organization_list(struct db *db, int64_t now_us, json_t **ret);
 MUST_CHECK enum status organization_find(struct db *db, const char *slug, int64_t *ret_id);
 #endif

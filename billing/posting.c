@@ -109,6 +109,8 @@ static enum status draw_funds(struct books *b, struct purse *p)
         struct fund *f = &p->funds[i];
         if (f->drawn)
             s = run_pair(b->db, sql_draw, f->id, f->drawn);
+        if (f->drawn && !s && db_changes(b->db) != 1)
+            s = STATUS_STORE_FAILED; /* a fund without a row */
         f->drawn = 0;
     }
     return s;

@@ -10,15 +10,16 @@ static const char sql_terms[] =
     "SELECT o.id, c.credit_atoms, c.id, c.time_zone, (SELECT sum(posted_atoms) FROM account_balance"
     "  WHERE account IN (32 * o.id + 1, 32 * o.id + 3))"
     " FROM organization o JOIN contract c ON c.organization = o.id AND c.starts_us ="
-    "  (SELECT max(starts_us) FROM contract WHERE organization = o.id AND starts_us <= ?1)";
+    "  (SELECT max(starts_us) FROM contract WHERE organization = o.id AND starts_us <= ?1)"
+    " WHERE ?2 IN (0, o.id)";
 static const char sql_next_terms[] = "SELECT min(starts_us) FROM contract WHERE starts_us > ?1";
 static const char sql_funds[] =
     "SELECT f.organization, f.id, f.kind, f.model, f.from_us, f.to_us,"
-    " f.amount_atoms - b.drawn_atoms - b.expired_atoms FROM fund f"
+    " f.amount_atoms - b.drawn_atoms - b.expired_atoms, coalesce(f.period, 0) FROM fund f"
     " JOIN fund_balance b ON b.fund = f.id"
-    " WHERE f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.organization,"
-    " CASE f.kind WHEN 'promo' THEN 0 WHEN 'commit' THEN 1 ELSE 2 END,"
-    " f.priority, f.to_us, f.created_us, f.id";
+    " WHERE f.amount_atoms > b.drawn_atoms + b.expired_atoms AND ?2 IN (0, f.organization)"
+    " ORDER BY f.organization, CASE f.kind WHEN 'promo' THEN 0 WHEN 'commit' THEN 1 ELSE 2 END,"
+    " f.period IS NULL, f.priority, f.to_us, f.created_us, f.id";
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
@@ -53,18 +54,22 @@ struct purse *purse_find(struct purses *p, int64_t organization)
     return slot->organization ? slot : NULL;
 }
 
-static void forget_funds(struct purses *p)
+/* Of one organisation, or (0) of all. */
+static void forget_funds(struct purses *p, int64_t organization)
 {
     for (size_t i = 0; i < p->room; i++) {
-        free(p->slots[i].funds);
-        p->slots[i].funds = NULL;
-        p->slots[i].fund_count = 0;
+        struct purse *o = &p->slots[i];
+        if (organization && o->organization != organization)
+            continue;
+        free(o->funds);
+        o->funds = NULL;
+        o->fund_count = 0;
     }
 }
 
 void purses_free(struct purses *p)
 {
-    forget_funds(p);
+    forget_funds(p, 0);
     for (size_t i = 0; i < p->zone_count; i++)
         zone_free(p->zones[i]);
     free(p->zones);
@@ -161,6 +166,7 @@ static enum status add_fund(struct purses *p, struct db_stmt *row)
         .from_us = db_col_int(row, 4),
         .to_us = db_col_int(row, 5),
         .left = db_col_int(row, 6),
+        .period = db_col_int(row, 7),
     };
     return STATUS_OK;
 }
@@ -185,37 +191,52 @@ static enum status set_next_change(struct purses *p, struct db_stmt *row)
 }
 
 /* A fund's id says nothing of its organisation, so all are looked at: marks are few. */
-static void earmark_again(struct purses *p)
+static void earmark_again(struct purses *p, const struct draw *d, int64_t organization)
+{
+    for (size_t i = 0; i < p->room; i++) {
+        if (organization && p->slots[i].organization != organization)
+            continue;
+        struct fund *f = find_fund(&p->slots[i], d->fund);
+        if (f)
+            f->left -= d->atoms;
+    }
+}
+
+static void earmark_all_again(struct purses *p, int64_t organization)
 {
     for (size_t i = 0; i < p->marks.room; i++) {
         const struct mark *m = &p->marks.slots[i];
         for (unsigned d = 0; m->rid && d < m->draws.count; d++)
-            for (size_t o = 0; o < p->room; o++) {
-                struct fund *f = find_fund(&p->slots[o], m->draws.draw[d].fund);
-                if (f)
-                    f->left -= m->draws.draw[d].atoms;
-            }
+            earmark_again(p, &m->draws.draw[d], organization);
     }
+}
+
+enum status purse_load(struct purses *p, struct db *db, int64_t now_us, int64_t organization)
+{
+    struct db_stmt *terms = db_prepare(db, sql_terms), *funds = db_prepare(db, sql_funds);
+    if (!terms || !funds)
+        return db_status(db);
+    db_int(terms, 1, now_us);
+    db_int(terms, 2, organization);
+    enum status s = each_row(p, db, terms, set_terms);
+    if (!s) {
+        forget_funds(p, organization);
+        db_int(funds, 2, organization);
+        s = each_row(p, db, funds, add_fund);
+    }
+    if (!s)
+        earmark_all_again(p, organization);
+    return s;
 }
 
 enum status purses_load(struct purses *p, struct db *db, int64_t now_us)
 {
-    struct db_stmt *terms = db_prepare(db, sql_terms), *funds = db_prepare(db, sql_funds);
     struct db_stmt *next = db_prepare(db, sql_next_terms);
-    if (!terms || !funds || !next)
+    if (!next)
         return db_status(db);
-    db_int(terms, 1, now_us);
-    enum status s = each_row(p, db, terms, set_terms);
-    if (!s) {
-        forget_funds(p);
-        s = each_row(p, db, funds, add_fund);
-    }
     db_int(next, 1, now_us);
-    if (!s)
-        s = each_row(p, db, next, set_next_change);
-    if (!s)
-        earmark_again(p);
-    return s;
+    enum status s = each_row(p, db, next, set_next_change);
+    return s ? s : purse_load(p, db, now_us, 0);
 }
 
 /* ---- taking and giving back ---------------------------------------------------------------- */

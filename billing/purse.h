@@ -20,16 +20,17 @@ enum fund_kind { FUND_PROMO, FUND_COMMIT, FUND_PREPAID, FUND_KINDS };
 
 struct fund {
     int64_t id, model; /* model: the id of its name; 0: any */
+    int64_t period;    /* that includes it in its subscription; 0: none */
     enum fund_kind kind;
     int64_t from_us, to_us;
     int64_t left;  /* atoms: the amount less what was drawn, has expired or is earmarked */
     int64_t drawn; /* in this batch: its row has to follow */
 };
 
-struct purse {            /* of one organisation; all money in atoms */
-    int64_t organization; /* 0: an empty slot */
-    int64_t contract;           /* in force */
-    const struct zone *zone;    /* of the contract; the table's */
+struct purse {               /* of one organisation; all money in atoms */
+    int64_t organization;    /* 0: an empty slot */
+    int64_t contract;        /* in force */
+    const struct zone *zone; /* of the contract; the table's */
     int64_t credit_limit, credit_used, credit_held;
     int64_t period, period_from_us, period_to_us; /* period 0: its row is not known yet */
     struct fund *funds;                           /* in the order of drawing */
@@ -57,7 +58,11 @@ void purses_forget_batch(struct purses *p);
 MUST_CHECK enum status purses_load(struct purses *p, struct db *db, int64_t now_us);
 struct purse *purse_find(struct purses *p, int64_t organization); /* NULL: no such organisation */
 
-/* Enters the period that now_us lies in, when that is another one than before. */
+/* The same for one organisation, inside a batch of which all is posted. */
+MUST_CHECK enum status purse_load(struct purses *p, struct db *db, int64_t now_us,
+                                  int64_t organization);
+/* Enters the period that now_us lies in, when that is another one than before: its row is not
+ * known then. */
 void purse_enter_period(struct purse *o, int64_t now_us);
 
 /* Where a hold would come from; nothing is taken.  NO_QUOTA: it is not covered. */

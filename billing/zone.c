@@ -68,8 +68,8 @@ static bool fill(struct zone *z, const struct head *h, const uint8_t *at)
     for (size_t i = 0; i < h->times; i++) {
         if (index[i] >= h->types)
             return false;
-        z->change[i] = (struct change){ be64(at + 8 * i),
-                                        (int32_t)be32(types + (size_t)index[i] * 6) };
+        z->change[i] =
+            (struct change){ be64(at + 8 * i), (int32_t)be32(types + (size_t)index[i] * 6) };
         if (abs(z->change[i].offset_s) > 26 * 3600 ||
             (i && z->change[i].from_s <= z->change[i - 1].from_s))
             return false;

@@ -28,7 +28,7 @@ struct session {
     bool json; /* print the daemon's answer as it is */
 };
 
-enum { POSITIONS_MAX = 2 };
+enum { POSITIONS_MAX = 3 };
 
 struct command {
     const char *words;                    /* "project create" */
@@ -70,7 +70,7 @@ void table_print(json_t *rows, const struct column *columns);
 /* Text of one value, control characters replaced; free() it. */
 char *cell_text(json_t *value);
 
-/* ---- show.c, money.c, invoice.c ---- */
+/* ---- show.c, money.c, invoice.c, contract.c ---- */
 enum exit_code show_project(json_t *result);
 enum exit_code show_projects(json_t *result);
 enum exit_code show_new_key(json_t *result);
@@ -83,4 +83,11 @@ enum exit_code show_audit(json_t *result);
 enum exit_code verdict_audit(json_t *result);
 enum exit_code show_usage(json_t *result);
 enum exit_code run_invoice(const struct session *s, json_t *args);
+enum exit_code run_contract_set(const struct session *s, json_t *args);
+enum exit_code show_contracts(json_t *result);
+enum exit_code show_organization(json_t *result);
+enum exit_code show_organizations(json_t *result);
+enum exit_code show_fund(json_t *result);
+enum exit_code show_funds(json_t *result);
+enum exit_code show_charge(json_t *result);
 #endif

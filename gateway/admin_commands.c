@@ -12,6 +12,7 @@
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
 #include "gateway/admin_job.h"
+#include "gateway/admin_money.h"
 #include "gateway/status_report.h"
 #include <stddef.h>
 
@@ -96,11 +97,7 @@ static enum status find_payer(struct admin_job *job, struct db *db, int64_t now_
     if (has_buyer)
         return admin_refuse(job, STATUS_BAD_FIELD, "buyer_name",
                             "the buyer is the organization's, not the project's");
-    enum status status = organization_find(db, a->organization, ret);
-    if (status == STATUS_NOT_FOUND)
-        return admin_refuse(job, status, "organization", "there is no organization '%s'",
-                            a->organization);
-    return status;
+    return admin_find_organization(job, db, a->organization, ret);
 }
 
 static enum status run_project_create(struct admin_job *job, struct db *db, int64_t now_us)
@@ -451,6 +448,11 @@ static const struct json_spec invoice_args[] = {
 /* clang-format off */
 const struct admin_command admin_commands[] = {
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
+    { "charge.add",         ADMIN_LEDGER, false, admin_charge_args,   prepare_fund,    run_charge_add,     "an amount beside usage, for the next invoice" },
+    { "contract.list",      ADMIN_READER, false, admin_org_args,      NULL,            run_contract_list,  "the contracts of an organization, newest first" },
+    { "contract.set",       ADMIN_LEDGER, false, admin_contract_args, prepare_contract,run_contract_set,   "a contract that follows the one in force; what is not given stays" },
+    { "fund.add",           ADMIN_LEDGER, false, admin_fund_args,     prepare_fund,    run_fund_add,       "a grant, a bought commitment or a top-up" },
+    { "fund.list",          ADMIN_READER, false, admin_org_args,      NULL,            run_fund_list,      "the funds of an organization and what is left of them" },
     { "health",             ADMIN_MAIN,   false, no_args,             NULL,            run_health,         "whether requests are being served" },
     { "help",               ADMIN_MAIN,   false, no_args,             NULL,            run_help,           "these commands and their arguments" },
     { "invoice.get",        ADMIN_READER, false, invoice_args,        prepare_invoice, run_invoice_get,    "the invoice of an organization and month" },
@@ -459,6 +461,8 @@ const struct admin_command admin_commands[] = {
     { "key.list",           ADMIN_READER, false, key_list_args,       NULL,            run_key_list,       "keys by name, never their secret" },
     { "key.revoke",         ADMIN_LEDGER, true,  key_revoke_args,     prepare_key,     run_key_revoke,     "end a key by name or PROJECT/LABEL; dead when this returns" },
     { "models",             ADMIN_MAIN,   false, no_args,             NULL,            run_models,         "the catalog with prices" },
+    { "org.create",         ADMIN_LEDGER, false, admin_org_create_args,NULL,            run_org_create,     "make an organization: who pays" },
+    { "org.list",           ADMIN_READER, false, no_args,             NULL,            run_org_list,       "organizations, what they owe and what funds are left" },
     { "project.create",     ADMIN_LEDGER, false, project_create_args, prepare_budget,  run_project_create, "make a project with its budget and invoice address" },
     { "project.list",       ADMIN_READER, false, no_args,             NULL,            run_project_list,   "projects and budgets" },
     { "project.set_budget", ADMIN_LEDGER, false, set_budget_args,     prepare_budget,  run_set_budget,     "change a project's budget" },

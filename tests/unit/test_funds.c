@@ -1,10 +1,12 @@
 /* tests/unit/test_funds.c -- what pays for usage: grants, commitments, top-ups, credit;
  * never more than there is, in the written order, whatever fails. */
+#include "billing/contract.h"
 #include "billing/marks.h"
 #include "billing/purse.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 #include <stdio.h>
+#include <string.h>
 #include "gen/unit_suites.h"
 
 #define UNIT INT64_C(10000000000)
@@ -215,6 +217,103 @@ START_TEST(test_a_start_remembers_what_was_drawn)
 }
 END_TEST
 
+/* ---- contracts ----------------------------------------------------------------------------- */
+
+struct change_args {
+    const char *plan, *zone;
+    int64_t credit, starts_us;
+    enum status expected;
+    char err[256];
+};
+
+static enum status run_change(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct change_args *a = call->arg;
+    json_t *plan = json_loads(a->plan, 0, NULL);
+    const struct contract_change c = { .starts_us = a->starts_us ? a->starts_us : now_us,
+                                       .credit_atoms = a->credit,
+                                       .time_zone = a->zone,
+                                       .plan = plan };
+    enum status s = contract_change(db, 1, &c, now_us, a->err);
+    json_decref(plan);
+    return s ? s : ledger_reload_projects(f.ledger);
+}
+
+static const char *change(const char *plan, const char *zone, int64_t credit, enum status expected)
+{
+    static struct change_args a;
+    a = (struct change_args){ plan, zone, credit, 0, expected, "" };
+    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = run_change, .arg = &a };
+    enum status s = fixture_submit(&f, &call.op);
+    bool as_expected = s == expected || (expected == STATUS_BAD_FIELD && *a.err);
+    ck_assert_msg(as_expected, "%d: %s", s, a.err);
+    return a.err;
+}
+
+#define MONTH_US (INT64_C(30) * 24 * 3600 * 1000000)
+
+START_TEST(test_a_subscription_includes_usage_each_month)
+{
+    change("{\"fee\":\"1.00\",\"included\":\"0.00001\",\"rollover_basis_points\":5000}", NULL, 0,
+           STATUS_OK);
+    ck_assert_int_eq(try_request(1, 100000, 1), STATUS_OK); /* 0.00001 is there, 25000 used */
+    ck_assert_int_eq(try_request(1, 100000, 1), STATUS_NO_QUOTA);
+    ck_assert_int_eq(try_request(1, 75000, 0), STATUS_OK);
+    f.wall_us += MONTH_US; /* half of 75000 is carried on */
+    ck_assert_int_eq(try_request(1, 137501, 1), STATUS_NO_QUOTA);
+    ck_assert_int_eq(try_request(1, 137500, 5), STATUS_OK);
+    ck_assert_int_eq(try_request(1, 25000, 1), STATUS_NO_QUOTA);
+    ck_assert_int_eq(balance("unbilled"), 0);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM fund WHERE period IS NOT NULL"), 2);
+    f.wall_us += 2 * MONTH_US;
+    ck_assert_int_eq(try_request(1, 100001, 0), STATUS_NO_QUOTA);
+    ck_assert_int_eq(try_request(1, 100000, 0), STATUS_OK);
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(expired_atoms) FROM fund_balance"), 75000 + 12500);
+    fixture_close(&f);
+    fixture_open(&f); /* the month has begun already: nothing is included twice */
+    ck_assert_int_eq(try_request(1, 100001, 0), STATUS_NO_QUOTA);
+}
+END_TEST
+
+START_TEST(test_months_are_the_contracts)
+{
+    change("{}", "Asia/Shanghai", -1, STATUS_OK);
+    f.wall_us = INT64_C(1795880000000000); /* 2026-11-28T15:33:20Z */
+    fixture_request(&f, project, 1, 0);
+    f.wall_us = INT64_C(1796054400000000); /* 2026-11-30T16:00Z: December in Shanghai */
+    fixture_request(&f, project, 1, 0);
+    f.wall_us += 3600000000;
+    fixture_request(&f, project, 1, 0);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period"), 2);
+    ck_assert_int_eq(fixture_int(&f, "SELECT max(starts_us) FROM billing_period"),
+                     INT64_C(1796054400000000));
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(requests) FROM usage_rollup WHERE period = 2"), 2);
+    ck_assert_ptr_nonnull(
+        strstr(change("{}", "Europe/Berlin", -1, STATUS_CONFLICT), "another zone"));
+}
+END_TEST
+
+static const struct {
+    const char *plan, *says;
+} bad_plans[] = {
+    { "{\"fee\":300}", "fee: " },
+    { "{\"fee\":\"-1\"}", "fee: '-1' is not an amount" },
+    { "{\"fee\":\"1.00\",\"fee_every\":\"week\"}", "neither month nor year" },
+    { "{\"fee_every\":\"year\"}", "no effect without fee" },
+    { "{\"rollover_basis_points\":1}", "no effect without included" },
+    { "{\"minimun\":\"1.00\"}", "minimun" },
+    { "{\"payment_days\":1000}", "payment_days" },
+    { "{\"reserved\":[{\"text\":\"x\",\"hourly\":\"1\"}]}", "units" },
+    { "{\"reserved\":[1]}", "reserved: each is an object" },
+};
+
+START_TEST(test_bad_plans_are_told)
+{
+    const char *said = change(bad_plans[_i].plan, NULL, -1, STATUS_BAD_FIELD);
+    ck_assert_msg(strstr(said, bad_plans[_i].says) != NULL, "%s", said);
+}
+END_TEST
+
 START_TEST(test_marks_come_and_go)
 {
     struct marks m = { 0 };
@@ -251,6 +350,9 @@ Suite *funds_suite(void)
     tcase_add_test(t, test_credit_has_a_limit);
     tcase_add_test(t, test_a_contract_begins_at_its_time);
     tcase_add_test(t, test_a_start_remembers_what_was_drawn);
+    tcase_add_test(t, test_a_subscription_includes_usage_each_month);
+    tcase_add_test(t, test_months_are_the_contracts);
+    tcase_add_loop_test(t, test_bad_plans_are_told, 0, sizeof bad_plans / sizeof *bad_plans);
     suite_add_tcase(s, t);
     t = tcase_create("marks");
     tcase_add_test(t, test_marks_come_and_go);

@@ -5,9 +5,15 @@
 #include <time.h>
 #include "gen/unit_suites.h"
 
-static const char *const names[] = { "UTC",           "Europe/Berlin",    "Asia/Shanghai",
-                                     "Asia/Kolkata",  "America/New_York", "Australia/Lord_Howe",
-                                     "Pacific/Apia",  "Asia/Kathmandu",   "America/Sao_Paulo",
+static const char *const names[] = { "UTC",
+                                     "Europe/Berlin",
+                                     "Asia/Shanghai",
+                                     "Asia/Kolkata",
+                                     "America/New_York",
+                                     "Australia/Lord_Howe",
+                                     "Pacific/Apia",
+                                     "Asia/Kathmandu",
+                                     "America/Sao_Paulo",
                                      "Pacific/Kiritimati" };
 
 static int64_t by_library(int year, int month)
@@ -55,9 +61,12 @@ static const struct {
     const char *name;
     enum status status;
 } refused[] = {
-    { "Mars/Olympus", STATUS_NOT_FOUND }, { "Europe", STATUS_NOT_FOUND },
-    { "../../etc/passwd", STATUS_BAD_FIELD }, { "/etc/passwd", STATUS_BAD_FIELD },
-    { "", STATUS_BAD_FIELD },             { "Europe/Ber lin", STATUS_BAD_FIELD },
+    { "Mars/Olympus", STATUS_NOT_FOUND },
+    { "Europe", STATUS_NOT_FOUND },
+    { "../../etc/passwd", STATUS_BAD_FIELD },
+    { "/etc/passwd", STATUS_BAD_FIELD },
+    { "", STATUS_BAD_FIELD },
+    { "Europe/Ber lin", STATUS_BAD_FIELD },
 };
 
 START_TEST(test_refused)

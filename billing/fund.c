@@ -1,0 +1,208 @@
+/* billing/fund.c -- see fund.h. */
+#include "billing/fund.h"
+#include "base/cleanup.h"
+#include "base/db.h"
+#include "billing/accounts.h"
+#include "billing/ledger.h"
+#include "billing/period.h"
+#include "billing/posting.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char sql_insert[] =
+    "INSERT INTO fund (organization, kind, model, priority, from_us, to_us, amount_atoms, note,"
+    " created_us) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
+static const char sql_charge[] =
+    "INSERT INTO charge (organization, at_us, kind, text, amount_atoms, fund, created_us)"
+    " VALUES (?1,?2,?3,?4,?5,?6,?7)";
+static const char sql_closed[] =
+    "SELECT count(*) FROM billing_period WHERE organization = ?1 AND starts_us <= ?2"
+    " AND ends_us > ?2 AND closed_us <> 0";
+static const char sql_over[] =
+    "SELECT f.id, f.organization, f.kind, f.amount_atoms - b.drawn_atoms - b.expired_atoms"
+    " FROM fund f JOIN fund_balance b ON b.fund = f.id WHERE f.to_us <= ?1"
+    " AND f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.id LIMIT 1";
+static const char sql_expired[] =
+    "UPDATE fund_balance SET expired_atoms = expired_atoms + ?2 WHERE fund = ?1";
+static const char sql_list[] =
+    "SELECT f.id, f.kind, f.amount_atoms, b.drawn_atoms, b.expired_atoms, n.name, f.priority,"
+    " f.from_us, f.to_us, f.note FROM fund f JOIN fund_balance b ON b.fund = f.id"
+    " LEFT JOIN name n ON n.id = f.model WHERE f.organization = ?1 ORDER BY f.id";
+
+#define GRACE_US (2 * DAY_US)
+
+/* One tx of two legs. */
+static enum status post(struct db *db, const char *kind, int64_t organization, int64_t ref,
+                        enum account_code debit, enum account_code credit, int64_t atoms,
+                        int64_t now_us)
+{
+    char text[24];
+    int64_t tx;
+    snprintf(text, sizeof text, "%" PRId64, ref);
+    enum status s = posting_tx(db, kind, now_us, organization, text, &tx);
+    if (!s)
+        s = posting_entry(db, tx, account_id(organization, debit), atoms);
+    return s ? s : posting_entry(db, tx, account_id(organization, credit), -atoms);
+}
+
+enum status fund_add(struct db *db, const struct fund_new *f, int64_t now_us, int64_t *ret_id)
+{
+    int64_t model = 0;
+    if (f->amount.atoms <= 0 || f->to_us <= f->from_us)
+        return STATUS_BAD_FIELD;
+    enum status s = *f->model ? ledger_name_id(db, f->model, &model) : STATUS_OK;
+    struct db_stmt *insert = s ? NULL : db_prepare(db, sql_insert);
+    if (!insert)
+        return s ? s : db_status(db);
+    db_int(insert, 1, f->organization);
+    db_text(insert, 2, f->kind, -1);
+    db_int(insert, 3, model);
+    db_int(insert, 4, f->priority);
+    db_int(insert, 5, f->from_us);
+    db_int(insert, 6, f->to_us);
+    db_int(insert, 7, f->amount.atoms);
+    db_text(insert, 8, f->note, -1);
+    db_int(insert, 9, now_us);
+    s = db_run(insert);
+    if (s)
+        return s;
+    *ret_id = db_last_id(db);
+    if (strcmp(f->kind, "prepaid") == 0)
+        return post(db, "top_up", f->organization, *ret_id, ACCOUNT_CASH, ACCOUNT_CUSTOMER_PREPAID,
+                    f->amount.atoms, now_us);
+    if (strcmp(f->kind, "commit") != 0)
+        return STATUS_OK;
+    const struct charge_new c = { f->organization, "commitment", *f->note ? f->note : "commitment",
+                                  f->amount,       now_us,       *ret_id };
+    return charge_add(db, &c, now_us);
+}
+
+/* ---- charges ------------------------------------------------------------------------------- */
+
+static enum status check_open(struct db *db, const struct charge_new *c)
+{
+    struct db_stmt *s = db_prepare(db, sql_closed);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, c->organization);
+    db_int(s, 2, c->at_us);
+    enum db_row row = db_step(s);
+    bool closed = row == DB_ROW && db_col_int(s, 0) > 0;
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    db_reset(s);
+    return status ? status : closed ? STATUS_CONFLICT : STATUS_OK;
+}
+
+enum status charge_add(struct db *db, const struct charge_new *c, int64_t now_us)
+{
+    enum status s = c->amount.atoms > 0 ? check_open(db, c) : STATUS_BAD_FIELD;
+    struct db_stmt *insert = s ? NULL : db_prepare(db, sql_charge);
+    if (!insert)
+        return s ? s : db_status(db);
+    db_int(insert, 1, c->organization);
+    db_int(insert, 2, c->at_us);
+    db_text(insert, 3, c->kind, -1);
+    db_text(insert, 4, c->text, -1);
+    db_int(insert, 5, c->amount.atoms);
+    if (c->fund)
+        db_int(insert, 6, c->fund);
+    else
+        db_null(insert, 6);
+    db_int(insert, 7, now_us);
+    s = db_run(insert);
+    int64_t id = db_last_id(db);
+    return s ? s
+             : post(db, "charge", c->organization, id, ACCOUNT_UNBILLED,
+                    c->fund ? ACCOUNT_CUSTOMER_COMMIT : ACCOUNT_REVENUE, c->amount.atoms, now_us);
+}
+
+/* ---- the end of a fund --------------------------------------------------------------------- */
+
+struct over {
+    int64_t id, organization, left;
+    char kind[16];
+};
+
+static enum status next_over(struct db *db, int64_t before_us, struct over *ret)
+{
+    struct db_stmt *s = db_prepare(db, sql_over);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, before_us);
+    enum db_row row = db_step(s);
+    *ret = (struct over){ 0 };
+    if (row == DB_ROW) {
+        ret->id = db_col_int(s, 0);
+        ret->organization = db_col_int(s, 1);
+        ret->left = db_col_int(s, 3);
+        snprintf(ret->kind, sizeof ret->kind, "%s", db_col_text(s, 2, NULL));
+    }
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    db_reset(s);
+    return status;
+}
+
+/* A grant was never anybody's money, so there is nothing to post. */
+static enum status expire(struct db *db, const struct over *o, int64_t now_us)
+{
+    struct db_stmt *s = db_prepare(db, sql_expired);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, o->id);
+    db_int(s, 2, o->left);
+    enum status status = db_run(s);
+    if (status || strcmp(o->kind, "promo") == 0)
+        return status;
+    bool prepaid = strcmp(o->kind, "prepaid") == 0;
+    return post(db, "expired", o->organization, o->id,
+                prepaid ? ACCOUNT_CUSTOMER_PREPAID : ACCOUNT_CUSTOMER_COMMIT, ACCOUNT_BREAKAGE,
+                o->left, now_us);
+}
+
+enum status funds_expire(struct db *db, int64_t now_us)
+{
+    struct over o;
+    enum status s;
+    while (!(s = next_over(db, now_us - GRACE_US, &o)) && o.id)
+        if ((s = expire(db, &o, now_us)))
+            break;
+    return s;
+}
+
+/* ---- for people ---------------------------------------------------------------------------- */
+
+static json_t *listed(struct db_stmt *s)
+{
+    char amount[MONEY_TEXT_BYTES], drawn[MONEY_TEXT_BYTES], expired[MONEY_TEXT_BYTES];
+    char left[MONEY_TEXT_BYTES], from[PERIOD_TEXT_BYTES], to[PERIOD_TEXT_BYTES];
+    int64_t rest = db_col_int(s, 2) - db_col_int(s, 3) - db_col_int(s, 4);
+    bool ends = db_col_int(s, 8) != INT64_MAX;
+    return json_pack(
+        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s}", "id",
+        (json_int_t)db_col_int(s, 0), "kind", db_col_text(s, 1, NULL), "amount",
+        money_text((money_t){ db_col_int(s, 2) }, 2, amount), "drawn",
+        money_text((money_t){ db_col_int(s, 3) }, 2, drawn), "expired",
+        money_text((money_t){ db_col_int(s, 4) }, 2, expired), "left",
+        money_text((money_t){ rest }, 2, left), "model", db_col_text(s, 5, NULL), "priority",
+        (json_int_t)db_col_int(s, 6), "from", period_instant_text(db_col_int(s, 7), from), "to",
+        ends ? period_instant_text(db_col_int(s, 8), to) : NULL, "note", db_col_text(s, 9, NULL));
+}
+
+enum status fund_list(struct db *db, int64_t organization, json_t **ret)
+{
+    struct db_stmt *s = db_prepare(db, sql_list);
+    AUTO(json_decref_ptr) json_t *list = json_array();
+    if (!s || !list)
+        return s ? STATUS_NO_MEMORY : db_status(db);
+    db_int(s, 1, organization);
+    enum db_row row;
+    bool ok = true;
+    while ((row = db_step(s)) == DB_ROW)
+        ok = json_array_append_new(list, listed(s)) == 0 && ok;
+    enum status status = row == DB_FAILED ? db_status(db) : ok ? STATUS_OK : STATUS_NO_MEMORY;
+    db_reset(s);
+    if (!status)
+        *ret = TAKE(list);
+    return status;
+}

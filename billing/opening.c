@@ -1,0 +1,95 @@
+/* billing/opening.c -- see opening.h. */
+#include "billing/opening.h"
+#include "base/db.h"
+#include "billing/contract.h"
+#include "billing/fund.h"
+
+static const char sql_find[] =
+    "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
+static const char sql_add[] =
+    "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone)"
+    " VALUES (?1,?2,?3,?4)";
+static const char sql_include[] =
+    "INSERT INTO fund (organization, kind, from_us, to_us, amount_atoms, note, created_us, period)"
+    " VALUES (?1,'promo',?2,?3,?4,'included in the subscription',?5,?6)";
+
+static enum status find_row(struct books *b, struct purse *o)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_find);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, o->organization);
+    db_int(s, 2, o->period_from_us);
+    enum db_row row = db_step(s);
+    enum status status = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
+    o->period = row == DB_ROW ? db_col_int(s, 0) : 0;
+    db_reset(s);
+    return status;
+}
+
+static enum status add_row(struct books *b, struct purse *o)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_add);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, o->organization);
+    db_int(s, 2, o->period_from_us);
+    db_int(s, 3, o->period_to_us);
+    db_text(s, 4, zone_name(o->zone), -1);
+    enum status status = db_run(s);
+    o->period = status ? 0 : db_last_id(b->db);
+    return status;
+}
+
+/* Of what the last period included and nobody used or holds. */
+static int64_t carried_on(const struct purse *o, int64_t basis_points)
+{
+    __extension__ typedef __int128 wide;
+    int64_t left = 0;
+    for (unsigned i = 0; i < o->fund_count; i++)
+        if (o->funds[i].period && o->funds[i].to_us == o->period_from_us)
+            left += o->funds[i].left;
+    return (int64_t)((wide)left * basis_points / 10000);
+}
+
+static enum status include(struct books *b, const struct purse *o, int64_t atoms)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_include);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, o->organization);
+    db_int(s, 2, o->period_from_us);
+    db_int(s, 3, o->period_to_us);
+    db_int(s, 4, atoms);
+    db_int(s, 5, b->batch_us);
+    db_int(s, 6, o->period);
+    return db_run(s);
+}
+
+/* Everything of the batch is posted before the funds are read again. */
+static enum status begin(struct books *b, struct purse *o)
+{
+    struct contract c;
+    enum status s = books_flush(b);
+    if (!s)
+        s = add_row(b, o);
+    if (!s)
+        s = contract_at(b->db, o->organization, b->batch_us, &c);
+    if (!s && c.plan.included.atoms)
+        s = include(b, o, c.plan.included.atoms + carried_on(o, c.plan.rollover_basis_points));
+    if (!s)
+        s = funds_expire(b->db, b->batch_us);
+    return s ? s : purse_load(&b->purses, b->db, b->batch_us, o->organization);
+}
+
+enum status opening_period(struct books *b, struct purse *o, bool *ret_began)
+{
+    *ret_began = false;
+    if (o->period)
+        return STATUS_OK;
+    enum status s = find_row(b, o);
+    if (s || o->period)
+        return s;
+    *ret_began = true;
+    return begin(b, o);
+}

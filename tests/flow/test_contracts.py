@@ -1,0 +1,56 @@
+"""Organisations, contracts and funds through the daemon: prepaid, grants, subscriptions."""
+import pytest
+
+
+def org(gate, name, **contract):
+    gate.cli("org", "create", name, "--buyer-name", name.title())
+    if contract:
+        gate.cli("contract", "set", name, *[word for key, value in contract.items()
+                                            for word in (f"--{key.replace('_', '-')}", str(value))])
+    gate.cli("project", "create", name + "-app", "--org", name, "--budget", "1000")
+    return gate.key(project=name + "-app")
+
+
+def status_of(gate, key, tokens=5):
+    return gate.chat(key, f"hello #tokens={tokens}", max_tokens=tokens).status
+
+
+@pytest.mark.short
+def test_prepaid_is_served_while_funds_last(gate):
+    key = org(gate, "prepaid", credit="0")
+    assert status_of(gate, key) == 429
+    gate.cli("fund", "add", "prepaid", "prepaid", "0.01", "--note", "wire 4711")
+    assert status_of(gate, key) == 200
+    fund = gate.ask("fund", "list", "prepaid")["funds"][0]
+    assert fund["note"] == "wire 4711" and 0 < float(fund["drawn"]) < 0.01
+    row = next(o for o in gate.ask("org", "list")["organizations"] if o["slug"] == "prepaid")
+    assert row["credit"] == "0.00" and row["unbilled"] == "0.00"
+
+
+def test_a_subscription_includes_usage(gate):
+    key = org(gate, "subscriber", credit="0", fee="10.00", included="0.01")
+    assert status_of(gate, key) == 200
+    funds = gate.ask("fund", "list", "subscriber")["funds"]
+    assert [f["note"] for f in funds] == ["included in the subscription"]
+
+
+@pytest.mark.parametrize("words, says", [
+    (("contract", "set", "nobody", "--credit", "0"), "there is no organization 'nobody'"),
+    (("contract", "set", "known", "--credit", "much"), "neither an amount"),
+    (("contract", "set", "known", "--time-zone", "Mars/Olympus"), "not a time zone"),
+    (("contract", "set", "known", "--fee-every", "year"), "no effect without fee"),
+    (("contract", "set", "known", "--reserved", "one,two"), "TEXT,HOURLY,UNITS"),
+    (("contract", "set", "known", "--from", "2001-01-01"), "lies in the past"),
+    (("fund", "add", "known", "gift", "1.00"), "none of promo"),
+    (("fund", "add", "known", "promo", "0"), "not an amount"),
+    (("fund", "add", "known", "promo", "1", "--to", "2001-01-01"), "ends before it begins"),
+    (("org", "create", "known"), "exists already"),
+    (("org", "create", "Not A Slug"), "a slug is"),
+    (("project", "create", "x", "--org", "nobody"), "there is no organization 'nobody'"),
+    (("project", "create", "x", "--org", "known", "--buyer-name", "X"), "the buyer is the organization's"),
+    (("charge", "add", "known", "-5", "refund"), "not an amount"),
+])
+def test_what_is_wrong_is_said(gate, words, says):
+    gate.cli("org", "create", "known", check=False)
+    done = gate.cli(*words, check=False)
+    assert done.returncode in (1, 2) and says in done.stderr
