@@ -135,7 +135,7 @@ static void note_trouble(struct http_call *c, CURLcode result)
         return;
     if (c->answered)
         backend_no_trouble(&b->base);
-    else if (!c->connected)
+    else
         backend_trouble(&b->base, "%s",
                         b->curl_error[0] ? b->curl_error : curl_easy_strerror(result));
     b->curl_error[0] = '\0';

@@ -1,12 +1,8 @@
 /* conf/backends.c -- the `backends:` map: where models run. */
 #include "base/cleanup.h"
-#include "base/digest.h"
 #include "conf/draft.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 enum { SECRET_BYTES_MAX = 4096, SOCKET_PATH_MAX = 107 };
 
@@ -23,6 +19,10 @@ const struct conf_key backend_keys[] = {
       "http: file with the bearer token, not readable by everyone" },
     { "ca_file", read_path, AT(ca_file), "an absolute path", 1, 4095, false,
       "https: certificates to trust instead of the system's" },
+    { "client_cert_file", read_path, AT(client_cert_file), "an absolute path", 1, 4095, false,
+      "https: our certificate for a server that asks for one, with its chain; needs the key" },
+    { "client_key_file", read_path, AT(client_key_file), "an absolute path", 1, 4095, false,
+      "https: its private key, not encrypted and not readable by everyone" },
     { "concurrency", read_count32, AT(concurrency), "a number", 1, 4096, false,
       "calls at once of one serving thread; 256 when not given" },
     { "first_byte_timeout_ms", read_msec, AT(first_byte_timeout_ms), "a time", 100, HOUR_MS, false,
@@ -65,34 +65,11 @@ static enum status take_secret(struct conf_reader *r, const struct yaml_node *at
     return *ret ? STATUS_OK : conf_no_memory(r);
 }
 
-static enum status cannot_read(struct conf_reader *r, const struct yaml_node *at)
-{
-    char sentence[128];
-    return conf_fail(r, at, "'%.200s' cannot be read: %s", at->text,
-                     strerror_r(errno, sentence, sizeof sentence));
-}
-
 static enum status read_secret(struct conf_reader *r, const struct yaml_node *at, char **ret)
 {
-    AUTO(close_ptr) int fd = open(at->text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return cannot_read(r, at);
-    if (!S_ISREG(st.st_mode))
-        return conf_fail(r, at, "'%.200s' is not a regular file", at->text);
-    if (st.st_mode & S_IROTH)
-        return conf_fail(r, at, "'%.120s' can be read by everyone; run: chmod 600 %.120s", at->text,
-                         at->text);
-    char bytes[SECRET_BYTES_MAX + 2]; /* room for a newline and for one byte too many */
-    size_t len = 0;
-    ssize_t n = 1;
-    while (n > 0 && len < sizeof bytes) {
-        n = read(fd, bytes + len, sizeof bytes - len);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    enum status status = n < 0 ? cannot_read(r, at) : take_secret(r, at, bytes, len, ret);
-    digest_wipe(bytes, sizeof bytes);
-    return status;
+    AUTO(conf_file_wipe) struct conf_file f = { 0 };
+    enum status status = conf_file(r, at, SECRET_BYTES_MAX + 1, true, &f);
+    return status ? status : take_secret(r, at, f.at, f.len, ret);
 }
 
 static bool url_ok(const char *url)
@@ -132,15 +109,12 @@ static const char *address_expected(const struct catalog_backend *b)
 static enum status check_files(struct conf_reader *r, const struct yaml_node *n,
                                struct catalog_backend *b)
 {
-    const struct yaml_node *secret = yaml_get(n, "secret_file"), *ca = yaml_get(n, "ca_file");
+    const struct yaml_node *secret = yaml_get(n, "secret_file");
     if (secret && b->transport != TRANSPORT_HTTP)
         return conf_fail_key(r, secret, "'secret_file' has no effect with transport %s",
                              transport_name(b->transport));
-    if (ca && (b->transport != TRANSPORT_HTTP || strncmp(b->address, "https:", 6)))
-        return conf_fail_key(r, ca, "'ca_file' has no effect without https");
-    if (ca && access(b->ca_file, R_OK) < 0)
-        return cannot_read(r, ca);
-    return secret ? read_secret(r, secret, &b->secret) : STATUS_OK;
+    enum status status = backend_tls(r, n, b);
+    return status || !secret ? status : read_secret(r, secret, &b->secret);
 }
 
 static enum status check_drain(struct conf_reader *r, const struct yaml_node *n,
@@ -163,7 +137,7 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
     b->name = arena_strdup(r->keep, n->key);
     if (!b->name)
         return conf_no_memory(r);
-    b->secret_file = b->ca_file = "";
+    b->secret_file = b->ca_file = b->client_cert_file = b->client_key_file = "";
     b->concurrency = 256;
     b->drain_timeout_ms = 30000;
     b->drain_calls_max = 16;

@@ -5,6 +5,7 @@
  */
 #include "conf/catalog.h"
 #include "base/digest.h"
+#include "base/tls.h"
 #include "conf/reader.h"
 #include <assert.h>
 #include <stdio.h>
@@ -45,9 +46,12 @@ void catalog_unref(struct catalog *c)
     assert(before > 0);
     if (before > 1)
         return;
-    for (size_t i = 0; i < c->backend_count; i++)
-        if (c->backends[i].secret)
-            digest_wipe(c->backends[i].secret, strlen(c->backends[i].secret));
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct catalog_backend *b = &c->backends[i];
+        if (b->secret)
+            digest_wipe(b->secret, strlen(b->secret));
+        tls_free(b->tls);
+    }
     arena_free(((struct owned_catalog *)c)->arena);
 }
 

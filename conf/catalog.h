@@ -9,7 +9,7 @@
 #include "base/money.h"
 #include "base/span.h"
 #include "base/usage.h"
-#include "conf/egress.h"
+#include "conf/catalog_backend.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,31 +36,7 @@ enum capability {
         CAPABILITY_COUNT = CAPABILITY_MAP(X)
 #undef X
 };
-enum transport { TRANSPORT_SHM, TRANSPORT_SOCKET, TRANSPORT_HTTP };
 enum life { LIFE_PREVIEW, LIFE_GA, LIFE_DEPRECATED, LIFE_RETIRED, LIFE_UNAVAILABLE };
-enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_DRAIN };
-
-struct catalog_backend {
-    const char *name;
-    enum transport transport;
-    /* shm: path of the worker's socket; socket: unix:/path or host:port; http: base URL */
-    const char *address;
-    const char *secret_file; /* bearer token for http; "" none.  The token itself is in `secret` */
-    char *secret;            /* read at load; masked everywhere; NULL when none */
-    const char *ca_file;     /* http over TLS with a private CA; "" = the system's */
-    uint32_t concurrency;    /* most calls in flight per loop thread */
-    uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
-    uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
-    enum on_disconnect on_disconnect;
-    uint64_t drain_timeout_ms;   /* of a call that goes on after its client has left */
-    uint32_t drain_calls_max;    /* of such calls at once per loop thread */
-    bool repeat_unanswered;      /* a call whose connection died unanswered may be run elsewhere */
-    uint32_t eject_after;        /* failures in a row */
-    uint64_t ejection_ms;        /* the first time; longer when it fails again soon */
-    const struct egress *egress; /* where it may connect to; the catalog's */
-    unsigned index;              /* position in catalog.backends */
-    int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
-};
 
 struct catalog_route {
     const struct catalog_backend *backend;
@@ -141,7 +117,6 @@ bool catalog_in_scope(const struct catalog_scope *scope, const struct catalog_mo
 
 const char *level_name(enum level l);
 const char *capability_name(unsigned bit); /* NULL: there are no more; counts from 0 */
-const char *transport_name(enum transport t);
 const char *life_name(enum life l);
 
 struct catalog *catalog_ref(struct catalog *c);

@@ -58,6 +58,21 @@ READER(read_backends);
 READER(read_egress);
 READER(read_models);
 
+/* What a file held that the configuration names. */
+struct conf_file {
+    char *at;
+    size_t len, room;
+};
+/* At most `max` bytes of a regular file; a secret must not be readable by everyone.  `at` holds
+ * its path.  Whatever it returns, *ret is to be wiped. */
+MUST_CHECK enum status conf_file(struct conf_reader *r, const struct yaml_node *at, size_t max,
+                                 bool secret, struct conf_file *ret);
+void conf_file_wipe(struct conf_file *f);
+
+/* The files of https are read, checked and become b->tls. */
+MUST_CHECK enum status backend_tls(struct conf_reader *r, const struct yaml_node *n,
+                                   struct catalog_backend *b);
+
 /* Addresses that stand in the file must be allowed; gives the policy to the backends. */
 MUST_CHECK enum status egress_check(struct conf_reader *r, const struct yaml_node *map,
                                     const struct egress *e);

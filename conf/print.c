@@ -46,6 +46,8 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
 {
     return buf_printf(b, "  \"%s\":\n    transport: %s\n", p->name, transport_name(p->transport)) &&
            quoted(b, "address", p->address) && secret(b, p) && quoted(b, "ca_file", p->ca_file) &&
+           quoted(b, "client_cert_file", p->client_cert_file) &&
+           quoted(b, "client_key_file", p->client_key_file) &&
            number(b, "concurrency", p->concurrency) &&
            time_ms(b, "first_byte_timeout_ms", p->first_byte_timeout_ms) &&
            time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&

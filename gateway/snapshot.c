@@ -4,6 +4,7 @@
  * over.  An old snapshot, and what only it uses, goes when its last request ends. */
 #include "gateway/loop.h"
 #include "base/log.h"
+#include "base/tls.h"
 #include "conf/catalog.h"
 #include "gateway/desk.h"
 #include <assert.h>
@@ -37,7 +38,7 @@ static bool same_backend(const struct catalog_backend *a, const struct catalog_b
 {
     return same_text(a->name, b->name) && a->transport == b->transport &&
            same_text(a->address, b->address) && same_text(a->secret, b->secret) &&
-           same_text(a->ca_file, b->ca_file) && a->concurrency == b->concurrency &&
+           tls_same(a->tls, b->tls) && a->concurrency == b->concurrency &&
            a->first_byte_timeout_ms == b->first_byte_timeout_ms &&
            a->chunk_timeout_ms == b->chunk_timeout_ms &&
            a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect &&

@@ -1,7 +1,10 @@
 /* tests/helpers/http_rig.c -- see http_rig.h. */
 #include "tests/helpers/http_rig.h"
+#include "base/tls.h"
 #include <check.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PATIENCE_MS = 20000 };
@@ -20,6 +23,33 @@ static void on_guard(uv_timer_t *t)
     ck_abort_msg("nothing happened for %d ms", PATIENCE_MS);
 }
 
+static struct span text_of(const char *path)
+{
+    char *text = NULL;
+    size_t room = 0;
+    FILE *f = path && *path ? fopen(path, "r") : NULL;
+    if (!f)
+        return (struct span){ NULL, 0 };
+    ssize_t len = getdelim(&text, &room, '\0', f);
+    fclose(f);
+    return (struct span){ text, len > 0 ? (size_t)len : 0 };
+}
+
+/* What conf/tls.c would have made of the files. */
+static struct tls *tls_of(const struct catalog_backend *conf)
+{
+    const struct tls_text text = { text_of(conf->ca_file), text_of(conf->client_cert_file),
+                                   text_of(conf->client_key_file) };
+    const struct span parts[] = { text.ca, text.cert, text.key };
+    char err[TLS_ERROR_BYTES] = "";
+    enum tls_part bad;
+    struct tls *t = tls_new(&text, &bad, err);
+    ck_assert_msg(t != NULL, "%s", err);
+    for (size_t i = 0; i < 3; i++)
+        free((void *)(uintptr_t)parts[i].at);
+    return t;
+}
+
 void rig_open_at(struct rig *r, const char *url, const char *path)
 {
     snprintf(r->address, sizeof r->address, "%s%s", url, path);
@@ -28,6 +58,8 @@ void rig_open_at(struct rig *r, const char *url, const char *path)
     r->conf.address = r->address;
     if (!r->conf.concurrency)
         r->conf.concurrency = 8;
+    if (strncmp(url, "https:", 6) == 0)
+        r->conf.tls = tls_of(&r->conf);
     uv_loop_init(&r->loop);
     uv_timer_init(&r->loop, &r->guard);
     uv_timer_start(&r->guard, on_guard, PATIENCE_MS, 0);
@@ -56,6 +88,7 @@ void rig_close(struct rig *r)
     uv_close((uv_handle_t *)&r->guard, NULL);
     uv_run(&r->loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&r->loop), 0); /* no handle was forgotten */
+    tls_free(r->conf.tls);
     if (r->stub)
         stub_http_stop(r->stub);
 }

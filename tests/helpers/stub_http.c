@@ -1,10 +1,9 @@
 /* tests/helpers/stub_http.c -- see stub_http.h.  Blocking and simple: it is a test's upstream. */
 #include "tests/helpers/stub_http.h"
+#include "tests/helpers/certs.h"
 #include <arpa/inet.h>
 #include <assert.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -26,7 +25,7 @@ struct stub_http {
     const struct stub_http_answer *answers;
     size_t count;
     int listener;
-    char url[64], ca_file[64];
+    char url[64], ca_file[CERTS_PATH_BYTES], certs[CERTS_PATH_BYTES];
     SSL_CTX *tls;
     pthread_t acceptor, servers[CONNECTIONS_MAX];
     pthread_mutex_t lock; /* of what follows */
@@ -220,37 +219,34 @@ static void *accept_all(void *arg)
     return NULL;
 }
 
-/* ---- a certificate for 127.0.0.1 ---- */
+/* ---- TLS ---- */
 
-static void make_certificate(struct stub_http *s)
+static void speak_tls(struct stub_http *s, const struct stub_tls *how)
 {
-    X509 *x = X509_new();
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509_NAME *name = X509_get_subject_name(x);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"stub", -1, -1, 0);
-    X509_set_issuer_name(x, name);
-    X509_set_version(x, 2);
-    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_set_pubkey(x, key);
-    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
-    X509_add_ext(x, san, -1);
-    X509_EXTENSION_free(san);
-    X509_sign(x, key, EVP_sha256());
+    char cert[CERTS_PATH_BYTES], key[CERTS_PATH_BYTES];
+    certs_make(s->certs);
+    certs_path(s->certs, how->is_old ? "old.pem" : "server.pem", cert);
+    certs_path(s->certs, how->is_old ? "old.key" : "server.key", key);
     s->tls = SSL_CTX_new(TLS_server_method());
-    SSL_CTX_use_certificate(s->tls, x);
-    SSL_CTX_use_PrivateKey(s->tls, key);
-    snprintf(s->ca_file, sizeof s->ca_file, "/tmp/stub_http_XXXXXX");
-    FILE *out = fdopen(mkstemp(s->ca_file), "w");
-    PEM_write_X509(out, x);
-    fclose(out);
-    X509_free(x);
-    EVP_PKEY_free(key);
+    int ok = SSL_CTX_use_certificate_file(s->tls, cert, SSL_FILETYPE_PEM) &&
+             SSL_CTX_use_PrivateKey_file(s->tls, key, SSL_FILETYPE_PEM);
+    certs_path(s->certs, "ca.pem", s->ca_file);
+    if (how->version_max) {
+        SSL_CTX_set_security_level(s->tls, 0); /* or OpenSSL itself refuses what is too old */
+        ok = ok && SSL_CTX_set_min_proto_version(s->tls, 0) &&
+             SSL_CTX_set_max_proto_version(s->tls, how->version_max);
+    }
+    if (how->asks_client) {
+        ok = ok && SSL_CTX_load_verify_file(s->tls, s->ca_file);
+        SSL_CTX_set_verify(s->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    }
+    assert(ok);
 }
 
 /* ---- the outside ---- */
 
-struct stub_http *stub_http_start(const struct stub_http_answer *answers, size_t count, bool tls)
+static struct stub_http *start(const struct stub_http_answer *answers, size_t count,
+                               const struct stub_tls *tls)
 {
     struct stub_http *s = calloc(1, sizeof *s);
     struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -265,11 +261,23 @@ struct stub_http *stub_http_start(const struct stub_http_answer *answers, size_t
               getsockname(s->listener, (struct sockaddr *)&here, &len);
     assert(!bad);
     if (tls)
-        make_certificate(s);
+        speak_tls(s, tls);
     snprintf(s->url, sizeof s->url, "%s://127.0.0.1:%u", tls ? "https" : "http",
              ntohs(here.sin_port));
     pthread_create(&s->acceptor, NULL, accept_all, s);
     return s;
+}
+
+struct stub_http *stub_http_start(const struct stub_http_answer *answers, size_t count, bool tls)
+{
+    static const struct stub_tls plain;
+    return start(answers, count, tls ? &plain : NULL);
+}
+
+struct stub_http *stub_http_start_tls(const struct stub_http_answer *answers, size_t count,
+                                      const struct stub_tls *how)
+{
+    return start(answers, count, how);
 }
 
 void stub_http_stop(struct stub_http *s)
@@ -282,7 +290,7 @@ void stub_http_stop(struct stub_http *s)
         pthread_join(s->servers[i], NULL);
     close(s->listener);
     if (s->tls)
-        unlink(s->ca_file);
+        certs_remove(s->certs);
     SSL_CTX_free(s->tls);
     pthread_mutex_destroy(&s->lock);
     free(s->last);
@@ -292,6 +300,11 @@ void stub_http_stop(struct stub_http *s)
 const char *stub_http_url(const struct stub_http *s)
 {
     return s->url;
+}
+
+const char *stub_http_certs(const struct stub_http *s)
+{
+    return s->tls ? s->certs : NULL;
 }
 
 const char *stub_http_ca_file(const struct stub_http *s)

@@ -24,13 +24,22 @@ struct stub_http_answer {
 
 struct stub_http;
 
+struct stub_tls {
+    int version_max;  /* TLS1_1_VERSION, ...; 0: what OpenSSL has */
+    bool asks_client; /* for a certificate by the authority of certs.h */
+    bool is_old;      /* its certificate has expired */
+};
+
 /* The nth request gets the nth answer, and the last one from then on.  The script is
  * borrowed.  tls: with a fresh certificate for 127.0.0.1, see stub_http_ca_file. */
 struct stub_http *stub_http_start(const struct stub_http_answer *answers, size_t count, bool tls);
+struct stub_http *stub_http_start_tls(const struct stub_http_answer *answers, size_t count,
+                                      const struct stub_tls *how);
 void stub_http_stop(struct stub_http *s);
 const char *stub_http_url(const struct stub_http *s);     /* "http://127.0.0.1:PORT" */
 const char *stub_http_ca_file(const struct stub_http *s); /* PEM; NULL without TLS */
-unsigned stub_http_requests(struct stub_http *s);         /* that arrived whole */
+const char *stub_http_certs(const struct stub_http *s); /* directory, see certs.h; NULL likewise */
+unsigned stub_http_requests(struct stub_http *s);       /* that arrived whole */
 unsigned stub_http_connections(struct stub_http *s);
 /* The whole last request, to be freed. */
 char *stub_http_last(struct stub_http *s);

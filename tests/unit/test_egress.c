@@ -298,8 +298,8 @@ static struct http_target *target_of(struct rig *r)
 static void look_up_now(struct rig *r)
 {
     unsigned before = fake_dns_lookups();
-    uv_timer_set_repeat(&target_of(r)->refresh, 1);
-    uv_timer_again(&target_of(r)->refresh);
+    uv_timer_t *refresh = &target_of(r)->refresh;
+    uv_timer_start(refresh, refresh->timer_cb, 0, 0);
     while (fake_dns_lookups() == before || target_of(r)->looking_up)
         uv_run(&r->loop, UV_RUN_ONCE);
 }

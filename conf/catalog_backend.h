@@ -1,0 +1,38 @@
+/* conf/catalog_backend.h -- the part of catalog.h that says where models run. */
+#ifndef MAAS_CATALOG_BACKEND_H
+#define MAAS_CATALOG_BACKEND_H
+#include "conf/egress.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls;
+
+enum transport { TRANSPORT_SHM, TRANSPORT_SOCKET, TRANSPORT_HTTP };
+enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_DRAIN };
+
+struct catalog_backend {
+    const char *name;
+    enum transport transport;
+    /* shm: path of the worker's socket; socket: unix:/path or host:port; http: base URL */
+    const char *address;
+    const char *secret_file; /* bearer token for http; "" none.  The token itself is in `secret` */
+    char *secret;            /* read at load; masked everywhere; NULL when none */
+    /* https: PEM files, "" none; what they held at load is in `tls` */
+    const char *ca_file, *client_cert_file, *client_key_file;
+    struct tls *tls;                                  /* the catalog's own; NULL without https */
+    uint32_t concurrency;                             /* most calls in flight per loop thread */
+    uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
+    uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
+    enum on_disconnect on_disconnect;
+    uint64_t drain_timeout_ms;   /* of a call that goes on after its client has left */
+    uint32_t drain_calls_max;    /* of such calls at once per loop thread */
+    bool repeat_unanswered;      /* a call whose connection died unanswered may be run elsewhere */
+    uint32_t eject_after;        /* failures in a row */
+    uint64_t ejection_ms;        /* the first time; longer when it fails again soon */
+    const struct egress *egress; /* where it may connect to; the catalog's */
+    unsigned index;              /* position in catalog.backends */
+    int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
+};
+
+const char *transport_name(enum transport t);
+#endif
