@@ -7,6 +7,7 @@
     X(OK, "ok")                       /* usage reported by the backend */                       \
     X(OK_NOUSAGE, "ok_nousage")       /* finished, no usage: what the gateway itself counted */ \
     X(OK_UNPRICED, "ok_unpriced")     /* a reported bucket has no price: billed 0 */            \
+    X(OK_PARTIAL, "ok_partial")       /* fewer images than were asked for: those */             \
     X(FAILED_PRE, "failed_pre")       /* failed before anything was delivered: 0 */             \
     X(CLIENT_GONE_0, "client_gone_0") /* client left before the first token: 0 */               \
     X(CLIENT_GONE, "client_gone")     /* client left in the middle: input + what was sent */    \

@@ -28,6 +28,8 @@ struct daemon;
     X(repeats, "maasgate_repeats_total", "of these, calls that were lost with their backend")     \
     X(fallbacks, "maasgate_parent_fallbacks_total", "requests served by the parent model")        \
     X(unpriced, "maasgate_unpriced_usage_total", "settlements with a used but unpriced meter")    \
+    X(unreported, "maasgate_unreported_usage_total",                                              \
+      "whole answers whose backend reported no usage: no tokens are billed")                      \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \
     X(stream_events, "maasgate_stream_events_total", "stream events sent")                        \
     X(answers_2xx, "maasgate_answers_2xx_total", "answers with a 2xx status")                     \

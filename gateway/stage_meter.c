@@ -79,6 +79,14 @@ static bool is_report_missed(const struct request *r)
     return left != 0;
 }
 
+/* Fewer images than were asked for. */
+static bool is_partial(const struct request *r)
+{
+    const struct usage *u = &r->work.end.usage;
+    return r->target.row->capability == CAP_IMAGES && usage_has(u, METER_IMAGES) &&
+           u->qty[METER_IMAGES] < (uint64_t)r->ask.n;
+}
+
 static struct judgement judge(const struct request *r)
 {
     const struct work *w = &r->work;
@@ -93,7 +101,8 @@ static struct judgement judge(const struct request *r)
         return nothing(OUTCOME_OK_NOUSAGE);
     if (!w->end.usage.present)
         return (struct judgement){ OUTCOME_OK, EVIDENCE_GATEWAY, { .present = 0 } };
-    return (struct judgement){ OUTCOME_OK, EVIDENCE_UPSTREAM, w->end.usage };
+    return (struct judgement){ is_partial(r) ? OUTCOME_OK_PARTIAL : OUTCOME_OK, EVIDENCE_UPSTREAM,
+                               w->end.usage };
 }
 
 static bool is_charged(enum outcome o)
@@ -149,6 +158,11 @@ static void note_oddities(struct request *r, struct judgement *j)
         if (j->outcome == OUTCOME_OK)
             j->outcome = OUTCOME_OK_UNPRICED;
     }
+    if (j->outcome == OUTCOME_OK_NOUSAGE) {
+        COUNT(&r->loop->counters, unreported);
+        log_peer("usage_not_reported request=%s backend=%s", r->rid_text,
+                 r->work.backend->conf->name);
+    }
     if (r->work.clamped) {
         COUNT(&r->loop->counters, clamped);
         log_peer("usage_beyond_bound request=%s backend=%s", r->rid_text,
@@ -163,7 +177,8 @@ enum verdict stage_meter(struct request *r)
     struct judgement j = judge(r);
     if (is_charged(j.outcome))
         add_own_counts(r, &j);
-    r->tokens_used = usage_sum(&j.usage, METERS_TOKENS);
+    r->tokens_used = lesser(usage_sum(&j.usage, METERS_TOKENS),
+                            r->bound.input_tokens_max + r->bound.output_tokens_max);
     enum status status = rate(r, &j);
     if (status != STATUS_OK) { /* cannot be: the bound was rated at the hold */
         log_bug("usage_not_ratable request=%s", r->rid_text);

@@ -11,6 +11,32 @@ import json
 
 from gate import BUILD, Process, wait_until
 
+TRANSPORTS = ["shm", "unix", "tcp", "http"]
+CATALOG = """
+backends:
+  fault:
+    transport: {kind}
+    address: {where}
+    concurrency: 512
+    {options}
+models:
+  base/chat:
+    capabilities: [chat]
+    default_output_tokens: 256
+    max_output_tokens: 100000
+    price: {{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}
+    routes: [{{backend: fault, model: m}}]
+  base/image:
+    capabilities: [images]
+    price: {{images: 0.01}}
+    routes: [{{backend: fault, model: m}}]
+"""
+
+
+def scripted(words, *steps, **rule):
+    """A prompt of these words whose answer is these steps."""
+    return f"{words} #script=" + json.dumps({"do": steps, **rule}, separators=(",", ":"))
+
 
 class FaultBackend(Process):
     numbers = itertools.count()
@@ -26,6 +52,17 @@ class FaultBackend(Process):
                          directory, f"fault{number}")
         self.scripts = 1
         wait_until(self.is_ready, what="the fault backend")
+
+    @classmethod
+    def over(cls, transport, directory, script=None):
+        """One listener; `kind` and `where` are what the configuration says of it."""
+        path = f"{directory}/{transport}{next(cls.numbers)}.sock"
+        b = cls(directory, {"shm": f"shm:{path}", "unix": f"unix:{path}"}.get(transport, transport + ":0"),
+                script=script)
+        b.kind, b.where = {"shm": ("shm", path), "unix": ("socket", f"unix:{path}"),
+                           "tcp": ("socket", f"127.0.0.1:{b.ports[0]}"),
+                           "http": ("http", f"http://127.0.0.1:{b.ports[0]}/v1")}[transport]
+        return b
 
     def is_ready(self):
         assert self.running(), f"the fault backend did not start\n{self.tail()}"

@@ -1,5 +1,7 @@
 """Fixtures of the flow tests; what a Gate promises is in gate.py."""
+import fault_backend
 import pytest
+from fault_backend import FaultBackend
 from gate import Gate
 
 
@@ -37,6 +39,24 @@ def make_gate():
     finally:
         for g in made:
             g.abandon()
+
+
+@pytest.fixture
+def fault_gate(make_gate, tmp_path):
+    """Makes (gate, key, scripted backend) over one transport; tests/faults/README.md has the scripts."""
+    backends = []
+
+    def make(transport, script=None, options="", catalog=fault_backend.CATALOG, fields=None, **settings):
+        b = FaultBackend.over(transport, tmp_path, script)
+        backends.append(b)
+        g = make_gate(catalog=catalog, worker=False, settings=settings,
+                      fields={"kind": b.kind, "where": b.where, "options": options, **(fields or {})})
+        g.wait_backend("fault")
+        return g, g.key(), b
+    yield make
+    for b in backends:
+        if b.running():
+            b.stop()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -30,7 +30,7 @@ INPUT, OUTPUT = {1, 2, 3, 11, 13, 16, 17}, {4, 5, 12, 14}
 HOUR_US = 3600 * 1000000
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32
 UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0"}
-FINISHED = {"ok", "ok_nousage", "ok_unpriced"}
+FINISHED = {"ok", "ok_nousage", "ok_unpriced", "ok_partial"}
 
 violations = []
 
@@ -56,6 +56,14 @@ def rid_of(text):
     for digit in text.removeprefix("req_").lower():
         value = value * 32 + DIGITS.index(digit)
     return value
+
+
+def text_of_rid(value):
+    digits = ""
+    for _ in range(13):
+        value, digit = divmod(value, 32)
+        digits = DIGITS[digit] + digits
+    return "req_" + digits
 
 
 def half_even(value):

@@ -2,47 +2,8 @@
 import json
 
 import pytest
-from fault_backend import FaultBackend
-from gate import INPUT, OUTPUT, text_of, wait_until
-
-CATALOG = """
-backends:
-  fault:
-    transport: {kind}
-    address: {where}
-    concurrency: 512
-    {options}
-models:
-  base/chat:
-    capabilities: [chat]
-    default_output_tokens: 256
-    price: {{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}
-    routes: [{{backend: fault, model: m}}]
-"""
-TRANSPORTS = ["shm", "unix", "tcp", "http"]
-
-
-@pytest.fixture
-def fault_gate(make_gate, tmp_path):
-    """(gate, key, backend) over one transport."""
-    backends = []
-
-    def make(transport, script=None, options="", **settings):
-        path = f"{tmp_path}/{transport}.sock"
-        b = FaultBackend(tmp_path, {"shm": f"shm:{path}", "unix": f"unix:{path}"}.get(transport, transport + ":0"),
-                         script=script)
-        backends.append(b)
-        kind, where = {"shm": ("shm", path), "unix": ("socket", f"unix:{path}"),
-                       "tcp": ("socket", f"127.0.0.1:{b.ports[0]}"),
-                       "http": ("http", f"http://127.0.0.1:{b.ports[0]}/v1")}[transport]
-        g = make_gate(catalog=CATALOG, worker=False, settings=settings,
-                      fields={"kind": kind, "where": where, "options": options})
-        g.wait_backend("fault")
-        return g, g.key(), b
-    yield make
-    for b in backends:
-        if b.running():
-            b.stop()
+from fault_backend import TRANSPORTS
+from gate import INPUT, OUTPUT, text_of
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -36,10 +36,12 @@ static int64_t directive(const char *prompt, const char *name, int64_t otherwise
     return at ? strtoll(at + strlen(name), NULL, 10) : otherwise;
 }
 
+/* A script at the end is no word. */
 static int64_t count_words(const char *text)
 {
+    const char *script = strstr(text, "#script="), *end = script ? script : text + strlen(text);
     int64_t n = 0;
-    for (bool in = false; *text; text++) {
+    for (bool in = false; text < end; text++) {
         n += *text != ' ' && !in;
         in = *text != ' ';
     }

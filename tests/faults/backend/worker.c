@@ -33,6 +33,13 @@ static void cut_now(struct call *c)
         session_end(c->session, strcmp(c->cut_how, "reset") == 0);
 }
 
+static void put_half(struct session *s, const struct wire_head *h, const void *payload, size_t len)
+{
+    size_t head = len < sizeof *h ? len : sizeof *h;
+    session_raw(s, h, head);
+    session_raw(s, payload, len - head);
+}
+
 /* On a byte stream a cut leaves half a frame; a ring has no halves. */
 static void put(struct call *c, struct wire_head h, const void *payload)
 {
@@ -41,8 +48,8 @@ static void put(struct call *c, struct wire_head h, const void *payload)
     if (!s || c->mute)
         return;
     if (c->cut_after >= 0 && len > c->cut_after) {
-        if (!s->shm && c->cut_after > 0)
-            session_raw(s, &h, c->cut_after < (int64_t)sizeof h ? (size_t)c->cut_after : sizeof h);
+        if (!s->shm)
+            put_half(s, &h, payload, (size_t)c->cut_after);
         cut_now(c);
         return;
     }
