@@ -1,47 +1,56 @@
 /* backends/error_map.c -- see error_map.h. */
 #include "backends/error_map.h"
-#include "base/jscan.h"
+#include "backends/signer.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct code_row {
-    long code;
-    enum status status;
-    bool told; /* the client can do something about it: upstream's sentence is passed on */
-    bool untouched;
-    const char *message; /* ours, when there is something to say and upstream's is not told */
-};
-
 #define REFUSED_US "the model's backend refused the gateway's credentials"
+#define NO_MONEY   "the model's backend refused the gateway's account"
+#define BUSY       "the model's backend is overloaded"
 
-static const struct code_row code_rows[] = {
-    { 400, STATUS_BAD_REQUEST, true, false, NULL },
-    { 401, STATUS_BACKEND_FAILED, false, false, REFUSED_US },
-    { 402, STATUS_BACKEND_FAILED, false, false,
-      "the model's backend refused the gateway's account" },
-    { 403, STATUS_BACKEND_FAILED, false, false, REFUSED_US },
-    { 404, STATUS_MODEL_NOT_FOUND, true, false, NULL },
-    { 413, STATUS_BODY_TOO_LARGE, true, false, NULL },
-    { 422, STATUS_BAD_REQUEST, true, false, NULL },
-    { 429, STATUS_OVERLOADED, false, true, "the model's backend is overloaded" },
-    { 503, STATUS_BACKEND_FAILED, false, true, NULL },
-    { 529, STATUS_OVERLOADED, false, true, "the model's backend is overloaded" },
+/* clang-format off */
+static const struct error_row shared_rows[] = {
+    { 400, NULL, STATUS_BAD_REQUEST,     true,  false, NULL },
+    { 401, NULL, STATUS_BACKEND_FAILED,  false, false, REFUSED_US },
+    { 402, NULL, STATUS_BACKEND_FAILED,  false, false, NO_MONEY },
+    { 403, NULL, STATUS_BACKEND_FAILED,  false, false, REFUSED_US },
+    { 404, NULL, STATUS_MODEL_NOT_FOUND, true,  false, NULL },
+    { 413, NULL, STATUS_BODY_TOO_LARGE,  true,  false, NULL },
+    { 422, NULL, STATUS_BAD_REQUEST,     true,  false, NULL },
+    { 429, NULL, STATUS_OVERLOADED,      false, true,  BUSY },
+    { 503, NULL, STATUS_BACKEND_FAILED,  false, true,  NULL },
+    { 529, NULL, STATUS_OVERLOADED,      false, true,  BUSY },
+    { 0,   NULL, STATUS_BACKEND_FAILED,  false, false, NULL },
 };
 
-static const struct code_row *find_row(long code)
+/* Codes that say more than their HTTP status, or come without one, in a stream. */
+static const struct error_row openai_rows[] = {
+    { 400, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
+    { 413, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
+    { 422, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
+    { 400, "model_not_found",            STATUS_MODEL_NOT_FOUND, true,  false, NULL },
+    { 400, "billing_hard_limit_reached", STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
+    { 429, "insufficient_quota",         STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
+    { 429, "rate_limit_exceeded",        STATUS_OVERLOADED,      false, true,  BUSY },
+};
+/* clang-format on */
+
+#define OPENAI_SHAPE                                                           \
+    .object = "error", .message = "message", .code = "code", .param = "param", \
+    .rows = openai_rows, .count = sizeof openai_rows / sizeof *openai_rows
+
+static const struct error_map maps[ERROR_MAP_COUNT] = {
+    [ERROR_MAP_OPENAI] = { OPENAI_SHAPE },
+    [ERROR_MAP_SILENT] = { OPENAI_SHAPE, .silent = true },
+};
+
+const struct error_map *error_map_find(enum error_map_id id)
 {
-    static const struct code_row other = { 0, STATUS_BACKEND_FAILED, false, false, NULL };
-    for (size_t i = 0; i < sizeof code_rows / sizeof *code_rows; i++)
-        if (code_rows[i].code == code)
-            return &code_rows[i];
-    return &other;
+    return &maps[id];
 }
 
-static void say(struct backend_end *end, const char *text)
-{
-    snprintf(end->message, sizeof end->message, "%s", text ? text : "");
-}
+/* ---- text of upstream's ---- */
 
 /* Bytes of the UTF-8 character that begins here; the text has been validated. */
 static size_t character_bytes(const char *at)
@@ -75,57 +84,104 @@ static void copy_printable(char *to, size_t size, const char *from)
     to[used] = '\0';
 }
 
-static void copy_member(char *to, size_t size, const struct jfield *f, const char *secret)
+static void copy_member(char *to, size_t size, const struct jfield *f,
+                        const struct catalog_backend *conf)
 {
     to[0] = '\0';
     if (f->type != J_STRING)
         return;
     char *text = malloc(f->value.len + 1); /* unescaped it is never longer */
-    if (text && jscan_string(f, text, f->value.len + 1) &&
-        (!secret || !*secret || !strstr(text, secret)))
+    if (text && jscan_string(f, text, f->value.len + 1) && !signer_quoted(conf, text))
         copy_printable(to, size, text);
     free(text);
 }
 
+/* ---- one error object ---- */
+
 enum { ERROR_MESSAGE, ERROR_CODE, ERROR_PARAM, ERROR_FIELDS };
 
-static bool is_context_length(const struct jfield *code)
+/* The members of {"message":..,"code":..,"param":..}; a key twice: nothing of it is believed. */
+static void read_parts(const struct error_map *m, const struct jfield *object,
+                       struct jfield part[static ERROR_FIELDS])
 {
-    return code->type == J_STRING && span_is(code->value, "\"context_length_exceeded\"");
+    static const char none[] = ""; /* no key of interest is empty */
+    part[ERROR_MESSAGE] = (struct jfield){ .key = m->message ? m->message : none };
+    part[ERROR_CODE] = (struct jfield){ .key = m->code ? m->code : none };
+    part[ERROR_PARAM] = (struct jfield){ .key = m->param ? m->param : none };
+    if (object->type == J_OBJECT && jscan_member(object->value, part, ERROR_FIELDS) != STATUS_OK)
+        for (size_t i = 0; i < ERROR_FIELDS; i++)
+            part[i].type = J_ABSENT;
 }
 
-/* `error` is {"message":..,"code":..,"param":..} or, from some servers, a mere sentence. */
-static void apply_error(const struct jfield *error, long code, const char *secret,
-                        struct backend_end *end)
+/* A code is a text or a number; in rows both are written as text. */
+static bool is_code(const struct jfield *f, const char *code)
 {
-    struct jfield part[ERROR_FIELDS] = {
-        [ERROR_MESSAGE] = { .key = "message" },
-        [ERROR_CODE] = { .key = "code" },
-        [ERROR_PARAM] = { .key = "param" },
-    };
-    int64_t own_code;
-    if (error->type == J_OBJECT && jscan_member(error->value, part, ERROR_FIELDS) != STATUS_OK)
-        for (size_t i = 0; i < ERROR_FIELDS; i++)
-            part[i].type = J_ABSENT; /* a key twice: nothing of it is believed */
-    if (!code && jscan_int(&part[ERROR_CODE], &own_code) && own_code >= 400 && own_code < 600)
-        code = (long)own_code;
-    const struct code_row *row = find_row(code);
+    if (f->type == J_NUMBER)
+        return span_is(f->value, code);
+    size_t len = strlen(code);
+    return f->type == J_STRING && f->value.len == len + 2 &&
+           memcmp(f->value.at + 1, code, len) == 0;
+}
+
+static bool fits(const struct error_row *row, long http, const struct jfield *code)
+{
+    if (row->code)
+        return is_code(code, row->code) && (!row->http || !http || row->http == http);
+    return !row->http || row->http == http;
+}
+
+static const struct error_row *find_row(const struct error_map *m, long http,
+                                        const struct jfield *code)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (fits(&m->rows[i], http, code))
+            return &m->rows[i];
+    const struct error_row *row = shared_rows;
+    while (!fits(row, http, code))
+        row++;
+    return row; /* the last one fits all */
+}
+
+/* `error` is an object or, from some servers, a mere sentence. */
+static void apply(const struct error_map *m, const struct jfield *error, long http,
+                  const struct catalog_backend *conf, struct backend_end *end)
+{
+    struct jfield part[ERROR_FIELDS];
+    int64_t own;
+    read_parts(m, error, part);
+    if (!http && jscan_int(&part[ERROR_CODE], &own) && own >= 400 && own < 600)
+        http = (long)own;
+    const struct error_row *row = find_row(m, http, &part[ERROR_CODE]);
     end->status = row->status;
     end->untouched = row->untouched;
-    say(end, row->message);
-    if (!row->told)
+    snprintf(end->message, sizeof end->message, "%s", row->message ? row->message : "");
+    if (!row->told || m->silent)
         return;
-    if (end->status == STATUS_BAD_REQUEST && is_context_length(&part[ERROR_CODE]))
-        end->status = STATUS_CONTEXT_LENGTH;
     copy_member(end->message, sizeof end->message,
-                error->type == J_STRING ? error : &part[ERROR_MESSAGE], secret);
-    copy_member(end->param, sizeof end->param, &part[ERROR_PARAM], secret);
+                error->type == J_STRING ? error : &part[ERROR_MESSAGE], conf);
+    copy_member(end->param, sizeof end->param, &part[ERROR_PARAM], conf);
 }
 
-/* The `error` member; or the object itself when it is flat: {"message":..,"code":..}. */
-static struct jfield find_error(struct span text)
+/* ---- where it stands ---- */
+
+bool error_map_told(const struct error_map *m, const struct jfield *object)
 {
-    struct jfield fields[] = { { .key = "error" }, { .key = "message" } };
+    struct jfield part[ERROR_FIELDS];
+    if (object->type != J_OBJECT && (m->fine || object->type != J_STRING))
+        return false;
+    if (!m->fine)
+        return true;
+    read_parts(m, object, part);
+    for (const char *const *fine = m->fine; *fine; fine++)
+        if (is_code(&part[ERROR_CODE], *fine))
+            return false;
+    return part[ERROR_CODE].type != J_ABSENT && part[ERROR_CODE].type != J_NULL;
+}
+
+/* The member with the error; or the object itself when it is flat: {"message":..,"code":..}. */
+static struct jfield find_error(const struct error_map *m, struct span text)
+{
+    struct jfield fields[] = { { .key = m->object }, { .key = m->message } };
     struct jscan_error at;
     struct jfield none = { .type = J_ABSENT };
     if (jscan_object(text, fields, 2, &at) != STATUS_OK)
@@ -135,19 +191,21 @@ static struct jfield find_error(struct span text)
     return fields[0];
 }
 
-void error_refused(long code, struct span body, const char *secret, struct backend_end *end)
+void error_map_refused(const struct error_map *m, long http, struct span body,
+                       const struct catalog_backend *conf, struct backend_end *end)
 {
-    struct jfield error = find_error(body);
-    apply_error(&error, code, secret, end);
+    struct jfield error = find_error(m, body);
+    apply(m, &error, http, conf, end);
     assert(end->status != STATUS_OK);
 }
 
-bool error_object(struct span object, bool first, const char *secret, struct backend_end *end)
+bool error_map_object(const struct error_map *m, struct span text, bool first,
+                      const struct catalog_backend *conf, struct backend_end *end)
 {
-    struct jfield error = find_error(object);
-    if (error.type != J_OBJECT && error.type != J_STRING)
+    struct jfield error = find_error(m, text);
+    if (!error_map_told(m, &error))
         return false;
-    apply_error(&error, 0, secret, end);
+    apply(m, &error, 0, conf, end);
     end->untouched = false; /* 200 was said: it had begun */
     if (!first) {
         end->status = STATUS_BACKEND_CUT;

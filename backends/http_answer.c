@@ -4,9 +4,7 @@
  * connection, which is what is wanted: an upstream whose framing is in doubt must
  * not answer anybody else on the same connection.
  */
-#include "backends/error_map.h"
 #include "backends/http_parts.h"
-#include "backends/openai_usage.h"
 #include <strings.h>
 
 size_t http_refuse(struct http_call *c, enum status why)
@@ -18,12 +16,21 @@ size_t http_refuse(struct http_call *c, enum status why)
 
 /* ---- what kind of answer it is ---- */
 
-static bool is_event_stream(CURL *easy)
+static const char *content_type(struct http_call *c)
 {
-    static const char wanted[] = "text/event-stream";
     char *type = NULL;
-    curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
-    return type && strncasecmp(type, wanted, sizeof wanted - 1) == 0;
+    curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
+    return type;
+}
+
+/* An answer that does not say what it is is expected to be JSON. */
+static bool is_json(const char *type)
+{
+    size_t len = type ? strcspn(type, "; \t") : 0;
+    if (len == 0)
+        return true;
+    return (len == 16 && strncasecmp(type, "application/json", len) == 0) ||
+           (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
 }
 
 static long status_code(struct http_call *c)
@@ -38,39 +45,44 @@ static bool is_success(long code)
     return code >= 200 && code < 300;
 }
 
+static enum http_mode mode_of(struct http_call *c)
+{
+    const char *type = content_type(c);
+    if (!is_success(status_code(c)))
+        return HTTP_REFUSAL;
+    if (c->order.stream)
+        return framer_speaks(c->framing.framer, type) ? HTTP_EVENTS : HTTP_REFUSAL;
+    if (!c->order.any_format || (is_json(type) && !c->headers.tensors))
+        return HTTP_BODY;
+    if (!http_pieces_begin(c, type ? type : "application/octet-stream"))
+        c->verdict = STATUS_BACKEND_GARBAGE;
+    return HTTP_PIECES;
+}
+
 static void decide_mode(struct http_call *c)
 {
     if (c->mode != HTTP_UNDECIDED)
         return;
-    c->mode = HTTP_REFUSAL;
-    if (is_success(status_code(c)) && !c->order.stream)
-        c->mode = HTTP_BODY;
-    else if (is_success(status_code(c)) && is_event_stream(c->easy))
-        c->mode = HTTP_EVENTS;
+    c->mode = mode_of(c);
     uint64_t asked = c->order.answer_bytes_max;
-    c->body_max = c->mode != HTTP_BODY ? HTTP_ERROR_BYTES_MAX
-                  : asked              ? (size_t)asked
-                                       : HTTP_BODY_BYTES;
+    bool whole = c->mode == HTTP_BODY || c->mode == HTTP_PIECES;
+    c->body_max = !whole ? HTTP_ERROR_BYTES_MAX : asked ? (size_t)asked : HTTP_BODY_BYTES;
 }
 
 /* ---- what it says ---- */
 
-void http_note_usage(struct http_call *c, const struct openai_usage *u)
+void http_note_usage(struct http_call *c, const struct usage_reading *u)
 {
     c->suspect_usage |= u->suspect;
-    if (!openai_usage_advance(&c->usage, &u->usage))
+    if (!usage_advance(&c->usage, &u->usage))
         c->suspect_usage = true;
-}
-
-bool http_is_error(const struct jfield *f)
-{
-    return f->type == J_OBJECT || f->type == J_STRING;
 }
 
 /* The answer, or the event, tells of an error instead. */
 void http_take_error(struct http_call *c, struct span text, bool first)
 {
-    if (error_object(text, first, c->backend->base.conf->secret, &c->end))
+    const struct http_backend *b = c->backend;
+    if (error_map_object(b->rows.errors, text, first, b->base.conf, &c->end))
         c->verdict = c->end.status;
     else
         c->verdict = STATUS_BACKEND_GARBAGE;
@@ -91,6 +103,15 @@ static enum status take_body(struct http_call *c, struct span bytes)
     return buf_add(&c->body, bytes.at, bytes.len) ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
+static enum status take(struct http_call *c, struct span bytes)
+{
+    if (c->verdict != STATUS_OK)
+        return c->verdict;
+    if (c->mode == HTTP_EVENTS)
+        return http_events_take(c, bytes);
+    return c->mode == HTTP_PIECES ? http_pieces_take(c, bytes) : take_body(c, bytes);
+}
+
 size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call)
 {
     struct http_call *c = call;
@@ -107,7 +128,7 @@ size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call)
     c->any_byte = true;
     if (is_enough(c, piece))
         return HTTP_REFUSE;
-    enum status s = c->mode == HTTP_EVENTS ? http_events_take(c, piece) : take_body(c, piece);
+    enum status s = take(c, piece);
     if (s != STATUS_OK)
         return http_refuse(c, s);
     return c->ended ? HTTP_REFUSE : piece.len;
@@ -115,32 +136,30 @@ size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call)
 
 /* ---- the end ---- */
 
-static uint32_t retry_after_ms(struct http_call *c)
+static struct span whole_body(const struct http_call *c)
 {
-    curl_off_t seconds = 0;
-    curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &seconds);
-    if (seconds <= 0)
-        return 0;
-    return seconds < 3600 ? (uint32_t)seconds * 1000 : 3600 * 1000;
+    return (struct span){ c->body.at ? c->body.at : "", c->body.len };
 }
 
 static void finish_body(struct http_call *c)
 {
-    struct jfield field[] = { { .key = "usage" }, { .key = "data" }, { .key = "error" } };
+    const struct http_rows *rows = &c->backend->rows;
+    struct jfield field[HTTP_FIELDS_MAX];
     struct jscan_error at;
-    struct span text = { c->body.at ? c->body.at : "", c->body.len };
-    if (jscan_object(text, field, 3, &at) != STATUS_OK) {
+    struct span text = whole_body(c);
+    memcpy(field, rows->body, rows->body_count * sizeof *field);
+    if (jscan_object(text, field, rows->body_count, &at) != STATUS_OK) {
         c->verdict = STATUS_BACKEND_GARBAGE;
         return;
     }
-    if (http_is_error(&field[2])) {
+    if (error_map_told(rows->errors, &field[BODY_ERROR])) {
         http_take_error(c, text, true);
         return;
     }
-    struct openai_usage u = openai_usage_read(&field[0]);
-    if (c->order.capability == CAP_IMAGES)
-        openai_usage_images(&field[1], &u);
+    struct usage_reading u =
+        usage_map_read(rows->usage, c->order.capability, true, &field[BODY_USAGE]);
     http_note_usage(c, &u);
+    http_note_request(c);
     struct backend_data d = { .bytes = text.at, .len = text.len };
     if (c->usage.present)
         d.so_far = &c->usage;
@@ -150,24 +169,39 @@ static void finish_body(struct http_call *c)
 /* Status 200 but not a stream: only an error object makes sense there. */
 static void finish_refusal(struct http_call *c)
 {
-    struct span text = { c->body.at ? c->body.at : "", c->body.len };
+    const struct http_backend *b = c->backend;
     long code = status_code(c);
     if (!is_success(code)) {
-        error_refused(code, text, c->backend->base.conf->secret, &c->end);
-        c->end.retry_after_ms = retry_after_ms(c);
+        error_map_refused(b->rows.errors, code, whole_body(c), b->base.conf, &c->end);
+        c->end.retry_after_ms = rates_wait_ms(&c->headers.rates);
         c->verdict = c->end.status;
     } else {
-        http_take_error(c, text, true);
+        http_take_error(c, whole_body(c), true);
     }
+}
+
+/* What was said of limits; an answer that says nothing of them shows that there is room. */
+static void note_limits(struct http_call *c)
+{
+    uint32_t wait_ms = rates_wait_ms(&c->headers.rates);
+    int64_t until = wait_ms ? http_now_ms(c->backend) + wait_ms : 0;
+    if (wait_ms || is_success(status_code(c)))
+        atomic_store_explicit(&c->backend->base.stats.limited_until_ms, until,
+                              memory_order_relaxed);
 }
 
 void http_answer_finish(struct http_call *c)
 {
     decide_mode(c);
-    if (c->mode == HTTP_EVENTS)
+    note_limits(c);
+    if (c->verdict != STATUS_OK)
+        ; /* its content type is none */
+    else if (c->mode == HTTP_EVENTS)
         http_events_finish(c);
     else if (c->mode == HTTP_BODY)
         finish_body(c);
+    else if (c->mode == HTTP_PIECES)
+        http_pieces_finish(c);
     else
         finish_refusal(c);
     if (!c->ended)

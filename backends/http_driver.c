@@ -90,8 +90,8 @@ static void recycle(struct http_call *c)
     struct http_backend *b = c->backend;
     if (c->body.room > HTTP_KEPT_BODY_BYTES)
         buf_free(&c->body);
-    if (c->sse.data.room + c->sse.line.room > HTTP_KEPT_BODY_BYTES)
-        sse_clear(&c->sse);
+    if (c->framing.framer->room(&c->framing) > HTTP_KEPT_BODY_BYTES)
+        c->framing.framer->clear(&c->framing);
     LIST_INSERT_HEAD(&b->pool, c, pool);
 }
 
@@ -334,6 +334,7 @@ static enum status http_open(const struct catalog_backend *conf, uv_loop_t *loop
     b->env = env;
     TAILQ_INIT(&b->running);
     TAILQ_INIT(&b->todo);
+    http_rows_open(b);
     enum status s = http_target_open(b);
     if (s == STATUS_OK)
         s = http_urls_open(b);
@@ -375,10 +376,12 @@ static struct http_call *take_call(struct http_backend *b)
     if (!c)
         return http_call_new(b);
     LIST_REMOVE(c, pool);
-    struct http_call fresh = {
-        .backend = b, .easy = c->easy, .addresses = c->addresses, .sse = c->sse, .body = c->body
-    };
-    sse_reset(&fresh.sse);
+    struct http_call fresh = { .backend = b,
+                               .easy = c->easy,
+                               .addresses = c->addresses,
+                               .framing = c->framing,
+                               .body = c->body };
+    fresh.framing.framer->reset(&fresh.framing);
     buf_clear(&fresh.body);
     *c = fresh;
     return c;
@@ -402,7 +405,8 @@ static enum status http_start(struct backend *base, const struct backend_order *
 {
     struct http_backend *b = of(base);
     assert(order->first_byte_timeout_ms && order->chunk_timeout_ms && order->total_timeout_ms);
-    if (!atomic_load_explicit(&base->stats.up, memory_order_relaxed) || !http_call_possible(order))
+    if (!atomic_load_explicit(&base->stats.up, memory_order_relaxed) ||
+        !http_call_possible(b, order))
         return STATUS_NO_BACKEND;
     if (atomic_load_explicit(&base->stats.running, memory_order_relaxed) >= base->conf->concurrency)
         return STATUS_OVERLOADED;

@@ -1,10 +1,9 @@
 /* backends/http_driver.h -- models behind HTTP: whatever speaks OpenAI's API
  * (vLLM, SGLang, llama.cpp, Ollama, vendors) or the Open Inference Protocol.
  *
- * `address` is the base URL: for chat, embeddings and images the one that an
- * OpenAI SDK would be given (https://host/v1); for tensors the server's root, to
- * which /v2/models/MODEL/infer is added.  A query in it stays.  https verifies
- * the certificate.  No redirect is followed and no proxy of the environment is used.
+ * A backend is composed of rows (docs/dialects.md).  `address` is the base URL,
+ * in front of the dialect's paths; a query in it stays.  https verifies the
+ * certificate.  No redirect is followed and no proxy of the environment is used.
  *
  * One request is sent at most once.  libcurl would send a POST again by itself
  * when a kept connection turns out dead before any answer; that is refused here,

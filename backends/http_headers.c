@@ -4,6 +4,7 @@
  * request puts its own lines in front of it.
  */
 #include "backends/http_parts.h"
+#include "backends/signer.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,17 +18,28 @@ static bool add_header(struct http_backend *b, const char *text)
     return list != NULL;
 }
 
+/* Headers of the configuration; it has refused those that are ours. */
+static bool add_configured(struct http_backend *b)
+{
+    const struct compose *conf = &b->base.conf->http;
+    struct buf line;
+    bool ok = true;
+    buf_init(&line, HTTP_LINE_BYTES_MAX);
+    for (size_t i = 0; ok && i < conf->header_count; i++) {
+        buf_clear(&line);
+        ok = buf_printf(&line, "%s: %s", conf->headers[i].name, conf->headers[i].value) &&
+             add_header(b, line.at);
+    }
+    buf_free(&line);
+    return ok;
+}
+
 static bool add_secret(struct http_backend *b)
 {
     struct buf line;
-    if (!b->base.conf->secret || !*b->base.conf->secret)
-        return true;
-    buf_init(&line, 16 * 1024);
-    bool ok = buf_printf(&line, "Authorization: Bearer %s", b->base.conf->secret) &&
-              add_header(b, line.at);
-    if (line.at)
-        explicit_bzero(line.at, line.room);
-    buf_free(&line);
+    buf_init(&line, HTTP_LINE_BYTES_MAX);
+    bool ok = signer_header(b->base.conf, &line) && (!line.len || add_header(b, line.at));
+    signer_wipe(&line);
     return ok;
 }
 
@@ -37,10 +49,8 @@ enum status http_headers_open(struct http_backend *b)
 {
     if (b->base.conf->secret && strpbrk(b->base.conf->secret, "\r\n"))
         return STATUS_BAD_FIELD;
-    bool ok = add_header(b, "Content-Type: application/json") &&
-              add_header(b, "Accept: application/json, text/event-stream") &&
-              add_header(b, "Accept-Encoding: identity") && add_header(b, "Expect:") &&
-              add_secret(b);
+    bool ok = add_header(b, "Accept: */*") && add_header(b, "Accept-Encoding: identity") &&
+              add_header(b, "Expect:") && add_configured(b) && add_secret(b);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -54,13 +64,36 @@ void http_headers_free(struct http_backend *b)
 
 /* ---- those of one request ---- */
 
-/* The id goes in front of the common headers; the node lies in the call, so nothing is allocated. */
-bool http_headers_set(struct http_call *c)
+/* The nodes lie in the call, in front of the common list, so nothing is allocated. */
+static bool put(struct http_call *c, const char *name, const char *value)
 {
-    char id[RID_TEXT_BYTES];
-    snprintf(c->first_header_text, sizeof c->first_header_text, "x-request-id: %s",
-             rid_text(c->order.rid, id));
-    c->first_header.data = c->first_header_text;
-    c->first_header.next = c->backend->common_headers;
-    return curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, &c->first_header) == CURLE_OK;
+    struct http_lines *l = &c->lines;
+    struct curl_slist *node = &l->node[l->count];
+    size_t room = sizeof l->text - l->used;
+    int len = snprintf(l->text + l->used, room, "%s: %s", name, value);
+    if (len < 0 || (size_t)len >= room || strpbrk(value, "\r\n"))
+        return false;
+    *node = (struct curl_slist){ l->text + l->used, c->backend->common_headers };
+    if (l->count)
+        node[-1].next = node;
+    l->count++;
+    l->used += (size_t)len + 1;
+    return true;
+}
+
+enum status http_headers_set(struct http_call *c)
+{
+    const struct backend_format *f = &c->order.format;
+    char id[RID_TEXT_BYTES], length[24];
+    c->lines.count = 0;
+    c->lines.used = 0;
+    bool ok = put(c, "x-request-id", rid_text(c->order.rid, id)) &&
+              put(c, "Content-Type", f->content_type ? f->content_type : "application/json");
+    snprintf(length, sizeof length, "%llu", (unsigned long long)f->header_len);
+    if (f->tensors)
+        ok = ok && put(c, "Inference-Header-Content-Length", length);
+    if (!ok)
+        return STATUS_BAD_REQUEST; /* a content type that is no line */
+    CURLcode set = curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->lines.node);
+    return set == CURLE_OK ? STATUS_OK : STATUS_NO_MEMORY;
 }

@@ -3,13 +3,17 @@
  * http_driver.c   the driver's functions and the life of a call
  * http_loop.c     libcurl's sockets and timer on libuv
  * http_target.c   the base URL and the addresses of its host
+ * http_rows.c     the rows it is composed of
+ *
+ * http_request.h: what is sent
  * http_url.c      the URL of an order
  * http_headers.c  the header lines of a request
  * http_request.c  an order becomes a libcurl transfer
  *
- * and, with http_answer.h, what comes back:
+ * http_answer.h: what comes back
  * http_head.c     its header lines
  * http_answer.c   its bytes, and what a whole answer says
+ * http_pieces.c   what is not JSON, as it comes
  * http_events.c   what the events of a stream say
  * http_verdict.c  how the transfer broke, in our words
  *
@@ -22,9 +26,10 @@
 #ifndef MAAS_HTTP_PARTS_H
 #define MAAS_HTTP_PARTS_H
 #include "backends/backend.h"
+#include "backends/framer.h"
 #include "backends/http_answer.h"
+#include "backends/http_request.h"
 #include "backends/http_target.h"
-#include "backends/sse.h"
 #include "base/buf.h"
 #include <curl/curl.h>
 #include <sys/queue.h>
@@ -42,7 +47,6 @@ enum {
     HTTP_TICK_MS = 100,
     HTTP_DONE_GRACE_MS = 1000, /* after [DONE], for the end of the HTTP answer */
     HTTP_SOCKET_BUCKETS = 256,
-    HTTP_URLS_MAX = 16,
 };
 
 struct http_socket { /* one that libcurl has opened; lives until libcurl closes it */
@@ -64,8 +68,8 @@ struct http_call {
     struct backend_events events;
     void *arg;
     struct http_addresses *addresses;
-    struct curl_slist first_header; /* x-request-id; the backend's common ones follow */
-    char first_header_text[40];
+    const struct dialect_path *path;
+    struct http_lines lines;
     int64_t started_ms, last_byte_ms;
 
     bool on_todo, added, paused, held; /* held: libcurl was told to pause */
@@ -78,9 +82,12 @@ struct http_call {
     enum status verdict; /* of our own callbacks; OK: none */
     enum http_mode mode;
     struct http_headers headers;
-    struct sse sse;
+    struct framing framing;
     struct buf body;
     size_t body_max; /* by mode */
+    size_t passed;   /* bytes of HTTP_PIECES */
+    struct backend_format format;
+    char type[HTTP_TYPE_BYTES];
     struct usage usage;
     struct backend_end end;
 };
@@ -94,7 +101,8 @@ struct http_backend {
     CURLM *multi;
     struct curl_slist *common_headers; /* holds the secret: wiped when freed */
     struct http_target target;
-    char *urls[HTTP_URLS_MAX]; /* by what is asked; NULL: it has the model's name in it */
+    struct http_rows rows;
+    char *urls[HTTP_URLS_MAX]; /* as the dialect's paths; NULL: the model's name is in it */
     uv_idle_t idle;            /* active: something waits for the next turn */
     uv_check_t turn;
     uv_timer_t curl_timer;
@@ -122,23 +130,4 @@ enum status http_loop_open(struct http_backend *b);
 bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and closed by us */
 /* Lets libcurl do what is due; may call on_data and on_end. */
 void http_loop_kick(struct http_backend *b);
-
-/* http_url.c */
-enum status http_urls_open(struct http_backend *b);
-void http_urls_free(struct http_backend *b);
-bool http_url_exists(enum capability capability);
-/* Lent, or made for this order: then it is in *ret_made, too, for curl_free.  NULL: no memory. */
-const char *http_url_of(const struct http_backend *b, const struct backend_order *o,
-                        char **ret_made);
-
-/* http_headers.c */
-enum status http_headers_open(struct http_backend *b);
-void http_headers_free(struct http_backend *b);
-bool http_headers_set(struct http_call *c);
-
-/* http_request.c */
-struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
-void http_call_free(struct http_call *c);
-bool http_call_possible(const struct backend_order *o); /* a capability and format it can carry */
-enum status http_call_prepare(struct http_call *c);
 #endif

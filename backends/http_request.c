@@ -68,7 +68,7 @@ struct http_call *http_call_new(struct http_backend *b)
     if (!c)
         return NULL;
     c->backend = b;
-    sse_init(&c->sse, HTTP_EVENT_BYTES_MAX);
+    framing_init(&c->framing, b->base.conf->http.framer, HTTP_EVENT_BYTES_MAX);
     buf_init(&c->body, HTTP_BODY_BYTES_MAX);
     c->easy = curl_easy_init();
     if (c->easy && set_network(c) && set_tls(c) && set_callbacks(c) && SET(POST, 1L) &&
@@ -82,24 +82,25 @@ void http_call_free(struct http_call *c)
 {
     curl_easy_cleanup(c->easy);
     http_addresses_unref(c->addresses);
-    sse_clear(&c->sse);
+    c->framing.framer->clear(&c->framing);
     buf_free(&c->body);
     free(c);
 }
 
 /* ---- one request ---- */
 
-bool http_call_possible(const struct backend_order *o)
+bool http_call_possible(const struct http_backend *b, const struct backend_order *o)
 {
-    return http_url_exists(o->capability) && !o->format.content_type && !o->format.tensors;
+    const struct dialect *d = b->rows.dialect;
+    return dialect_path(d, o->capability) && (d->tensors || !o->format.tensors);
 }
 
 static bool set_url(struct http_call *c)
 {
     char *made = NULL;
-    const char *url = http_url_of(c->backend, &c->order, &made);
+    const char *url = http_url_of(c, &made);
     bool ok = url && SET(URL, url);
-    curl_free(made);
+    http_url_free(made);
     return ok;
 }
 
@@ -112,7 +113,11 @@ static bool set_addresses(struct http_call *c)
 
 enum status http_call_prepare(struct http_call *c)
 {
-    bool ok = set_url(c) && http_headers_set(c) && set_addresses(c) &&
+    c->path = dialect_path(c->backend->rows.dialect, c->order.capability);
+    enum status s = http_headers_set(c);
+    if (s != STATUS_OK)
+        return s;
+    bool ok = set_url(c) && set_addresses(c) &&
               SET(POSTFIELDSIZE_LARGE, (curl_off_t)c->order.body.len) &&
               SET(POSTFIELDS, c->order.body.at);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;

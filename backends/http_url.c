@@ -1,20 +1,12 @@
-/* backends/http_url.c -- the URL of an order: the base URL with the path of what is asked. */
+/* backends/http_url.c -- the URL of an order: the base URL with the path of what is asked.
+ *
+ * A secret that stands in the query is in all of them.  What is ours is wiped;
+ * copies that libcurl makes of a URL are freed by it as they are.
+ */
 #include "backends/http_parts.h"
+#include "backends/signer.h"
 #include <assert.h>
 #include <string.h>
-
-/* What an order asks for and the path for it; "*" is the backend's name of the model. */
-static const struct {
-    enum capability capability;
-    const char *path;
-} rows[] = {
-    { CAP_CHAT, "/chat/completions" },
-    { CAP_EMBEDDINGS, "/embeddings" },
-    { CAP_IMAGES, "/images/generations" },
-    { CAP_INFER, "/v2/models/*/infer" },
-};
-#define ROWS (sizeof rows / sizeof *rows)
-static_assert(ROWS <= HTTP_URLS_MAX, "a URL for each row");
 
 /* The base URL with more path; a query stays behind it.  To be freed with curl_free; NULL: no memory. */
 static char *url_with(const struct http_target *t, struct span more)
@@ -45,39 +37,50 @@ static char *url_for_model(const struct http_target *t, const char *path, const 
     return url;
 }
 
+static enum status add_secret(struct http_backend *b)
+{
+    struct buf pair;
+    buf_init(&pair, HTTP_LINE_BYTES_MAX);
+    bool ok = signer_query(b->base.conf, &pair) &&
+              (!pair.len || curl_url_set(b->target.url, CURLUPART_QUERY, pair.at,
+                                         CURLU_APPENDQUERY) == CURLUE_OK);
+    signer_wipe(&pair);
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
 enum status http_urls_open(struct http_backend *b)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        const char *path = rows[i].path;
+    const struct dialect *d = b->rows.dialect;
+    assert(d->path_count <= HTTP_URLS_MAX);
+    enum status s = add_secret(b);
+    for (size_t i = 0; !s && i < d->path_count; i++) {
+        const char *path = d->paths[i].path;
         if (strchr(path, '*'))
             continue;
         b->urls[i] = url_with(&b->target, (struct span){ path, strlen(path) });
-        if (!b->urls[i])
-            return STATUS_NO_MEMORY;
+        s = b->urls[i] ? STATUS_OK : STATUS_NO_MEMORY;
     }
-    return STATUS_OK;
+    return s;
+}
+
+void http_url_free(char *url)
+{
+    if (url)
+        explicit_bzero(url, strlen(url));
+    curl_free(url);
 }
 
 void http_urls_free(struct http_backend *b)
 {
-    for (size_t i = 0; i < ROWS; i++)
-        curl_free(b->urls[i]);
+    for (size_t i = 0; i < HTTP_URLS_MAX; i++)
+        http_url_free(b->urls[i]);
 }
 
-bool http_url_exists(enum capability capability)
+const char *http_url_of(const struct http_call *c, char **ret_made)
 {
-    for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].capability == capability)
-            return true;
-    return false;
-}
-
-const char *http_url_of(const struct http_backend *b, const struct backend_order *o,
-                        char **ret_made)
-{
-    for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].capability == o->capability)
-            return b->urls[i] ? b->urls[i]
-                              : (*ret_made = url_for_model(&b->target, rows[i].path, o->model));
-    return NULL;
+    const struct http_backend *b = c->backend;
+    const char *fixed = b->urls[c->path - b->rows.dialect->paths];
+    if (!fixed)
+        *ret_made = url_for_model(&b->target, c->path->path, c->order.model);
+    return fixed ? fixed : *ret_made;
 }

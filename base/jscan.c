@@ -310,24 +310,31 @@ enum status jscan_member(struct span object, struct jfield *fields, size_t n)
     return jscan_object(object, fields, n, &ignored);
 }
 
-size_t jscan_array_count(struct span array)
+bool jscan_element(struct span array, size_t *at, struct jfield *ret)
 {
     struct jscan_error ignored;
     struct scan s = { array.at, array.at + array.len, &ignored, STATUS_BAD_JSON };
-    size_t count = 0;
     assert(array.len >= 2 && *array.at == '[');
-    const char *p = skip_space(&s, array.at + 1);
+    const char *p = skip_space(&s, array.at + (*at ? *at : 1));
+    if (peek(&s, p) == ',')
+        p = skip_space(&s, p + 1);
     if (peek(&s, p) == ']')
-        return 0;
-    for (;;) {
-        p = skip_value(&s, skip_space(&s, p), 1);
-        assert(p); /* it was validated before */
+        return false;
+    const char *end = skip_value(&s, p, 1);
+    assert(end); /* it was validated before */
+    ret->type = type_at(*p);
+    ret->value = (struct span){ p, (size_t)(end - p) };
+    *at = (size_t)(end - array.at);
+    return true;
+}
+
+size_t jscan_array_count(struct span array)
+{
+    struct jfield ignored;
+    size_t count = 0, at = 0;
+    while (jscan_element(array, &at, &ignored))
         count++;
-        p = skip_space(&s, p);
-        if (peek(&s, p) != ',')
-            return count;
-        p++;
-    }
+    return count;
 }
 
 bool jscan_int(const struct jfield *f, int64_t *ret)

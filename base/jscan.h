@@ -37,6 +37,10 @@ MUST_CHECK enum status jscan_member(struct span object, struct jfield *fields, s
 /* Number of elements of a validated array; 0 for an empty one. */
 size_t jscan_array_count(struct span array);
 
+/* The element of a validated array that begins at *at (0 first), which then is where the next one
+ * does.  False: there are no more.  Only type and value of *ret are set. */
+MUST_CHECK bool jscan_element(struct span array, size_t *at, struct jfield *ret);
+
 /* An integer without fraction or exponent in int64; false otherwise. */
 MUST_CHECK bool jscan_int(const struct jfield *f, int64_t *ret);
 /* Unescapes a string value into buf with a NUL; false when it does not fit. */

@@ -9,6 +9,10 @@ enum { SECRET_BYTES_MAX = 4096, SOCKET_PATH_MAX = 107 };
 #define AT(field) offsetof(struct catalog_backend, field)
 #define HOUR_MS   3600000
 
+/* "openai|oip2" of a map of names: the bar before the first one is skipped. */
+#define BAR_NAME(NAME, name) "|" name
+#define CHOICES(map)         (&(map(BAR_NAME))[1])
+
 /* clang-format off */
 const struct conf_key backend_keys[] = {
     { "transport", read_choice, AT(transport), "shm|socket|http", 0, 0, true,
@@ -16,7 +20,7 @@ const struct conf_key backend_keys[] = {
     { "address", read_text, AT(address), "an address", 1, 1024, true,
       "shm: /PATH of the worker's socket; socket: unix:/PATH or HOST:PORT; http: base URL" },
     { "secret_file", read_path, AT(secret_file), "an absolute path", 1, 4095, false,
-      "http: file with the bearer token, not readable by everyone" },
+      "http: file with the backend's key, not readable by everyone" },
     { "ca_file", read_path, AT(ca_file), "an absolute path", 1, 4095, false,
       "https: certificates to trust instead of the system's" },
     { "client_cert_file", read_path, AT(client_cert_file), "an absolute path", 1, 4095, false,
@@ -45,6 +49,25 @@ const struct conf_key backend_keys[] = {
       "failures in a row after which a thread sends it nothing for a while; 5 when not given" },
     { "ejection_ms", read_msec, AT(ejection_ms), "a time", 100, HOUR_MS, false,
       "how long at first; up to ten times as long when it fails again soon; 30s when not given" },
+    { "dialect", read_choice, AT(http.dialect), CHOICES(DIALECTS), 0, 0, false,
+      "http: what is spoken; openai (the default; the address ends in /v1) or, for tensors, oip2 "
+      "(the server's root)" },
+    { "signer", read_choice, AT(http.signer), CHOICES(SIGNERS), 0, 0, false,
+      "http: how the key is shown: `Authorization: Bearer KEY` (the default), in a header, or in "
+      "the query" },
+    { "signer_name", read_text, AT(http.signer_name), "a name", 1, 64, false,
+      "http: of the key's header (`x-api-key` when not given) or query parameter (`key`)" },
+    { "headers", read_headers, AT(http), "a map of names", 1, HEADERS_MAX, false,
+      "http: sent with each request as they stand; not for secrets" },
+    { "framer", read_choice, AT(http.framer), CHOICES(FRAMERS), 0, 0, false,
+      "http: how a streamed answer is cut into events; the dialect's when not given" },
+    { "usage_map", read_choice, AT(http.usage), CHOICES(USAGE_MAPS), 0, 0, false,
+      "http: where an answer says what was used; the dialect's when not given" },
+    { "error_map", read_choice, AT(http.errors), CHOICES(ERROR_MAPS), 0, 0, false,
+      "http: what an error says; the dialect's when not given; silent is openai without passing "
+      "its sentences on to clients" },
+    { "rate_limit_map", read_choice, AT(http.rates), CHOICES(RATE_MAPS), 0, 0, false,
+      "http: which headers say how much is left; the dialect's when not given" },
     { .key = NULL }
 };
 /* clang-format on */
@@ -153,7 +176,9 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
         /* Not repeated: people put passwords into URLs. */
         return conf_fail(r, yaml_get(n, "address"), "is not %s", expected);
     status = check_drain(r, n, b);
-    return status ? status : check_files(r, n, b);
+    if (!status)
+        status = check_files(r, n, b);
+    return status ? status : compose_complete(r, n, b);
 }
 
 static int by_name(const void *a, const void *b)

@@ -9,33 +9,13 @@
 #include "base/money.h"
 #include "base/span.h"
 #include "base/usage.h"
+#include "conf/capability.h"
 #include "conf/catalog_backend.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 enum level { LEVEL_BASE, LEVEL_DOMAIN, LEVEL_INDUSTRY, LEVEL_SCENE };
-/* What a model can be asked for; bits.  The bits are on the wire to workers: append only. */
-#define CAPABILITY_MAP(X)                \
-    X(0, CHAT, "chat")                   \
-    X(1, EMBEDDINGS, "embeddings")       \
-    X(2, IMAGES, "images")               \
-    X(3, INFER, "infer")                 \
-    X(4, COMPLETIONS, "completions")     \
-    X(5, SPEECH, "speech")               \
-    X(6, TRANSCRIPTION, "transcription") \
-    X(7, TRANSLATION, "translation")     \
-    X(8, RERANK, "rerank")               \
-    X(9, MODERATION, "moderation")
-
-enum capability {
-#define X(bit, NAME, name) CAP_##NAME = 1 << (bit),
-    CAPABILITY_MAP(X)
-#undef X
-#define X(bit, NAME, name) +1
-        CAPABILITY_COUNT = CAPABILITY_MAP(X)
-#undef X
-};
 enum life { LIFE_PREVIEW, LIFE_GA, LIFE_DEPRECATED, LIFE_RETIRED, LIFE_UNAVAILABLE };
 
 struct catalog_route {
@@ -116,7 +96,6 @@ const struct catalog_model *catalog_find(const struct catalog *c, const struct c
 bool catalog_in_scope(const struct catalog_scope *scope, const struct catalog_model *m);
 
 const char *level_name(enum level l);
-const char *capability_name(unsigned bit); /* NULL: there are no more; counts from 0 */
 const char *life_name(enum life l);
 
 struct catalog *catalog_ref(struct catalog *c);

@@ -1,6 +1,7 @@
 /* conf/catalog_backend.h -- the part of catalog.h that says where models run. */
 #ifndef MAAS_CATALOG_BACKEND_H
 #define MAAS_CATALOG_BACKEND_H
+#include "conf/compose.h"
 #include "conf/egress.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ struct catalog_backend {
     enum transport transport;
     /* shm: path of the worker's socket; socket: unix:/path or host:port; http: base URL */
     const char *address;
-    const char *secret_file; /* bearer token for http; "" none.  The token itself is in `secret` */
+    const char *secret_file; /* what http signs with; "" none.  The secret itself is in `secret` */
     char *secret;            /* read at load; masked everywhere; NULL when none */
     /* https: PEM files, "" none; what they held at load is in `tls` */
     const char *ca_file, *client_cert_file, *client_key_file;
@@ -30,6 +31,7 @@ struct catalog_backend {
     uint32_t eject_after;        /* failures in a row */
     uint64_t ejection_ms;        /* the first time; longer when it fails again soon */
     const struct egress *egress; /* where it may connect to; the catalog's */
+    struct compose http;         /* what an http backend is composed of */
     unsigned index;              /* position in catalog.backends */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
 };

@@ -76,5 +76,12 @@ MUST_CHECK enum status backend_tls(struct conf_reader *r, const struct yaml_node
 /* Addresses that stand in the file must be allowed; gives the policy to the backends. */
 MUST_CHECK enum status egress_check(struct conf_reader *r, const struct yaml_node *map,
                                     const struct egress *e);
+/* compose.c */
+READER(read_headers); /* struct compose */
+/* Of one backend whose keys are read: the parts that are not named, and what has no effect. */
+MUST_CHECK enum status compose_complete(struct conf_reader *r, const struct yaml_node *n,
+                                        struct catalog_backend *b);
+/* Each route leads to a backend that has words for what its model can be asked for. */
+MUST_CHECK enum status compose_check_routes(struct conf_reader *r, const struct model_draft *d);
 
 #endif

@@ -82,10 +82,12 @@ static enum status complete_routes(struct conf_reader *r, struct model_draft *d)
         return conf_fail(r, d->node, "has neither 'routes' nor 'parent'");
     if (p && (!own || m->fallback_to_parent) && (m->capabilities & ~p->m.capabilities))
         return conf_fail(r, d->node, "has a capability that its parent %s lacks", p->m.id);
-    if (!p)
-        return no_effect(r, d, "fallback_to_parent", "the model has no 'parent'");
+    enum status status =
+        p ? STATUS_OK : no_effect(r, d, "fallback_to_parent", "the model has no 'parent'");
+    if (status)
+        return status;
     if (own)
-        return STATUS_OK;
+        return compose_check_routes(r, d);
     m->routes = p->m.routes;
     m->route_count = p->m.route_count;
     if (m->fallback_to_parent && !p->m.fallback_to_parent)

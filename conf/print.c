@@ -42,12 +42,45 @@ static bool on_disconnect(struct buf *b, const struct catalog_backend *p)
            number(b, "drain_calls_max", p->drain_calls_max);
 }
 
+static bool headers(struct buf *b, const struct compose *c)
+{
+    if (c->header_count && !buf_text(b, "    headers:\n"))
+        return false;
+    for (size_t i = 0; i < c->header_count; i++)
+        if (!buf_text(b, "      ") || !value_quote(b, c->headers[i].name) || !buf_text(b, ": ") ||
+            !value_quote(b, c->headers[i].value) || !buf_text(b, "\n"))
+            return false;
+    return true;
+}
+
+static bool signer(struct buf *b, const struct compose *c)
+{
+    const char *name = compose_signer_name(c);
+    return buf_printf(b, "    signer: %s\n", signer_name(c->signer)) &&
+           quoted(b, "signer_name", name ? name : "");
+}
+
+static bool composed(struct buf *b, const struct catalog_backend *p)
+{
+    const struct compose *c = &p->http;
+    if (p->transport != TRANSPORT_HTTP)
+        return true;
+    return buf_printf(b, "    dialect: %s\n", dialect_name(c->dialect)) &&
+           (!p->secret || signer(b, c)) &&
+           (!dialect_streams(c->dialect) ||
+            buf_printf(b, "    framer: %s\n", framer_name(c->framer))) &&
+           buf_printf(b, "    usage_map: %s\n    error_map: %s\n    rate_limit_map: %s\n",
+                      usage_map_name(c->usage), error_map_name(c->errors),
+                      rate_map_name(c->rates)) &&
+           headers(b, c);
+}
+
 static bool backend(struct buf *b, const struct catalog_backend *p)
 {
     return buf_printf(b, "  \"%s\":\n    transport: %s\n", p->name, transport_name(p->transport)) &&
            quoted(b, "address", p->address) && secret(b, p) && quoted(b, "ca_file", p->ca_file) &&
            quoted(b, "client_cert_file", p->client_cert_file) &&
-           quoted(b, "client_key_file", p->client_key_file) &&
+           quoted(b, "client_key_file", p->client_key_file) && composed(b, p) &&
            number(b, "concurrency", p->concurrency) &&
            time_ms(b, "first_byte_timeout_ms", p->first_byte_timeout_ms) &&
            time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&

@@ -1,6 +1,6 @@
 /* gateway/delivery.c -- see delivery.h. */
 #include "gateway/delivery.h"
-#include "backends/openai_usage.h"
+#include "backends/openai_event.h"
 #include <string.h>
 
 enum {

@@ -44,7 +44,8 @@ static bool same_backend(const struct catalog_backend *a, const struct catalog_b
            a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect &&
            a->drain_timeout_ms == b->drain_timeout_ms && a->drain_calls_max == b->drain_calls_max &&
            a->repeat_unanswered == b->repeat_unanswered && a->eject_after == b->eject_after &&
-           a->ejection_ms == b->ejection_ms && egress_same(a->egress, b->egress);
+           a->ejection_ms == b->ejection_ms && egress_same(a->egress, b->egress) &&
+           compose_same(&a->http, &b->http);
 }
 
 /* The loops see the same backends, so one of them speaks for all. */

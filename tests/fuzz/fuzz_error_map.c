@@ -1,6 +1,6 @@
 /* tests/fuzz/fuzz_error_map.c -- what an upstream says of an error never harms a terminal, a
  * log or the next JSON writer: printable, whole characters, bounded.  The first byte picks the
- * HTTP status. */
+ * HTTP status, the second the map. */
 #include "backends/error_map.h"
 #include <assert.h>
 #include <stdint.h>
@@ -31,15 +31,18 @@ static void check(const struct backend_end *end)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 1)
+    if (size < 2)
         return 0;
-    struct span body = { (const char *)data + 1, size - 1 };
+    struct span body = { (const char *)data + 2, size - 2 };
     struct backend_end end = { 0 };
-    error_refused(300 + data[0], body, "sk-secret", &end);
+    char secret[] = "sk-secret";
+    const struct catalog_backend conf = { .secret = secret };
+    const struct error_map *m = error_map_find(data[1] % ERROR_MAP_COUNT);
+    error_map_refused(m, 300 + data[0], body, &conf, &end);
     check(&end);
     for (int first = 0; first < 2; first++) {
         end = (struct backend_end){ 0 };
-        if (!error_object(body, first, "sk-secret", &end))
+        if (!error_map_object(m, body, first, &conf, &end))
             continue;
         check(&end);
         assert(!end.untouched);

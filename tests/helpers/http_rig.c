@@ -15,7 +15,12 @@ static int64_t fake_mono(void *arg)
     (void)arg;
     return rig_now_ns;
 }
-const struct env rig_env = { .mono_ns = fake_mono };
+static int64_t fake_wall(void *arg)
+{
+    (void)arg;
+    return RIG_WALL_S * 1000000;
+}
+const struct env rig_env = { .mono_ns = fake_mono, .wall_us = fake_wall };
 
 static void on_guard(uv_timer_t *t)
 {
@@ -123,6 +128,11 @@ static void on_data(void *arg, const struct backend_data *d)
     c->bytes += d->len;
     c->pieces++;
     c->usage_events += d->usage_event;
+    if (d->format) {
+        snprintf(c->type, sizeof c->type, "%s", d->format->content_type);
+        c->format = *d->format;
+        c->format.content_type = c->type;
+    }
     if (d->so_far)
         c->so_far = *d->so_far;
     if (c->pieces == c->cancel_at)
@@ -148,6 +158,8 @@ enum status rig_start(struct rig *r, struct call *c, enum capability cap, bool s
                                    .model = "a model/1",
                                    .public_model = "base/chat",
                                    .stream = stream,
+                                   .any_format = r->any_format,
+                                   .format = r->format,
                                    .body = r->body.len ? r->body : SPAN("{\"model\":\"m\"}"),
                                    .first_byte_timeout_ms = 60000,
                                    .chunk_timeout_ms = 10000,

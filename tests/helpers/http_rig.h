@@ -5,13 +5,16 @@
 #include "tests/helpers/stub_http.h"
 
 enum { RIG_DATA_MAX = 4096 };
-#define SECOND INT64_C(1000000000)
+#define SECOND     INT64_C(1000000000)
+#define RIG_WALL_S INT64_C(1790000000) /* 2026-09-21T14:13:20Z */
 
 #define JSON_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 #define SSE_HEAD  "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 struct rig {
-    struct span body; /* of each request; a small one when it is empty */
+    struct span body;             /* of each request; a small one when it is empty */
+    struct backend_format format; /* of that body */
+    bool any_format;
     struct stub_http *stub;
     struct catalog_backend conf;
     char address[128];
@@ -30,6 +33,8 @@ struct call {
     size_t bytes;
     unsigned pieces, usage_events, ends;
     struct usage so_far;
+    struct backend_format format; /* of the last piece that said one */
+    char type[128];
     struct backend_end end;
     unsigned cancel_at, pause_at; /* after so many pieces */
 };

@@ -301,6 +301,8 @@ START_TEST(test_request)
     char secret[] = "sk-1", id[RID_TEXT_BYTES], line[64];
     struct rig r = { .conf.secret = secret };
     struct call c = { 0 };
+    if (request_rows[_i].cap == CAP_INFER)
+        r.conf.http.dialect = DIALECT_OIP2;
     setenv("http_proxy", "http://127.0.0.1:1", 1); /* must not be asked */
     r.stub = stub_http_start(&a, 1, false);
     rig_open_at(&r, stub_http_url(r.stub), request_rows[_i].path);

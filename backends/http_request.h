@@ -1,0 +1,41 @@
+/* backends/http_request.h -- the part of http_parts.h that is about what is sent. */
+#ifndef MAAS_HTTP_REQUEST_H
+#define MAAS_HTTP_REQUEST_H
+#include "backends/backend.h"
+#include <curl/curl.h>
+
+struct http_call;
+struct http_backend;
+
+enum {
+    HTTP_URLS_MAX = 16,
+    HTTP_LINE_BYTES_MAX = 16 * 1024, /* of a header line that every request has */
+    HTTP_OWN_LINES = 3,
+    HTTP_OWN_BYTES = 448,
+};
+
+struct http_lines { /* header lines of one request: its id, its content type, ... */
+    struct curl_slist node[HTTP_OWN_LINES]; /* then the backend's common ones */
+    unsigned count;
+    size_t used;
+    char text[HTTP_OWN_BYTES];
+};
+
+/* http_url.c */
+enum status http_urls_open(struct http_backend *b);
+void http_urls_free(struct http_backend *b);
+/* Lent, or made for this call: then *ret_made, too, for http_url_free.  NULL: no memory. */
+const char *http_url_of(const struct http_call *c, char **ret_made);
+void http_url_free(char *url);
+
+/* http_headers.c */
+enum status http_headers_open(struct http_backend *b);
+void http_headers_free(struct http_backend *b);
+enum status http_headers_set(struct http_call *c);
+
+/* http_request.c */
+struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
+void http_call_free(struct http_call *c);
+bool http_call_possible(const struct http_backend *b, const struct backend_order *o);
+enum status http_call_prepare(struct http_call *c);
+#endif
