@@ -57,7 +57,8 @@ enum verdict answer_oip_ready(struct request *r)
 
 enum verdict answer_oip_server(struct request *r)
 {
-    return say(r, "{\"name\":\"maasgate\",\"version\":\"" MAAS_VERSION "\",\"extensions\":[]}");
+    return say(r, "{\"name\":\"maasgate\",\"version\":\"" MAAS_VERSION
+                  "\",\"extensions\":[\"binary_tensor_data\"]}");
 }
 
 static const struct catalog_model *tensor_model(struct request *r)

@@ -123,3 +123,16 @@ enum status ask_read(struct span body, unsigned capability, struct ask *ret, str
         s = read_model(ret, e);
     return s == STATUS_OK ? kind->read(ret, e) : s;
 }
+
+enum status ask_tensors(struct span body, uint64_t header_len, struct ask *ret, struct ask_error *e)
+{
+    struct span header = { body.at, (size_t)header_len };
+    if (header_len > body.len)
+        return ask_problem(e, STATUS_BAD_FIELD, "Inference-Header-Content-Length",
+                           "Inference-Header-Content-Length is more than the body has");
+    ret->n = 1;
+    ret->generated = 1;
+    enum status s = header_len ? ask_read(header, CAP_INFER, ret, e) : STATUS_OK;
+    ret->most.tensor_elements_max = body.len;
+    return s;
+}

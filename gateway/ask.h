@@ -72,4 +72,9 @@ struct ask_error {
 MUST_CHECK enum status ask_read(struct span body, unsigned capability, struct ask *ret,
                                 struct ask_error *ret_error);
 
+/* Of a body that begins with so many bytes of JSON and goes on with binary tensors, which are not
+ * looked at.  The same; BAD_FIELD when the body is shorter. */
+MUST_CHECK enum status ask_tensors(struct span body, uint64_t header_len, struct ask *ret,
+                                   struct ask_error *ret_error);
+
 #endif

@@ -36,6 +36,25 @@ static int64_t parse_ms(const char *value, size_t len)
     return ms;
 }
 
+static uint64_t parse_length(struct span v)
+{
+    uint64_t n = 0;
+    bool plain = v.len > 0 && v.len < 19 && (v.len == 1 || v.at[0] != '0');
+    for (size_t i = 0; plain && i < v.len; i++) {
+        plain = v.at[i] >= '0' && v.at[i] <= '9';
+        n = n * 10 + (uint64_t)(v.at[i] - '0');
+    }
+    return plain ? n : UINT64_MAX;
+}
+
+/* Of a body that is JSON the type is not looked at: many clients send a wrong one. */
+static bool keep_multipart(struct request *r, struct span type)
+{
+    static const char prefix[] = "multipart/";
+    return type.len < sizeof prefix - 1 || strncasecmp(type.at, prefix, sizeof prefix - 1) != 0 ||
+           keep(r, type.at, type.len, &r->in.multipart);
+}
+
 enum status intake_header(struct request *r, const char *name, size_t name_len, const char *value,
                           size_t value_len)
 {
@@ -51,8 +70,10 @@ enum status intake_header(struct request *r, const char *name, size_t name_len, 
         in->timeout_ms = parse_ms(value, value_len);
     else if (same_name(name, name_len, "x-stainless-retry-count"))
         in->sdk_retry = value_len == 1 && value[0] != '0';
-    else if (same_name(name, name_len, "inference-header-content-length"))
-        in->binary_tensors = true;
+    else if (same_name(name, name_len, "content-type"))
+        kept = keep_multipart(r, (struct span){ value, value_len });
+    else if (same_name(name, name_len, "inference-header-content-length") && !in->tensor_headers++)
+        in->tensor_header_len = parse_length((struct span){ value, value_len });
     return kept ? STATUS_OK : STATUS_HEADERS_TOO_LARGE;
 }
 

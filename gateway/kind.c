@@ -9,17 +9,17 @@ enum { COMPLETION_TOKENS = 16 }; /* OpenAI's default for completions, which clie
 
 /* clang-format off */
 static const struct kind kinds[] = { /* in the order of the bits */
-    /* capability         read             output         default            rated  silent recipe keep-alive */
-    { CAP_CHAT,           ask_chat,        OUTPUT_ASKED,  0,                 true,  false, true,  CHAT_CHUNK },
-    { CAP_EMBEDDINGS,     ask_embeddings,  OUTPUT_NONE,   0,                 true,  false, false, NULL },
-    { CAP_IMAGES,         ask_images,      OUTPUT_NONE,   0,                 false, false, false, NULL },
-    { CAP_INFER,          ask_infer,       OUTPUT_NONE,   0,                 false, false, false, NULL },
-    { CAP_COMPLETIONS,    ask_completions, OUTPUT_ASKED,  COMPLETION_TOKENS, true,  false, true,  TEXT_CHUNK },
-    { CAP_SPEECH,         NULL,            OUTPUT_NONE,   0,                 false, true,  false, NULL },
-    { CAP_TRANSCRIPTION,  NULL,            OUTPUT_NONE,   0,                 false, true,  false, NULL },
-    { CAP_TRANSLATION,    NULL,            OUTPUT_NONE,   0,                 false, true,  false, NULL },
-    { CAP_RERANK,         ask_rerank,      OUTPUT_NONE,   0,                 true,  true,  false, NULL },
-    { CAP_MODERATION,     ask_moderation,  OUTPUT_NONE,   0,                 true,  true,  false, NULL },
+    /* capability         body          read             output         default            rated  silent any    recipe keep-alive */
+    { CAP_CHAT,           BODY_JSON,    ask_chat,        OUTPUT_ASKED,  0,                 true,  false, false, true,  CHAT_CHUNK },
+    { CAP_EMBEDDINGS,     BODY_JSON,    ask_embeddings,  OUTPUT_NONE,   0,                 true,  false, false, false, NULL },
+    { CAP_IMAGES,         BODY_JSON,    ask_images,      OUTPUT_NONE,   0,                 false, false, false, false, NULL },
+    { CAP_INFER,          BODY_TENSORS, ask_infer,       OUTPUT_NONE,   0,                 false, false, true,  false, NULL },
+    { CAP_COMPLETIONS,    BODY_JSON,    ask_completions, OUTPUT_ASKED,  COMPLETION_TOKENS, true,  false, false, true,  TEXT_CHUNK },
+    { CAP_SPEECH,         BODY_JSON,    NULL,            OUTPUT_NONE,   0,                 false, true,  true,  false, NULL },
+    { CAP_TRANSCRIPTION,  BODY_FORM,    NULL,            OUTPUT_NONE,   0,                 false, true,  true,  false, NULL },
+    { CAP_TRANSLATION,    BODY_FORM,    NULL,            OUTPUT_NONE,   0,                 false, true,  true,  false, NULL },
+    { CAP_RERANK,         BODY_JSON,    ask_rerank,      OUTPUT_NONE,   0,                 true,  true,  false, false, NULL },
+    { CAP_MODERATION,     BODY_JSON,    ask_moderation,  OUTPUT_NONE,   0,                 true,  true,  false, false, NULL },
 };
 /* clang-format on */
 

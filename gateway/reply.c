@@ -93,6 +93,8 @@ static void all_headers(struct MHD_Response *m, const struct request *r)
 {
     const struct answer *a = &r->answer;
     header(m, "content-type", a->content_type ? a->content_type : "application/json");
+    if (a->tensors)
+        header_int(m, "inference-header-content-length", (int64_t)a->header_len);
     header(m, "x-request-id", r->rid_text);
     header(m, "cache-control", a->stream ? "no-cache, no-transform" : "no-store");
     if (a->stream)

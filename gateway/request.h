@@ -45,8 +45,11 @@ struct intake { /* what the connection delivers */
     struct span path, query;            /* before and after '?' */
     struct span authorization, api_key; /* in the arena; wiped after auth */
     int64_t timeout_ms;                 /* x-request-timeout-ms; 0: none */
-    bool sdk_retry, binary_tensors;
-    char *body; /* malloc'd */
+    bool sdk_retry;
+    unsigned tensor_headers;    /* Inference-Header-Content-Length: how many of them */
+    uint64_t tensor_header_len; /* bytes of JSON before binary tensors; UINT64_MAX: no number */
+    struct span multipart;      /* the Content-Type when it is multipart/..; in the arena */
+    char *body;                 /* malloc'd */
     size_t discarded;
     size_t body_len, body_room; /* room is counted against bodies_bytes_max */
     bool body_complete, in_first_call,
@@ -56,6 +59,8 @@ struct intake { /* what the connection delivers */
 struct answer { /* what the client is sent */
     int http;
     const char *content_type, *allow; /* NULL: application/json; none */
+    bool tensors;                     /* binary, behind so much JSON: */
+    uint64_t header_len;
     struct buf
         body;       /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
     size_t taken;   /* of body, by the HTTP server */

@@ -169,3 +169,16 @@ enum status route_match(const char *method, struct span path, struct arena *a, s
         return STATUS_NO_MEMORY;
     return memchr(rest.at, '%', rest.len) && !raw_model.len ? STATUS_BAD_FRAMING : STATUS_OK;
 }
+
+enum error_shape route_errors(struct span path)
+{
+    struct catalog_scope scope;
+    struct span model;
+    if (!is_plain_path(path))
+        return ERRORS_OPENAI;
+    struct span rest = take_scope(path, &scope);
+    const struct route_row *row = find_row(rest, !scope.whole, &model);
+    if (row)
+        return row->errors;
+    return span_is(first_segment(rest), "v2") ? ERRORS_OIP : ERRORS_OPENAI;
+}

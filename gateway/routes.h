@@ -43,6 +43,9 @@ struct target {
 MUST_CHECK enum status route_match(const char *method, struct span path, struct arena *a,
                                    struct target *ret, const char **ret_allow);
 
+/* The shape of an error about a path that may not be one of ours, by what it begins with. */
+enum error_shape route_errors(struct span path);
+
 /* api_*.c */
 stage_fn answer_models, answer_model, answer_usage, answer_health, answer_ready, answer_root,
     answer_oip_live, answer_oip_ready, answer_oip_server, answer_oip_model, answer_oip_model_ready;

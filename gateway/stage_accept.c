@@ -1,5 +1,6 @@
 /* gateway/stage_accept.c -- is it well-formed HTTP for an endpoint we have? */
 #include "gateway/intake.h"
+#include "gateway/kind.h"
 #include "gateway/request.h"
 #include <string.h>
 
@@ -17,6 +18,33 @@ static bool takes_body(const char *method)
     return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
 }
 
+/* How much of a body of tensors is JSON: a number that the body, when its length is known, can have. */
+static enum verdict check_tensors(struct request *r)
+{
+    static const char name[] = "Inference-Header-Content-Length";
+    const struct intake *in = &r->in;
+    if (in->tensor_headers == 0)
+        return NEXT;
+    if (in->tensor_headers > 1 || in->tensor_header_len == UINT64_MAX)
+        return request_fail(r, STATUS_BAD_FIELD, name, "%s must be one decimal number", name);
+    if (in->guard.has_length && in->tensor_header_len > in->guard.length)
+        return request_fail(r, STATUS_BAD_FIELD, name, "%s is more than the body has", name);
+    return NEXT;
+}
+
+/* What the head says of the body, against what the endpoint takes. */
+static enum verdict check_media(struct request *r)
+{
+    unsigned capability = r->target.row->capability;
+    if (!capability)
+        return NEXT;
+    const struct kind *kind = kind_of(capability);
+    if (r->in.multipart.len)
+        return request_fail(r, STATUS_UNSUPPORTED_MEDIA, NULL,
+                            "this endpoint takes application/json, not a form");
+    return kind->body == BODY_TENSORS ? check_tensors(r) : NEXT;
+}
+
 enum verdict stage_accept(struct request *r)
 {
     struct intake *in = &r->in;
@@ -24,6 +52,7 @@ enum verdict stage_accept(struct request *r)
         return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
     if (r->status != STATUS_OK)
         return FAIL;
+    split_target(in);
     guard_method(&in->guard, in->method);
     enum status s = guard_finish(&in->guard, in->version, takes_body(in->method));
     if (s != STATUS_OK) {
@@ -31,7 +60,6 @@ enum verdict stage_accept(struct request *r)
         COUNT(&r->loop->counters, refused_framing);
         return request_fail(r, s, NULL, "%s", in->guard.what);
     }
-    split_target(in);
     s = route_match(in->method, in->path, r->arena, &r->target, &r->answer.allow);
     in->guard.bad = s == STATUS_BAD_FRAMING;
     if (s != STATUS_OK)
@@ -46,5 +74,5 @@ enum verdict stage_accept(struct request *r)
                             (unsigned long long)r->snapshot->conf->body_bytes_max);
     if (in->sdk_retry)
         COUNT(&r->loop->counters, client_retries);
-    return NEXT;
+    return check_media(r);
 }

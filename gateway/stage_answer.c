@@ -17,9 +17,10 @@ static void leave_limits(struct request *r)
 
 static bool write_error(struct request *r)
 {
-    enum error_shape shape = r->target.row ? r->target.row->errors : ERRORS_OPENAI;
+    enum error_shape shape = r->target.row ? r->target.row->errors : route_errors(r->in.path);
     r->answer.http = status_info(r->status)->http;
     r->answer.content_type = NULL;
+    r->answer.tensors = false;
     buf_clear(&r->answer.body);
     return error_body(&r->answer.body, shape, r->status, r->message, r->param);
 }

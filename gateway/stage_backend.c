@@ -3,15 +3,13 @@
  * A call that certainly never began may be tried on another backend.  So may, once
  * and where the operator allows it, one whose backend died before any byte of an
  * answer.  After the first byte, never. */
-#include "gateway/answer_room.h"
 #include "gateway/choose.h"
-#include "gateway/kind.h"
 #include "gateway/desk.h"
+#include "gateway/kind.h"
+#include "gateway/order_body.h"
 #include "gateway/request.h"
-#include "gateway/rewrite.h"
-#include "gateway/stream.h"
+#include "gateway/uptake.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 /* No more of this answer is wanted. */
 static void refuse(struct request *r, enum status why)
@@ -23,60 +21,6 @@ static void refuse(struct request *r, enum status why)
     }
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-/* What a backend answers is one JSON object, each event of a stream is.  Only its two ends are
- * looked at: enough that no plain text, no "[DONE]" and no half of an answer passes for one. */
-static bool is_object(const char *at, size_t len)
-{
-    const char *end = at + len;
-    while (at < end && is_blank(*at))
-        at++;
-    while (end > at && is_blank(end[-1]))
-        end--;
-    return end - at >= 2 && *at == '{' && end[-1] == '}';
-}
-
-static void keep_usage_event(struct request *r, const struct backend_data *d)
-{
-    char *copy = arena_memdup(r->arena, d->bytes, d->len);
-    if (copy)
-        r->work.usage_event = (struct span){ copy, d->len };
-}
-
-static enum status take_piece(struct request *r, const struct backend_data *d)
-{
-    struct buf *b = &r->answer.body;
-    if (!buf_add(b, d->bytes, d->len))
-        return d->len > b->max - b->len ? STATUS_BACKEND_GARBAGE : STATUS_NO_MEMORY;
-    return answer_room_count(r) ? STATUS_OK : STATUS_OVERLOADED;
-}
-
-static enum status take(struct request *r, const struct backend_data *d)
-{
-    if (!r->ask.stream)
-        return take_piece(r, d);
-    if (!is_object(d->bytes, d->len))
-        return STATUS_BACKEND_GARBAGE;
-    if (d->usage_event) {
-        keep_usage_event(r, d);
-        if (!r->gone)
-            delivery_count(&r->work.delivery, &r->work.so_far);
-        return STATUS_OK;
-    }
-    if (!stream_event(r, d->bytes, d->len))
-        return STATUS_NO_MEMORY;
-    if (!r->gone) {
-        r->work.delivered = true;
-        delivery_add(&r->work.delivery, (struct span){ d->bytes, d->len }, &r->work.so_far,
-                     r->answer.body.len - r->answer.taken);
-    }
-    return STATUS_OK;
-}
-
 static void on_data(void *arg, const struct backend_data *d)
 {
     struct request *r = arg;
@@ -86,7 +30,7 @@ static void on_data(void *arg, const struct backend_data *d)
     r->work.last_event_ns = now;
     if (d->so_far)
         r->work.so_far = *d->so_far;
-    enum status s = r->work.refused ? STATUS_OK : take(r, d);
+    enum status s = r->work.refused ? STATUS_OK : uptake_data(r, d);
     if (s)
         refuse(r, s);
 }
@@ -118,23 +62,6 @@ static uint64_t time_left_ms(const struct request *r)
     return allowed > spent ? allowed - spent : 0;
 }
 
-static enum status write_body(struct request *r)
-{
-    struct span body = { r->in.body, r->in.body_len };
-    const struct rewrite how = {
-        .backend_model = r->work.route->model,
-        .recipe = kind_of(r->target.row->capability)->recipe ? &r->work.served->recipe : NULL,
-        .max_out = r->ask.max_out,
-        .want_usage = r->ask.stream,
-    };
-    free(r->work.body_memory);
-    r->work.body_memory = NULL;
-    r->work.body = body;
-    if (r->target.row->capability == CAP_INFER)
-        return STATUS_OK;
-    return rewrite_body(body, &r->ask, &how, &r->work.body_memory, &r->work.body);
-}
-
 static enum status begin(struct request *r)
 {
     static const struct backend_events events = { on_data, on_end };
@@ -144,7 +71,7 @@ static enum status begin(struct request *r)
     uint64_t left = time_left_ms(r);
     if (left == 0)
         return STATUS_DEADLINE;
-    enum status s = write_body(r);
+    enum status s = order_body(r);
     if (s != STATUS_OK)
         return s;
     w->ended = w->cancelled = w->paused = false;
@@ -155,6 +82,8 @@ static enum status begin(struct request *r)
         .model = w->route->model,
         .public_model = r->model->id,
         .stream = r->ask.stream,
+        .any_format = kind_of(r->target.row->capability)->any_format,
+        .format = w->format,
         .body = w->body,
         .answer_bytes_max = conf->answer_bytes_max,
         .max_out = r->bound.output_tokens_max,
@@ -220,11 +149,11 @@ static enum verdict refused(struct request *r)
 
 static enum verdict complete(struct request *r)
 {
-    const struct work *w = &r->work;
-    if (r->ask.stream || w->order.any_format || is_object(r->answer.body.at, r->answer.body.len))
+    enum status s = uptake_end(r);
+    if (s == STATUS_OK)
         return NEXT;
     COUNT(&r->loop->counters, backend_failures);
-    return request_fail(r, STATUS_BACKEND_GARBAGE, NULL, NULL);
+    return request_fail(r, s, NULL, NULL);
 }
 
 static enum verdict failed(struct request *r)

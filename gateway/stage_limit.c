@@ -9,7 +9,9 @@ static enum verdict read_ask(struct request *r)
 {
     struct ask_error e = { "", "" };
     struct span body = { r->in.body ? r->in.body : "", r->in.body_len };
-    enum status s = ask_read(body, r->target.row->capability, &r->ask, &e);
+    enum status s = r->target.row->capability == CAP_INFER && r->in.tensor_headers
+                        ? ask_tensors(body, r->in.tensor_header_len, &r->ask, &e)
+                        : ask_read(body, r->target.row->capability, &r->ask, &e);
     return s == STATUS_OK ? NEXT : request_fail(r, s, e.param, "%s", e.message);
 }
 

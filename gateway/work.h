@@ -14,6 +14,7 @@ struct work {                           /* between hold and settle */
     struct backend_order order;
     struct backend_end end;
     struct span body; /* rewritten for the backend; lies in body_memory or in the intake */
+    struct backend_format format; /* of that body */
     char *body_memory;
     bool ended, delivered, paused, cancelled;
     enum status refused;    /* why its answer is not taken any further; OK: it is */

@@ -135,6 +135,38 @@ START_TEST(test_bounds)
 }
 END_TEST
 
+/* A body of tensors: so much of it is JSON, and of the rest not one byte is looked at. */
+static const struct {
+    const char *body;
+    uint64_t header_len;
+    enum status want;
+} tensor_cases[] = {
+    { "{\"inputs\":[{}]}\xff\xfe{{{", 15, STATUS_OK },
+    { "\xff\xfe", 0, STATUS_OK },
+    { "", 0, STATUS_OK },
+    { "{\"inputs\":[{}]}", 15, STATUS_OK },
+    { "{\"inputs\":[{}]}", 16, STATUS_BAD_FIELD },
+    { "{\"inputs\":[{}]}", UINT64_MAX, STATUS_BAD_FIELD },
+    { "{\"inputs\":[{}]}", 14, STATUS_BAD_JSON },
+    { "{\"inputs\":[{}]}x", 16, STATUS_BAD_JSON },
+    { "{\"outputs\":[]}xx", 14, STATUS_MISSING_FIELD },
+};
+
+START_TEST(test_tensors)
+{
+    struct ask ask = { .n = 0 };
+    struct ask_error e = { "", "" };
+    struct span body = text_span(tensor_cases[_i].body);
+    enum status s = ask_tensors(body, tensor_cases[_i].header_len, &ask, &e);
+    ck_assert_msg(s == tensor_cases[_i].want, "%s", e.message);
+    if (s != STATUS_OK)
+        return;
+    ck_assert(ask.n == 1 && ask.generated == 1);
+    ck_assert_uint_eq(ask.most.tensor_elements_max, body.len);
+    ck_assert_uint_eq(ask.most.input_tokens_max, 0);
+}
+END_TEST
+
 static const char *const bodies[] = {
     "{\"model\":\"m\"," MESSAGES "}",
     " {" MESSAGES "}",
@@ -204,6 +236,7 @@ Suite *ask_suite(void)
     Suite *s = suite_create("ask");
     TCase *t = tcase_create("bodies");
     tcase_add_loop_test(t, test_cases, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_loop_test(t, test_tensors, 0, (int)(sizeof tensor_cases / sizeof *tensor_cases));
     tcase_add_loop_test(t, test_bounds, 0, (int)(sizeof bounds / sizeof *bounds));
     tcase_add_loop_test(t, test_rewrite, 0, (int)(sizeof bodies / sizeof *bodies));
     tcase_add_test(t, test_rewrite_of_completions);

@@ -296,13 +296,17 @@ static const struct {
       "INPUT1: data must", false },
     { TWO(GOOD0,
           "{\"name\":\"INPUT1\",\"shape\":[1,16],\"datatype\":\"INT32\",\"parameters\":{\"binary_data_size\":64}}") "}",
-      "INPUT1: binary", false },
+      "INPUT1: the body ends before", false },
     { TWO(GOOD0, GOOD1) ",\"outputs\":[{\"name\":\"OUTPUT2\"}]}", "OUTPUT0 and OUTPUT1", false },
     { TWO(GOOD0, GOOD1) ",\"outputs\":[{\"name\":\"OUTPUT1\"},{\"name\":\"OUTPUT1\"}]}",
       "OUTPUT1 is asked for twice", false },
     { TWO(GOOD0,
-          GOOD1) ",\"outputs\":[{\"name\":\"OUTPUT1\",\"parameters\":{\"binary_data\":true}}]}",
-      "OUTPUT1: binary", false },
+          GOOD1) ",\"outputs\":[{\"name\":\"OUTPUT1\",\"parameters\":{\"binary_data\":false}}],"
+                 "\"parameters\":{\"binary_data_output\":true}}",
+      "\"data\":[-2,", true },
+    { TWO(GOOD0,
+          GOOD1) ",\"outputs\":[{\"name\":\"OUTPUT1\",\"parameters\":{\"classification\":1}}]}",
+      "OUTPUT1: classification", false },
     { TWO(GOOD0, GOOD1) ",\"id\":7}", "id must be", false },
 };
 
@@ -310,18 +314,84 @@ START_TEST(test_simple)
 {
     struct buf out;
     struct fault f = { 0 };
-    uint32_t elements;
+    struct simple_answer a;
     buf_init(&out, SIMPLE_ANSWER_BYTES_MAX);
-    bool ok = simple_infer(span_of(simple_cases[_i].body), "m", &out, &elements, &f);
+    bool ok = simple_infer(span_of(simple_cases[_i].body), SPAN(""), "m", &out, &a, &f);
     ck_assert_msg(ok == simple_cases[_i].ok, "%s", f.text);
     const char *said = ok ? out.at : f.text;
     ck_assert_msg(strstr(said, simple_cases[_i].expect) != NULL, "%s", said);
     if (ok) {
         json_t *answer = json_loads(out.at, 0, NULL);
         ck_assert_ptr_nonnull(answer);
-        ck_assert_uint_eq(elements, strstr(said, "[2,16]") ? 64 : 32);
+        ck_assert_uint_eq(a.elements, strstr(said, "[2,16]") ? 64 : 32);
+        ck_assert_uint_eq(a.header_len, out.len);
         json_decref(answer);
     }
+    buf_free(&out);
+}
+END_TEST
+
+#define BINARY(name, size)                                                            \
+    "{\"name\":\"" name "\",\"shape\":[1,16],\"datatype\":\"INT32\",\"parameters\":{" \
+    "\"binary_data_size\":" size "}}"
+
+static const struct {
+    const char *header, *fault;
+    size_t tail; /* bytes: 16 elements of 3, then 16 of 1000000, then zeros */
+    bool out[2]; /* binary, by output */
+} binary_cases[] = {
+    { TWO(BINARY("INPUT0", "64"), BINARY("INPUT1", "64")) "}", NULL, 128, { false, false } },
+    { TWO(BINARY("INPUT0", "64"),
+          BINARY("INPUT1", "64")) ",\"parameters\":{\"binary_data_output\":true}}",
+      NULL,
+      128,
+      { true, true } },
+    { TWO(BINARY("INPUT0", "64"),
+          BINARY("INPUT1", "64")) ",\"outputs\":[{\"name\":\"OUTPUT0\"},{\"name\":\"OUTPUT1\","
+                                  "\"parameters\":{\"binary_data\":true}}]}",
+      NULL,
+      128,
+      { false, true } },
+    { TWO(BINARY("INPUT0", "64"), BINARY("INPUT1", "64")) "}", "the body ends before", 127, { 0 } },
+    { TWO(BINARY("INPUT0", "64"), BINARY("INPUT1", "64")) "}",
+      "1 bytes of binary data belong to no",
+      129,
+      { 0 } },
+    { TWO(GOOD0, GOOD1) "}", "64 bytes of binary data belong to no", 64, { 0 } },
+    { TWO(BINARY("INPUT0", "60"), GOOD1) "}", "binary_data_size must be 64", 64, { 0 } },
+    { TWO(BINARY("INPUT0", "-64"), GOOD1) "}", "binary_data_size must be 64", 64, { 0 } },
+    { TWO(BINARY("INPUT0", "\"64\""), GOOD1) "}", "binary_data_size must be 64", 64, { 0 } },
+};
+
+static uint32_t word_at(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return le32toh(word);
+}
+
+START_TEST(test_simple_binary)
+{
+    uint32_t words[40] = { 0 };
+    struct buf out;
+    struct fault f = { 0 };
+    struct simple_answer a;
+    for (int i = 0; i < 32; i++)
+        words[i] = htole32(i < 16 ? 3 : 1000000);
+    buf_init(&out, SIMPLE_ANSWER_BYTES_MAX);
+    struct span tail = { (const char *)words, binary_cases[_i].tail };
+    bool ok = simple_infer(span_of(binary_cases[_i].header), tail, "m", &out, &a, &f);
+    ck_assert_msg(ok == !binary_cases[_i].fault, "%s", f.text);
+    if (!ok)
+        ck_assert_msg(strstr(f.text, binary_cases[_i].fault) != NULL, "%s", f.text);
+    size_t at = a.header_len;
+    for (unsigned k = 0; ok && k < 2; k++) {
+        if (!binary_cases[_i].out[k])
+            continue;
+        for (int i = 0; i < 16; i++, at += 4)
+            ck_assert_uint_eq(word_at(out.at + at), k ? (uint32_t)-999997 : 1000003);
+    }
+    ck_assert(!ok || at == out.len);
     buf_free(&out);
 }
 END_TEST
@@ -339,6 +409,7 @@ Suite *refworker_media_suite(void)
     tcase_add_loop_test(t, test_image_orders, 0, ROWS(image_cases));
     tcase_add_loop_test(t, test_png_can_be_read_back, 0, 6);
     tcase_add_loop_test(t, test_simple, 0, ROWS(simple_cases));
+    tcase_add_loop_test(t, test_simple_binary, 0, ROWS(binary_cases));
     suite_add_tcase(s, t);
     return s;
 }

@@ -95,6 +95,34 @@ START_TEST(test_paths)
 }
 END_TEST
 
+/* An error speaks as its path's clients expect, also of a path that is none of ours. */
+START_TEST(test_shapes_of_errors)
+{
+    static const struct {
+        const char *path;
+        enum error_shape shape;
+    } shapes[] = {
+        { "/v1/chat/completions", ERRORS_OPENAI },
+        { "/v1/nothing", ERRORS_OPENAI },
+        { "/v2/models/m/infer", ERRORS_OIP },
+        { "/v2/models/m/nothing", ERRORS_OIP },
+        { "/industry/finance/v2/x", ERRORS_OIP },
+        { "/v2", ERRORS_OIP },
+        { "/v2/rerank", ERRORS_COHERE },
+        { "/base/v2/rerank", ERRORS_COHERE },
+        { "/rerank", ERRORS_OPENAI },
+        { "/v2x", ERRORS_OPENAI },
+        { "/base", ERRORS_OPENAI },
+        { "", ERRORS_OPENAI },
+        { "/v2/../v2/models/m/infer", ERRORS_OPENAI },
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        ck_assert_msg(route_errors((struct span){ shapes[i].path, strlen(shapes[i].path) }) ==
+                          shapes[i].shape,
+                      "%s", shapes[i].path);
+}
+END_TEST
+
 /* Whatever runs a model is billed; whatever is not billed has an answer of its own. */
 START_TEST(test_no_route_is_free_by_mistake)
 {
@@ -111,6 +139,7 @@ Suite *routes_suite(void)
     Suite *s = suite_create("routes");
     TCase *t = tcase_create("paths");
     tcase_add_loop_test(t, test_paths, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_test(t, test_shapes_of_errors);
     tcase_add_test(t, test_no_route_is_free_by_mistake);
     suite_add_tcase(s, t);
     return s;
