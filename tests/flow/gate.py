@@ -378,10 +378,10 @@ class Gate:
         return self.post(path, body, key)
 
     def stream(self, key, content="hello", model="base/chat", path="/v1/chat/completions",
-               receive_buffer=None, **fields):
+               receive_buffer=None, headers=None, **fields):
         body = {"model": model, "stream": True,
                 "messages": [{"role": "user", "content": content}], **fields}
-        return Stream(self.port, path, body, key, receive_buffer)
+        return Stream(self.port, path, body, key, receive_buffer, headers=headers)
 
     def metrics(self):
         import http.client
@@ -447,15 +447,16 @@ def atoms(price, per=1, qty=1):
 class Stream:
     """One streamed chat completion on a socket of its own, read event by event."""
 
-    def __init__(self, port, path, body, key, receive_buffer=None, timeout=60):
+    def __init__(self, port, path, body, key, receive_buffer=None, timeout=60, headers=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout * SLOW)
         self.socket.connect(("127.0.0.1", port))
         text = json.dumps(body).encode()
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self.socket.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n{more}"
             f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
         self.file = self.socket.makefile("rb")
         self.status = self.headers = None

@@ -168,7 +168,7 @@ static void drain_ring(struct session *s)
     struct wire_head h;
     int rc = 0;
     ring_disarm(&s->ring);
-    while (!s->dead && (rc = ring_next(&s->ring, &h, s->payload)) == 1)
+    while (!s->dead && !s->starved && (rc = ring_next(&s->ring, &h, s->payload)) == 1)
         worker_frame(s, &h, s->payload);
     if (rc < 0)
         session_end(s, false);
@@ -202,7 +202,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct session *s = poll->data;
     (void)status, (void)events;
-    if (!s->dead)
+    if (!s->dead && s->starved)
+        uv_poll_stop(&s->poll);
+    else if (!s->dead)
         read_socket(s);
 }
 
@@ -254,6 +256,10 @@ static void on_prepare(uv_prepare_t *h)
     (void)h;
     for (struct session **at = &sessions; *at;) {
         struct session *s = *at;
+        if (!s->dead && s->starved && !s->out.len) {
+            at = &s->next;
+            continue;
+        }
         if (!s->dead && says_by_ring(s)) {
             sleeps &= ring_turn(s);
         } else if (!s->dead) {
@@ -263,7 +269,7 @@ static void on_prepare(uv_prepare_t *h)
                 worker_room(s);
                 flush_socket(s);
             }
-            if (!s->dead)
+            if (!s->dead && !s->starved)
                 uv_poll_start(&s->poll, UV_READABLE | (s->out.len ? UV_WRITABLE : 0), on_poll);
         }
         if (s->dead)

@@ -17,6 +17,7 @@ struct session {
     uv_poll_t poll;
     int fd;
     bool shm, up, dead, blocked;
+    bool starved; /* it takes in nothing more */
     unsigned number;
     struct script *script; /* of the time it connected */
     struct play *opening;  /* the connection's own steps, while they run */
@@ -42,6 +43,9 @@ bool session_room(struct session *s);
 bool session_accept(struct session *s, const struct wire_accept *a); /* maps the rings */
 void session_end(struct session *s, bool reset);                     /* buried in the next turn */
 void carrier_start(void);
+
+/* harm.c: does to its memory, or to the way it reads, what no honest worker does.  False: not known. */
+bool session_harm(struct session *s, const char *what, int64_t n);
 
 /* worker.c */
 void worker_hello(struct session *s);

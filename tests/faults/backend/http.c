@@ -241,8 +241,8 @@ static void forget(struct play *base)
         next_request(t);
 }
 
-static const struct channel http_channel = { "http", room, say, finish, head,
-                                             raw,    NULL, cut, drop,   forget };
+static const struct channel http_channel = { "http", room, say, finish, head,  raw,
+                                             NULL,   NULL, cut, drop,   forget };
 
 static const char *field(const char *head_text, const char *name)
 {

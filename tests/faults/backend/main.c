@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+enum { LISTENERS_MAX = 128 };
+
 static uv_loop_t the_loop;
 static struct script *script;
 static const char *script_path;
@@ -85,11 +87,11 @@ static int listen_at(const char *where)
 int main(int argc, char **argv)
 {
     static uv_signal_t hup, term;
-    int ports[16], count = 0;
+    int ports[LISTENERS_MAX], count = 0;
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive its test */
     uv_loop_init(&the_loop);
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--listen") == 0 && count < 16)
+        if (strcmp(argv[i], "--listen") == 0 && count < LISTENERS_MAX)
             ports[count++] = listen_at(argv[i + 1]);
         else if (strcmp(argv[i], "--script") == 0)
             script_path = argv[i + 1];

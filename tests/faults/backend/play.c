@@ -284,6 +284,12 @@ static void say_json(struct play *p, enum piece kind, json_t *value)
     free(text);
 }
 
+void play_bad_step(const struct step *s)
+{
+    fprintf(stderr, "fault-backend: what is this: %s\n", json_dumps(s->object, JSON_COMPACT));
+    exit(2);
+}
+
 static void raw_bytes(struct play *p, const struct step *s)
 {
     struct span raw = { json_string_value(s->value), json_string_length(s->value) };
@@ -297,11 +303,25 @@ static void end_connection(struct play *p, bool reset)
     p->channel->drop(p, reset);
 }
 
-static bool process_step(const struct step *s)
+/* A child that keeps every socket open when the worker dies, and ends by itself. */
+static void leave_orphan(void)
 {
+    if (fork() == 0) {
+        alarm(60);
+        pause();
+        _exit(0);
+    }
+    raise(SIGKILL);
+}
+
+static bool process_step(struct play *p, const struct step *s)
+{
+    journal(p, "process", NULL); /* its time is the moment before */
     if (s->verb == V_EXIT)
         _exit(9);
-    raise(SIGSTOP);
+    if (s->verb == V_ORPHAN)
+        leave_orphan();
+    raise(s->verb == V_STOP ? SIGSTOP : SIGKILL);
     return true;
 }
 
@@ -346,6 +366,10 @@ static void act(struct play *p, const struct step *s)
         if (p->channel->frame)
             p->channel->frame(p, s);
         break;
+    case V_HARM:
+        if (p->channel->harm)
+            p->channel->harm(p, s);
+        break;
     case V_CUT:
         p->channel->cut(p, s->n, step_text(s, "how"));
         break;
@@ -372,7 +396,9 @@ static bool run_step(struct play *p)
         return false;
     case V_EXIT:
     case V_STOP:
-        return process_step(s);
+    case V_KILL:
+    case V_ORPHAN:
+        return process_step(p, s);
     default:
         act(p, s);
         return true;

@@ -31,6 +31,7 @@ struct channel {
     void (*head)(struct play *p, const struct step *s);  /* NULL: it has none */
     void (*bytes)(struct play *p, struct span raw);      /* on the wire, as they are */
     void (*frame)(struct play *p, const struct step *s); /* NULL: it has none */
+    void (*harm)(struct play *p, const struct step *s);  /* NULL: it has none */
     void (*cut)(struct play *p, int64_t after, const char *how);
     void (*drop)(struct play *p, bool reset); /* the whole connection */
     void (*forget)(struct play *p);
@@ -66,6 +67,8 @@ void play_go_on(struct play *p);
 void play_cancel(struct play *p);
 /* The connection is gone, whoever ended it.  Forgets the play, perhaps later. */
 void play_gone(struct play *p);
+
+_Noreturn void play_bad_step(const struct step *s); /* says what is wrong with it, and ends */
 
 /* journal.c */
 bool journal_open(const char *path);

@@ -29,6 +29,9 @@ static const struct {
     [V_HANG] = { "hang", NOTHING },
     [V_EXIT] = { "exit", NOTHING },
     [V_STOP] = { "stop", NOTHING },
+    [V_KILL] = { "kill", NOTHING },
+    [V_ORPHAN] = { "orphan", NOTHING },
+    [V_HARM] = { "harm", TEXT },
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

@@ -30,6 +30,9 @@ enum verb {
     V_HANG,
     V_EXIT,
     V_STOP,
+    V_KILL,
+    V_ORPHAN,
+    V_HARM,
 };
 
 struct step {

@@ -152,12 +152,21 @@ static void frame(struct play *p, const struct step *s)
                            .slot = number(s, "slot", c->slot),
                            .gen = number(s, "gen", c->gen) };
     if (h.len == b.len) {
-        session_send(c->session, &h, b.len ? b.at : zeros);
+        for (int64_t n = step_option(s, "times", 1); n > 0; n--)
+            session_send(c->session, &h, b.len ? b.at : zeros);
     } else {
         session_raw(c->session, &h, sizeof h);
         session_raw(c->session, b.at, b.len);
     }
     buf_free(&b);
+}
+
+static void harm(struct play *p, const struct step *s)
+{
+    struct call *c = (struct call *)p;
+    if (c->session &&
+        !session_harm(c->session, json_string_value(s->value), step_option(s, "n", 1)))
+        play_bad_step(s);
 }
 
 static void cut(struct play *p, int64_t after, const char *how)
@@ -197,10 +206,10 @@ static void forget(struct play *p)
     free_call(c);
 }
 
-static const struct channel shm_channel = { "shm", room,  say, finish, NULL,
-                                            raw,   frame, cut, drop,   forget };
-static const struct channel socket_channel = { "socket", room,  say, finish, NULL,
-                                               raw,      frame, cut, drop,   forget };
+static const struct channel shm_channel = { "shm", room, say, finish, NULL,  raw,
+                                            frame, harm, cut, drop,   forget };
+static const struct channel socket_channel = { "socket", room, say, finish, NULL,  raw,
+                                               frame,    harm, cut, drop,   forget };
 
 static const struct channel *channel_of(const struct session *s)
 {
