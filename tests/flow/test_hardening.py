@@ -80,7 +80,7 @@ def test_a_stalled_reader_loses_its_connection(hard):
         s.sendall(chat(hard.the_key, "#tokens=30000 x", stream=True, max_tokens=30000))
     wait_until(lambda: hard.running_requests() == 4, what="the streams")
     wait_until(lambda: connections(hard) == 0, 8, "the end of stalled connections")
-    assert hard.open_holds() == 0
+    wait_until(lambda: hard.open_holds() == 0, what="the bills")
     for s in stalled:
         s.close()
 
