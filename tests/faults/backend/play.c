@@ -449,6 +449,7 @@ static void journal_start(const struct play *p, const struct asked *a)
     bool ok =
         buf_printf(&extra, "\"stream\":%s,\"rule\":%td,\"bytes\":%zu", p->stream ? "true" : "false",
                    p->rule ? p->rule - p->script->rules : -1, a->body.len) &&
+        (p->echo.len <= 3 || (buf_text(&extra, ",\"echo\":") && add_quoted(&extra, p->echo))) &&
         (!is_mixed(p, a->body) || buf_text(&extra, ",\"mixed\":true"));
     if (p->script->journal_requests) {
         ok = ok && buf_printf(&extra, ",\"path\":\"%s\",\"headers\":", a->path ? a->path : "") &&

@@ -1,0 +1,95 @@
+"""How soon a backend hears that the client has left: five points, a hundred clients each, every transport.
+
+Between the client's close and the line of the backend's journal, both on the monotonic clock.
+MAASGATE_CANCELS=N makes it another number than a hundred.
+"""
+import os
+import socket
+import time
+
+import pytest
+from fault_backend import TRANSPORTS, scripted
+from gate import SLOW, wait_until
+from reconcile import rid_of
+
+CANCELS = int(os.environ.get("MAASGATE_CANCELS", 100 if SLOW == 1 else 20))
+BOUND_MS = 50  # what is promised
+NOISE = 4      # and how much more a machine that others use may take for the slowest in a hundred
+
+POINTS = {  # what the backend does, events that the client reads before it leaves
+    "dispatch": (["hang"], None),  # it leaves with its last byte
+    "prefill": (["hang"], None),
+    "whole": (["hang"], None),     # prefill of an answer that is no stream
+    "middle": ([{"tokens": 10000, "every": 1}], 5),
+    "tail": ([{"tokens": 3}, "finish", "usage_event", "hang"], 4),  # all is said but the end
+}
+
+
+def percentile(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))]
+
+
+def leave(g, key, b, point, n):
+    """(canary, moment of leaving) of one client."""
+    steps, reads = POINTS[point]
+    name = f"canary-{point}-{n}"
+    s = g.stream(key, scripted(name, *steps), stream=point != "whole", max_tokens=20000)
+    if reads:
+        s.read(reads)
+    elif point != "dispatch":
+        wait_until(lambda: name in b.journal.read_text(), what="the call")
+    if n % 2:
+        s.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    left = time.monotonic_ns()
+    s.file.close()
+    s.socket.close()
+    return name, left
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_backend_hears_in_time(fault_gate, transport):
+    g, key, b = fault_gate(transport, loop_threads=1)
+    left = {}
+    for point in POINTS:
+        for n in range(CANCELS):
+            name, moment = leave(g, key, b, point, n)
+            left[name] = moment
+        wait_until(lambda: g.running_requests() == 0 and g.open_holds() == 0, 20, "the last cancel")
+    starts = {r["echo"]: r["rid"] for r in b.rows("start")}
+    heard = {r["rid"]: r["t"] for r in b.rows("cancel")}
+    outcomes = {r["rid"]: (r["outcome"], r["amount_atoms"]) for r in g.settlements()}
+    print()
+    for point in POINTS:
+        names = [name for name in left if name.startswith(f"canary-{point}-")]
+        ms = [(heard[starts[name]] - left[name]) / 1e6 for name in names if name in starts]
+        if ms:
+            print(f"cancel {transport:5} {point:9} {len(ms):4} calls: p50 {percentile(ms, .5):6.2f} ms"
+                  f"  p90 {percentile(ms, .9):6.2f}  p99 {percentile(ms, .99):6.2f}  max {max(ms):6.2f}")
+            assert percentile(ms, .99) <= BOUND_MS * NOISE * SLOW
+        assert point == "dispatch" or len(ms) == CANCELS
+        paid = {outcomes[starts[name]] for name in names if name in starts}
+        if point in ("dispatch", "prefill", "whole"):
+            assert paid <= {("client_gone_0", 0)}
+        else:
+            assert {outcome for outcome, _ in paid} == {"client_gone"} and all(atoms > 0 for _, atoms in paid)
+    # Who never reached the backend was held, at most, and paid nothing.
+    assert all(amount == 0 for rid, (_, amount) in outcomes.items() if rid not in heard)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_gone_between_the_final_and_done(fault_gate, transport):
+    """The backend has finished, the bill is under way: nothing to cancel, and one settlement, of all or of
+    what was sent."""
+    g, key, b = fault_gate(transport, {"do": [{"tokens": 3}, "final"]})
+    ids = []
+    for n in range(CANCELS):
+        s = g.stream(key, f"x{n}")
+        s.read(3)
+        ids.append(s.request_id)
+        s.close(reset=n % 2)
+    rows = [g.settlement(i) for i in ids]
+    assert {r["outcome"] for r in rows} <= {"ok", "client_gone"}
+    assert {r["lines"][4][0] for r in rows} == {3}
+    assert len(b.rows("final")) == CANCELS and len(g.settlements()) == CANCELS
+    assert {rid_of(i) for i in ids} == {r["rid"] for r in b.rows("final")}
