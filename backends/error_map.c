@@ -29,6 +29,7 @@ static const struct error_row openai_rows[] = {
     { 400, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
     { 413, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
     { 422, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
+    { 400, "exceed_context_size_error",  STATUS_CONTEXT_LENGTH,  true,  false, NULL }, /* llama.cpp */
     { 400, "model_not_found",            STATUS_MODEL_NOT_FOUND, true,  false, NULL },
     { 400, "billing_hard_limit_reached", STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
     { 429, "insufficient_quota",         STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
@@ -36,8 +37,8 @@ static const struct error_row openai_rows[] = {
 };
 /* clang-format on */
 
-#define OPENAI_SHAPE                                                           \
-    .object = "error", .message = "message", .code = "code", .param = "param", \
+#define OPENAI_SHAPE                                                                           \
+    .object = "error", .message = "message", .code = "code", .type = "type", .param = "param", \
     .rows = openai_rows, .count = sizeof openai_rows / sizeof *openai_rows
 
 static const struct error_map maps[ERROR_MAP_COUNT] = {
@@ -98,7 +99,7 @@ static void copy_member(char *to, size_t size, const struct jfield *f,
 
 /* ---- one error object ---- */
 
-enum { ERROR_MESSAGE, ERROR_CODE, ERROR_PARAM, ERROR_FIELDS };
+enum { ERROR_MESSAGE, ERROR_CODE, ERROR_TYPE, ERROR_PARAM, ERROR_FIELDS };
 
 /* The members of {"message":..,"code":..,"param":..}; a key twice: nothing of it is believed. */
 static void read_parts(const struct error_map *m, const struct jfield *object,
@@ -107,6 +108,7 @@ static void read_parts(const struct error_map *m, const struct jfield *object,
     static const char none[] = ""; /* no key of interest is empty */
     part[ERROR_MESSAGE] = (struct jfield){ .key = m->message ? m->message : none };
     part[ERROR_CODE] = (struct jfield){ .key = m->code ? m->code : none };
+    part[ERROR_TYPE] = (struct jfield){ .key = m->type ? m->type : none };
     part[ERROR_PARAM] = (struct jfield){ .key = m->param ? m->param : none };
     if (object->type == J_OBJECT && jscan_member(object->value, part, ERROR_FIELDS) != STATUS_OK)
         for (size_t i = 0; i < ERROR_FIELDS; i++)
@@ -123,21 +125,23 @@ static bool is_code(const struct jfield *f, const char *code)
            memcmp(f->value.at + 1, code, len) == 0;
 }
 
-static bool fits(const struct error_row *row, long http, const struct jfield *code)
+static bool fits(const struct error_row *row, long http,
+                 const struct jfield part[static ERROR_FIELDS])
 {
     if (row->code)
-        return is_code(code, row->code) && (!row->http || !http || row->http == http);
+        return (is_code(&part[ERROR_CODE], row->code) || is_code(&part[ERROR_TYPE], row->code)) &&
+               (!row->http || !http || row->http == http);
     return !row->http || row->http == http;
 }
 
 static const struct error_row *find_row(const struct error_map *m, long http,
-                                        const struct jfield *code)
+                                        const struct jfield part[static ERROR_FIELDS])
 {
     for (size_t i = 0; i < m->count; i++)
-        if (fits(&m->rows[i], http, code))
+        if (fits(&m->rows[i], http, part))
             return &m->rows[i];
     const struct error_row *row = shared_rows;
-    while (!fits(row, http, code))
+    while (!fits(row, http, part))
         row++;
     return row; /* the last one fits all */
 }
@@ -151,7 +155,7 @@ static void apply(const struct error_map *m, const struct jfield *error, long ht
     read_parts(m, error, part);
     if (!http && jscan_int(&part[ERROR_CODE], &own) && own >= 400 && own < 600)
         http = (long)own;
-    const struct error_row *row = find_row(m, http, &part[ERROR_CODE]);
+    const struct error_row *row = find_row(m, http, part);
     end->status = row->status;
     end->untouched = row->untouched;
     snprintf(end->message, sizeof end->message, "%s", row->message ? row->message : "");

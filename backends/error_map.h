@@ -22,6 +22,7 @@ struct error_row {
 struct error_map {
     const char *object;                 /* top-level member that is an error, or holds one */
     const char *message, *code, *param; /* its members; upstreams may also lay them flat */
+    const char *type;                   /* says what the code does not; NULL: there is none */
     const char *const *fine;      /* codes that are no error, NULL at the end; NULL: any object
                                          or sentence is one */
     const struct error_row *rows; /* looked at before those that all upstreams share */

@@ -10,6 +10,8 @@
  * because the backend may have run the first one.  The price: a connection that
  * the backend closes in the same instant fails that call (BACKEND_FAILED).  Kept
  * connections are therefore not used after 4 s idle: servers close them at 5.
+ * With repeat_unanswered it is sent once more on a new connection: llama.cpp's
+ * server ends each connection after its second stream, and does not say so.
  *
  * HTTP/1.1 everywhere: over HTTP/2 one ended connection takes many calls with it,
  * and libcurl does not tell those that a GOAWAY left untouched from those that it

@@ -75,6 +75,7 @@ struct http_call {
     bool on_todo, added, paused, held; /* held: libcurl was told to pause */
     bool ended;                        /* nothing more is passed on; `end` says why */
     bool connected;                    /* from here on the backend may have got the request */
+    bool repeated;                     /* sent again, because a kept connection had died */
     bool answered;                     /* a status line came */
     bool any_byte, any_event, finish_seen, done_seen;
     bool suspect_usage;

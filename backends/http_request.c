@@ -12,15 +12,18 @@
 /* ---- the handle ---- */
 
 /* libcurl is about to send, for the first time or again.  Again means that a kept connection has
- * died.  Once any byte had gone out the backend may be at work on it, so it is not repeated. */
+ * died.  Once any byte had gone out the backend may be at work on it, so it is repeated only where
+ * the operator says that this does no harm, and once. */
 static int before_sending(void *call, char *ip, char *local_ip, int port, int local_port)
 {
     struct http_call *c = call;
     long sent = 0;
     (void)ip, (void)local_ip, (void)port, (void)local_port;
     curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &sent);
-    if (c->connected && sent > 0)
+    bool again = c->connected && sent > 0;
+    if (again && (c->repeated || !c->backend->base.conf->repeat_unanswered))
         return CURL_PREREQFUNC_ABORT;
+    c->repeated = again;
     c->connected = true;
     return CURL_PREREQFUNC_OK;
 }

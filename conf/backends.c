@@ -43,7 +43,8 @@ const struct conf_key backend_keys[] = {
       "with on_disconnect: drain, such calls at once of one serving thread; 16 when not given; one "
       "more is cancelled" },
     { "repeat_unanswered", read_bool, AT(repeat_unanswered), "true|false", 0, 0, false,
-      "a call whose connection died before any byte of an answer is run once more elsewhere; "
+      "a call whose connection died before any byte of an answer is run once more, elsewhere or, "
+      "when http had kept the connection, on a new one; "
       "true for a worker, whose work dies with it, false for http, where it may be charged twice" },
     { "eject_after", read_count32, AT(eject_after), "a number", 1, 1000, false,
       "failures in a row after which a thread sends it nothing for a while; 5 when not given" },

@@ -113,6 +113,10 @@ static const struct row {
       "HTTP/1.1 400 No\r\nContent-Length: @\r\n\r\n"
       "{\"error\":{\"message\":\"long\",\"code\":\"context_length_exceeded\"}} ",
       STUB_KEEP, STATUS_CONTEXT_LENGTH, false, KEPT, "", "long" },
+    { "too long, as llama.cpp says it", false,
+      "HTTP/1.1 400 No\r\nContent-Length: @\r\n\r\n"
+      "{\"error\":{\"code\":400,\"message\":\"long\",\"type\":\"exceed_context_size_error\"}}",
+      STUB_KEEP, STATUS_CONTEXT_LENGTH, false, KEPT, "", "long" },
     { "401", false,
       "HTTP/1.1 401 No\r\nContent-Length: @\r\n\r\n{\"error\":{\"message\":\"key abc\"}}  ",
       STUB_KEEP, STATUS_BACKEND_FAILED, false, KEPT, "",

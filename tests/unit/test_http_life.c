@@ -184,6 +184,25 @@ START_TEST(test_no_second_execution)
 }
 END_TEST
 
+/* Where a repetition does no harm it goes out again, on a new connection, once. */
+START_TEST(test_second_execution_allowed)
+{
+    static const char yes[] = JSON_HEAD "Content-Length: 2\r\n\r\n{}";
+    struct stub_http_answer a[] = { { .bytes = yes },
+                                    { .bytes = "", .then = STUB_CLOSE },
+                                    { .bytes = _i ? "" : yes, .then = _i ? STUB_CLOSE : 0 },
+                                    { .bytes = yes } };
+    struct rig r = { .conf.repeat_unanswered = true };
+    struct call c;
+    rig_open(&r, a, 4);
+    rig_chat(&r, &c, false);
+    rig_chat(&r, &c, false);
+    ck_assert_int_eq(c.end.status, _i ? STATUS_BACKEND_FAILED : STATUS_OK);
+    ck_assert_uint_eq(stub_http_requests(r.stub), 3);
+    rig_close(&r);
+}
+END_TEST
+
 /* A backend on a stub of either kind. */
 static void open_either(struct rig *r, const struct stub_http_answer *answers, size_t count,
                         bool tls)
@@ -407,6 +426,7 @@ Suite *http_life_suite(void)
     tcase_add_loop_test(t, test_whose_fault, 0, 2);
     tcase_add_test(t, test_retry_after);
     tcase_add_test(t, test_no_second_execution);
+    tcase_add_loop_test(t, test_second_execution_allowed, 0, 2);
     tcase_add_loop_test(t, test_closed_while_kept, 0, 4);
     tcase_add_loop_test(t, test_unasked_answer, 0, 2);
     tcase_add_test(t, test_cancel);
