@@ -104,7 +104,7 @@ SOURCES  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) $(WORKER) $(REFWORKER) $(
 
 READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-test)
 
-.PHONY: all deps help demo run check unit flow lint format asan ubsan tsan valgrind torture fuzz fuzz-run \
+.PHONY: all deps help demo run check unit flow engines lint format asan ubsan tsan valgrind torture fuzz fuzz-run \
         soak bench docs ci install clean distclean build-tests build-bench bootstrap-test FORCE
 
 all: $(READY) $(GEN) $(ARCHIVES) $(SDK) $(PROGRAMS) ## build everything into build/KIND (the default)
@@ -244,6 +244,9 @@ unit: build-tests ## the unit tests alone
 
 flow: build-tests ## the flow tests alone: the real daemon, real workers
 	@tests/run.sh --flow
+
+engines: build-tests ## real engines behind the gateway: llama.cpp, a sentence-embedding model, the examples
+	@tests/run.sh --engines
 
 asan ubsan tsan: ## the unit tests and the short flow tests under that sanitizer
 	@$(MAKE) --no-print-directory KIND=$@ build-tests

@@ -4,16 +4,18 @@
 #   tests/run.sh                        the units, then the flow tests (make check)
 #   tests/run.sh --flow [PYTEST ARGS]   the flow tests alone (make flow)
 #   tests/run.sh --kind asan --short    the units and the short flow tests of build/asan
+#   tests/run.sh --engines [PYTEST ARGS]  real engines (make engines)
 #   tests/run.sh --soak SECONDS         load for so long; memory and descriptors must stay flat
 #
 # MAASGATE_BUILD= names another build folder.  The flow tests start the real daemon and real workers; see tests/flow/README.md.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-kind=${KIND:-release} short='' soak='' units=yes
+kind=${KIND:-release} short='' soak='' engines='' units=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --flow) units='' ;;
+    --engines) engines=yes units='' ;;
     --short) short=yes ;;
     --kind) kind=${2:?which build?} && shift ;;
     --soak) soak=${2:?how many seconds?} units='' && shift ;;
@@ -48,25 +50,34 @@ count() {
     passed=$((passed + ${good:-0})) failed=$((failed + bad))
 }
 
-# Made once for each version of the list; the hashes in it are checked.
+# make_venv NAME LIST...: build/NAME with those packages, their hashes checked; made once for each version of the lists.
 make_venv() {
-    local stamp=build/venv/.stamp want
-    want=$(sha256sum <tests/requirements.txt)
-    [ "$(cat $stamp 2>/dev/null)" != "$want" ] || return 0
-    echo 'flow: making build/venv from tests/requirements.txt'
-    rm -rf build/venv
-    if ! /usr/bin/python3 -m venv build/venv; then
-        tools/bootstrap.sh test && rm -rf build/venv && /usr/bin/python3 -m venv build/venv || return 1
+    local venv=build/$1 want list args=()
+    shift
+    want=$(cat "$@" | sha256sum)
+    [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$want" ] || return 0
+    echo "tests: making $venv from $*"
+    rm -rf "$venv"
+    if ! /usr/bin/python3 -m venv "$venv"; then
+        tools/bootstrap.sh test && rm -rf "$venv" && /usr/bin/python3 -m venv "$venv" || return 1
     fi
-    build/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-        -r tests/requirements.txt || return 1
-    echo "$want" >$stamp
+    for list in "$@"; do args+=(-r "$list"); done
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        "${args[@]}" || return 1
+    echo "$want" >"$venv/.stamp"
 }
 
 run_flow() {
     local args=(-v --tb=short --durations=8)
     [ -z "$short" ] || args+=(-m short)
-    make_venv && (cd tests/flow && PYTHONDONTWRITEBYTECODE=1 ../../build/venv/bin/python -m pytest "${args[@]}" "$@")
+    make_venv venv tests/requirements.txt && (cd tests/flow && PYTHONDONTWRITEBYTECODE=1 ../../build/venv/bin/python -m pytest "${args[@]}" "$@")
+}
+
+# Real engines behind the gateway; llama-server and a model with its weights come with the packages.
+run_engines() {
+    make_venv venv-engines tests/requirements.txt tests/flow/engines/requirements.txt &&
+        (cd tests/flow/engines && PYTHONDONTWRITEBYTECODE=1 ../../../build/venv-engines/bin/python -m pytest \
+            -v --tb=short --durations=8 "$@")
 }
 
 logs=build/tests
@@ -75,8 +86,11 @@ if [ -n "$units" ]; then
     run_unit 2>&1 | tee "$logs/unit-$kind.log"
     count "$logs/unit-$kind.log" "${PIPESTATUS[0]}"
 fi
-if [ -n "$soak" ]; then
-    make_venv && build/venv/bin/python tests/flow/soak.py "$soak" 2>&1 | tee "$logs/soak.log"
+if [ -n "$engines" ]; then
+    run_engines "$@" 2>&1 | tee "$logs/engines.log"
+    count "$logs/engines.log" "${PIPESTATUS[0]}"
+elif [ -n "$soak" ]; then
+    make_venv venv tests/requirements.txt && build/venv/bin/python tests/flow/soak.py "$soak" 2>&1 | tee "$logs/soak.log"
     count "$logs/soak.log" "${PIPESTATUS[0]}"
 else
     run_flow "$@" 2>&1 | tee "$logs/flow-$kind.log"

@@ -35,6 +35,7 @@ step lint     run lint
 step gcc      run build-tests build-bench
 step clang    run KIND=clang build-tests build-bench
 step check    run check
+step engines  run engines
 step asan     run asan
 step ubsan    run ubsan
 step tsan     run tsan

@@ -480,7 +480,7 @@ class Stream:
 
     def raw_chunks(self):
         self.head()
-        assert self.headers.get("transfer-encoding") == "chunked", self.headers
+        assert self.headers.get("transfer-encoding") == "chunked", (self.status, self.headers, self.body())
         while True:
             line = self.file.readline()
             if not line:
