@@ -12,7 +12,7 @@
 #include "billing/ledger.h"
 #include "billing/period.h"
 #include "billing/organization.h"
-#include "billing/report.h"
+#include "billing/document.h"
 #include <assert.h>
 #include <dirent.h>
 #include <pthread.h>
@@ -229,7 +229,7 @@ static void run_finance(const char *dir)
     AUTO(json_decref_ptr) json_t *invoice = NULL;
     AUTO(json_decref_ptr) json_t *audit = NULL;
     double began = seconds_of(CLOCK_MONOTONIC);
-    s = invoice_build(db, "p1", month, &seller, now_us, &invoice);
+    s = document_of_month(db, "p1", month, &seller, now_us, &invoice);
     assert(s == STATUS_OK);
     double invoiced = seconds_of(CLOCK_MONOTONIC);
     s = audit_run(db, now_us, &audit);

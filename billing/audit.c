@@ -29,7 +29,7 @@ static const struct {
     { "balances", audit_balances }, /* are the sums of their entries */
     { "spent", audit_spent },       /* by projects is the sum of their settlements */
     { "draws", audit_fund_balances }, /* on a fund add up to its balance, within its amount */
-    { "invoices", audit_invoices },   /* no gap in the numbers, sums right, posted as printed */
+    { "documents", audit_documents }, /* no gap in the numbers, sums right, posted as printed */
 };
 
 void audit_problem(struct audit *a, const char *format, ...)

@@ -57,5 +57,5 @@ enum status audit_requests(struct audit *a);
 enum status audit_rollups(struct audit *a);
 enum status audit_ledger(struct audit *a);
 enum status audit_balances(struct audit *a);
-enum status audit_invoices(struct audit *a);
+enum status audit_documents(struct audit *a);
 #endif

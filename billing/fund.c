@@ -14,8 +14,8 @@ static const char sql_insert[] =
     "INSERT INTO fund (organization, kind, model, priority, from_us, to_us, amount_atoms, note,"
     " created_us) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
 static const char sql_charge[] =
-    "INSERT INTO charge (organization, at_us, kind, text, amount_atoms, fund, created_us)"
-    " VALUES (?1,?2,?3,?4,?5,?6,?7)";
+    "INSERT INTO charge (organization, at_us, kind, text, amount_atoms, fund, created_us, deferred,"
+    " tax_category, tax_basis_points) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
 static const char sql_closed[] =
     "SELECT count(*) FROM billing_period WHERE organization = ?1 AND starts_us <= ?2"
     " AND ends_us > ?2 AND closed_us <> 0";
@@ -73,8 +73,14 @@ enum status fund_add(struct db *db, const struct fund_new *f, int64_t now_us, in
                     f->amount.atoms, now_us);
     if (strcmp(f->kind, "commit") != 0)
         return STATUS_OK;
-    const struct charge_new c = { f->organization, "commitment", *f->note ? f->note : "commitment",
-                                  f->amount,       now_us,       *ret_id };
+    const struct charge_new c = {
+        .organization = f->organization,
+        .kind = "commitment",
+        .text = *f->note ? f->note : "commitment",
+        .amount = f->amount,
+        .at_us = now_us,
+        .fund = *ret_id,
+    };
     return charge_add(db, &c, now_us);
 }
 
@@ -110,11 +116,20 @@ enum status charge_add(struct db *db, const struct charge_new *c, int64_t now_us
     else
         db_null(insert, 6);
     db_int(insert, 7, now_us);
+    db_int(insert, 8, c->deferred);
+    db_text(insert, 9, c->tax_category, -1);
+    if (c->tax_category)
+        db_int(insert, 10, c->tax_basis_points);
+    else
+        db_null(insert, 10);
     s = db_run(insert);
     int64_t id = db_last_id(db);
+    enum account_code earned = c->fund       ? ACCOUNT_CUSTOMER_COMMIT
+                               : c->deferred ? ACCOUNT_DEFERRED_REVENUE
+                                             : ACCOUNT_REVENUE;
     return s ? s
-             : post(db, "charge", c->organization, id, ACCOUNT_UNBILLED,
-                    c->fund ? ACCOUNT_CUSTOMER_COMMIT : ACCOUNT_REVENUE, c->amount.atoms, now_us);
+             : post(db, "charge", c->organization, id, ACCOUNT_UNBILLED, earned, c->amount.atoms,
+                    now_us);
 }
 
 /* ---- the end of a fund --------------------------------------------------------------------- */

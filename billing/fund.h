@@ -8,6 +8,7 @@
 #define MAAS_FUND_H
 #include "base/money.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 struct db;
 
@@ -26,11 +27,14 @@ MUST_CHECK enum status fund_add(struct db *db, const struct fund_new *f, int64_t
 
 struct charge_new {
     int64_t organization;
-    const char *kind; /* subscription, commitment, minimum, reserved, other */
-    const char *text; /* for the invoice's line */
-    money_t amount;   /* > 0 */
-    int64_t at_us;    /* the period in which it lies is the one it is invoiced for */
-    int64_t fund;     /* that it bought; 0: none */
+    const char *kind;         /* subscription, commitment, minimum, reserved, other */
+    const char *text;         /* for the invoice's line */
+    money_t amount;           /* > 0 */
+    int64_t at_us;            /* the period in which it lies is the one it is invoiced for */
+    int64_t fund;             /* that it bought; 0: none */
+    bool deferred;            /* for a year, earned month by month */
+    const char *tax_category; /* NULL, and < 0: those of the contract */
+    int64_t tax_basis_points;
 };
 /* Owed from now on.  CONFLICT: the period it lies in is closed. */
 MUST_CHECK enum status charge_add(struct db *db, const struct charge_new *c, int64_t now_us);

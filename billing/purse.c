@@ -19,7 +19,7 @@ static const char sql_funds[] =
     " JOIN fund_balance b ON b.fund = f.id"
     " WHERE f.amount_atoms > b.drawn_atoms + b.expired_atoms AND ?2 IN (0, f.organization)"
     " ORDER BY f.organization, CASE f.kind WHEN 'promo' THEN 0 WHEN 'commit' THEN 1 ELSE 2 END,"
-    " f.period IS NULL, f.priority, f.to_us, f.created_us, f.id";
+    " f.model = 0, f.period IS NULL, f.priority, f.to_us, f.created_us, f.id";
 
 /* ---- the table ----------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
  * hold, is always covered, and N holds against a fund for one admit exactly one.
  *
  * Order of drawing (reference/billing.md 2.4): promo, commit, prepaid; inside of a
- * kind by priority, expiry, age.  A fund for one model serves that model alone.
+ * kind what is for one model (and serves that alone) first, then by priority, expiry, age.
  * One request draws on at most DRAWS_MAX funds; the rest of it is credit.
  */
 #ifndef MAAS_PURSE_H

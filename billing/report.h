@@ -1,8 +1,7 @@
-/* billing/report.h -- what finance reads: usage, invoices, audit.
+/* billing/report.h -- what finance reads: usage, and the audit; documents are in document.h.
  *
  * All of these run on any connection (the reader thread's, or read-only from the
- * command line) and build jansson trees or text; they never write, except
- * invoice_issue, which runs inside a ledger_call.
+ * command line) and build jansson trees or text; they never write.
  */
 #ifndef MAAS_REPORT_H
 #define MAAS_REPORT_H
@@ -31,16 +30,6 @@ struct seller {
 };
 /* "2026-11" -> half-open interval, UTC. False: not a month. */
 MUST_CHECK bool report_month(const char *month, int64_t *ret_from_us, int64_t *ret_to_us);
-
-/* The invoice of an organisation and month as a document.  A month that has not ended,
- * or was never issued, gives status "draft" and no number. */
-MUST_CHECK enum status invoice_build(struct db *db, const char *organization, const char *month,
-                                     const struct seller *s, int64_t now_us, json_t **ret);
-/* Numbers and freezes it (repeatable: the second call returns the first document).
- * CONFLICT while the month is open. Only inside a ledger_call. */
-MUST_CHECK enum status invoice_issue(struct db *db, const char *organization, const char *month,
-                                     const struct seller *s, int64_t now_us, json_t **ret);
-char *invoice_csv(const json_t *invoice); /* free() it; NULL: no memory */
 
 /* Recomputes everything from rows alone, with code that shares no arithmetic with
  * the ledger, in one read transaction on a read-only connection (the deadline is the

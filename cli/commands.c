@@ -43,7 +43,29 @@ static const struct option_row invoice_options[] = {
     { "--org", "organization", OPTION_TEXT, "SLUG",
       "of one organization; default: all with usage" },
     { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
+    { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
     { "--issue", "issue", OPTION_FLAG, NULL, "number and freeze it; the month must have ended" },
+    { "--approve", "by", OPTION_TEXT, "NAME", "say yes to the draft, where the contract wants it" },
+    { 0 },
+};
+static const struct option_row document_options[] = {
+    { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
+    { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
+    { 0 },
+};
+static const struct option_row documents_options[] = {
+    { "--org", "organization", OPTION_TEXT, "SLUG", "of one organization; default: all" },
+    { 0 },
+};
+static const struct option_row credit_options[] = {
+    { "--line", "line", OPTION_NUMBER, "N", "of the invoice; default: all that is left of it" },
+    { "--amount", "amount", OPTION_TEXT, "AMOUNT", "net; default: all that is left of the line" },
+    { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
+    { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
+    { 0 },
+};
+static const struct option_row pay_options[] = {
+    { "--note", "note", OPTION_TEXT, "TEXT", "a bank's reference" },
     { 0 },
 };
 
@@ -179,6 +201,30 @@ const struct command commands[] = {
       .options = invoice_options,
       .run = run_invoice,
       .help = "invoices of a month, line by line" },
+    { .words = "document list",
+      .options = documents_options,
+      .ask = "document.list",
+      .show = show_documents,
+      .help = "issued documents and what is open of them" },
+    { .words = "document",
+      .positions = { "number" },
+      .required = 1,
+      .options = document_options,
+      .run = run_document,
+      .help = "an issued document by its number" },
+    { .words = "credit-note",
+      .positions = { "number", "reason" },
+      .required = 2,
+      .options = credit_options,
+      .run = run_credit_note,
+      .help = "take back an invoice, or a part of it" },
+    { .words = "pay",
+      .positions = { "number", "amount" },
+      .required = 2,
+      .options = pay_options,
+      .ask = "invoice.pay",
+      .show = show_paid,
+      .help = "note a payment of an invoice" },
     { .words = "models", .ask = "models", .show = show_models, .help = "the catalog with prices" },
     { .words = "audit",
       .ask = "audit",

@@ -11,6 +11,7 @@
 #include "conf/catalog.h"
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
+#include "gateway/admin_documents.h"
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
 #include "gateway/status_report.h"
@@ -245,63 +246,6 @@ static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_u
     return status;
 }
 
-static enum status prepare_invoice(struct admin_job *job)
-{
-    const struct conf *c = job->daemon->conf;
-    const char *format = job->args.format;
-    if (format && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
-        return admin_refuse(job, STATUS_BAD_FIELD, "format", "an invoice is json or csv");
-    if (!report_month(job->args.month, &job->from_us, &job->to_us))
-        return admin_refuse(job, STATUS_BAD_FIELD, "month", "'%s' is not a month such as 2026-11",
-                            job->args.month);
-    job->seller = (struct seller){
-        .name = arena_strdup(job->arena, c->seller_name),
-        .address = arena_strdup(job->arena, c->seller_address),
-        .tax_id = arena_strdup(job->arena, c->seller_tax_id),
-        .series = arena_strdup(job->arena, c->invoice_series),
-        .tax_basis_points = (int64_t)c->tax_basis_points,
-        .minor_digits = (int)c->currency_minor_digits,
-    };
-    const struct seller *s = &job->seller;
-    return s->name && s->address && s->tax_id && s->series ? STATUS_OK : STATUS_NO_MEMORY;
-}
-
-static enum status invoice_answer(struct admin_job *job, enum status status, json_t *invoice)
-{
-    const struct admin_args *a = &job->args;
-    if (status == STATUS_NOT_FOUND)
-        return admin_refuse(job, status, "organization", "there is no organization '%s'",
-                            a->organization);
-    if (status == STATUS_CONFLICT)
-        return admin_refuse(job, status, "month", "%s has not ended: it cannot be issued yet",
-                            a->month);
-    if (status != STATUS_OK)
-        return status;
-    if (!a->format || strcmp(a->format, "json") == 0)
-        return answered(job, invoice);
-    AUTO(free_ptr) char *csv = invoice_csv(invoice);
-    json_decref(invoice);
-    return answered(job, csv ? json_pack("{s:s}", "csv", csv) : NULL);
-}
-
-static enum status run_invoice_get(struct admin_job *job, struct db *db, int64_t now_us)
-{
-    const struct admin_args *a = &job->args;
-    json_t *invoice = NULL;
-    enum status status =
-        invoice_build(db, a->organization, a->month, &job->seller, now_us, &invoice);
-    return invoice_answer(job, status, invoice);
-}
-
-static enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_us)
-{
-    const struct admin_args *a = &job->args;
-    json_t *invoice = NULL;
-    enum status status =
-        invoice_issue(db, a->organization, a->month, &job->seller, now_us, &invoice);
-    return invoice_answer(job, status, invoice);
-}
-
 static enum status run_audit(struct admin_job *job, struct db *db, int64_t now_us)
 {
     db_deadline(db, AUDIT_DEADLINE_MS); /* it reads everything there is */
@@ -438,12 +382,6 @@ static const struct json_spec usage_args[] = {
     COUNT(limit, USAGE_ROWS_MAX),
     END,
 };
-static const struct json_spec invoice_args[] = {
-    TEXT(organization, true, TEXT_MAX),
-    TEXT(month, true, TEXT_MAX),
-    TEXT(format, false, TEXT_MAX),
-    END,
-};
 
 /* clang-format off */
 const struct admin_command admin_commands[] = {
@@ -451,12 +389,17 @@ const struct admin_command admin_commands[] = {
     { "charge.add",         ADMIN_LEDGER, false, admin_charge_args,   prepare_fund,    run_charge_add,     "an amount beside usage, for the next invoice" },
     { "contract.list",      ADMIN_READER, false, admin_org_args,      NULL,            run_contract_list,  "the contracts of an organization, newest first" },
     { "contract.set",       ADMIN_LEDGER, false, admin_contract_args, prepare_contract,run_contract_set,   "a contract that follows the one in force; what is not given stays" },
+    { "credit_note.issue",  ADMIN_LEDGER, false, admin_credit_args,        prepare_document, run_credit_note,     "take back an invoice, a line of it, or a part of a line" },
+    { "document.get",       ADMIN_READER, false, admin_document_args,      prepare_document, run_document_get,    "an issued document by its number" },
+    { "document.list",      ADMIN_READER, false, admin_document_list_args, NULL,             run_document_list,   "issued documents, of one organization or of all" },
     { "fund.add",           ADMIN_LEDGER, false, admin_fund_args,     prepare_fund,    run_fund_add,       "a grant, a bought commitment or a top-up" },
     { "fund.list",          ADMIN_READER, false, admin_org_args,      NULL,            run_fund_list,      "the funds of an organization and what is left of them" },
     { "health",             ADMIN_MAIN,   false, no_args,             NULL,            run_health,         "whether requests are being served" },
     { "help",               ADMIN_MAIN,   false, no_args,             NULL,            run_help,           "these commands and their arguments" },
-    { "invoice.get",        ADMIN_READER, false, invoice_args,        prepare_invoice, run_invoice_get,    "the invoice of an organization and month" },
-    { "invoice.issue",      ADMIN_LEDGER, false, invoice_args,        prepare_invoice, run_invoice_issue,  "number and freeze the invoice of a month that has ended" },
+    { "invoice.approve",    ADMIN_LEDGER, false, admin_approve_args,       prepare_document, run_invoice_approve, "say yes to the draft of a month that has ended" },
+    { "invoice.get",        ADMIN_READER, false, admin_invoice_args,       prepare_document, run_invoice_get,     "the invoice of an organization and month, or its draft" },
+    { "invoice.issue",      ADMIN_LEDGER, false, admin_invoice_args,       prepare_document, run_invoice_issue,   "number and freeze the invoice of a month that has ended" },
+    { "invoice.pay",        ADMIN_LEDGER, false, admin_pay_args,           prepare_document, run_invoice_pay,     "note a payment of an invoice" },
     { "key.create",         ADMIN_LEDGER, true,  key_create_args,     prepare_key,     run_key_create,     "make a key; the answer is the only place where it can be read" },
     { "key.list",           ADMIN_READER, false, key_list_args,       NULL,            run_key_list,       "keys by name, never their secret" },
     { "key.revoke",         ADMIN_LEDGER, true,  key_revoke_args,     prepare_key,     run_key_revoke,     "end a key by name or PROJECT/LABEL; dead when this returns" },

@@ -22,7 +22,8 @@ struct admin_args {
     const char *slug, *display_name, *budget, *budget_period;
     const char *organization, *cost_centre;
     const char *time_zone, *price_book, *credit, *kind, *amount, *model, *note, *text;
-    int64_t priority;
+    const char *by, *number, *reason;
+    int64_t priority, line;
     json_t *plan;
     const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference;
     const char *project, *label, *expires, *name;

@@ -54,3 +54,22 @@ def test_what_is_wrong_is_said(gate, words, says):
     gate.cli("org", "create", "known", check=False)
     done = gate.cli(*words, check=False)
     assert done.returncode in (1, 2) and says in done.stderr
+
+
+def test_a_draft_shows_fees_and_forms(gate):
+    key = org(gate, "drafted", fee="30.00", minimum="100.00")
+    gate.cli("charge", "add", "drafted", "500.00", "on-premises licence")
+    assert status_of(gate, key) == 200
+    import datetime
+    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    draft = gate.ask("invoice", month, "--org", "drafted")
+    kinds = [line["category"] for line in draft["lines"]]
+    assert draft["status"] == "draft" and kinds.count("usage") >= 2
+    assert {"subscription", "minimum", "other"} <= set(kinds)
+    total = sum(round(float(line["net"]) * 100) for line in draft["lines"])
+    assert total == round(float(draft["totals"]["net"]) * 100)
+    assert "on-premises licence" in gate.cli("invoice", month, "--org", "drafted").stdout
+    assert gate.cli("invoice", month, "--org", "drafted", "--html").stdout.startswith("<!DOCTYPE html>")
+    done = gate.cli("invoice", month, "--org", "drafted", "--issue", check=False)
+    assert done.returncode == 1 and "has not ended" in done.stderr
+    assert gate.ask("document", "list")["documents"] == []

@@ -2,6 +2,7 @@
  * in turn: NO_MEMORY, nothing half done, and the next try works. */
 #include "auth/keys.h"
 #include "base/db.h"
+#include "billing/organization.h"
 #include "gen/schema.h"
 #include "gen/torture_suites.h"
 #include "tests/helpers/fault.h"
@@ -29,8 +30,9 @@ static enum status create_key(int i)
 static void open_store(void)
 {
     char err[256], path[96];
-    int64_t id;
-    const struct project_new p = { "acme", "", 0, "month", "", "", "", "", "" };
+    int64_t id, organization = 0;
+    const struct organization_new o = { "acme", "", "", "", "", "", "" };
+    struct project_new p = { 0, "acme", "", 0, "month", "" };
     snprintf(dir, sizeof dir, "/tmp/maas_auth_XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/ledger.db", dir);
@@ -40,6 +42,8 @@ static void open_store(void)
     ring = keyring_new(pepper, sizeof pepper);
     ck_assert_ptr_nonnull(ring);
     ck_assert_int_eq(db_begin(db), STATUS_OK);
+    ck_assert_int_eq(organization_create(db, &o, 1, &organization), STATUS_OK);
+    p.organization = organization;
     ck_assert_int_eq(project_create(db, &p, 1, &id), STATUS_OK);
     for (int i = 0; i < KEYS; i++)
         ck_assert_int_eq(create_key(i), STATUS_OK);

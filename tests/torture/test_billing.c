@@ -1,7 +1,7 @@
 /* tests/torture/test_billing.c -- opening the store, a batch, and finance's questions,
  * with each allocation failing in turn. */
 #include "base/cleanup.h"
-#include "billing/report.h"
+#include "billing/document.h"
 #include "gen/torture_suites.h"
 #include "tests/helpers/books_fixture.h"
 #include "tests/helpers/fault.h"
@@ -122,7 +122,7 @@ static enum status ask_usage(struct db *db, json_t **ret)
 
 static enum status ask_invoice(struct db *db, json_t **ret)
 {
-    return invoice_build(db, "acme", "2026-11", &seller, f.wall_us, ret);
+    return document_of_month(db, "acme", "2026-11", &seller, f.wall_us, ret);
 }
 
 static enum status ask_audit(struct db *db, json_t **ret)

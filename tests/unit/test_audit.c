@@ -1,6 +1,6 @@
 /* tests/unit/test_audit.c -- the audit finds each kind of damage, and nothing else. */
 #include "base/cleanup.h"
-#include "billing/report.h"
+#include "billing/document.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 
@@ -13,7 +13,7 @@ static enum status issue(struct ledger_call *call, struct db *db, int64_t now_us
 {
     static const struct seller seller = { "S", "A", "T", "MG", 600, 2 };
     AUTO(json_decref_ptr) json_t *document = NULL;
-    return invoice_issue(db, call->arg, "2026-11", &seller, now_us, &document);
+    return document_issue(db, call->arg, "2026-11", &seller, now_us, &document);
 }
 
 /* Two projects, three batches, a failure, an open request and two issued invoices. */

@@ -4,7 +4,7 @@
 #include "billing/decimal.h"
 #include "billing/period.h"
 #include "billing/pricebook.h"
-#include "billing/report.h"
+#include "billing/document.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 
@@ -186,7 +186,7 @@ struct issue_args {
 static enum status run_issue(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     struct issue_args *a = call->arg;
-    return invoice_issue(db, a->project, a->month, &seller, now_us, &a->document);
+    return document_issue(db, a->project, a->month, &seller, now_us, &a->document);
 }
 
 static json_t *issue(const char *slug, const char *month, enum status expected)
@@ -201,7 +201,7 @@ static json_t *draft(const char *month, enum status expected)
 {
     struct db *db = fixture_reader(&f);
     json_t *document = NULL;
-    ck_assert_int_eq(invoice_build(db, "acme", month, &seller, f.wall_us, &document), expected);
+    ck_assert_int_eq(document_of_month(db, "acme", month, &seller, f.wall_us, &document), expected);
     db_close(db);
     return document;
 }
@@ -310,16 +310,18 @@ START_TEST(test_csv)
     AUTO(json_decref_ptr) json_t *d = draft("2026-11", STATUS_OK);
     json_object_set_new(json_array_get(json_object_get(d, "lines"), 0), "model",
                         json_string("=a \"b\", c"));
-    AUTO(free_ptr) char *csv = invoice_csv(d);
+    AUTO(free_ptr) char *csv = document_csv(d);
     ck_assert_str_eq(
         csv,
-        "\"number\",\"status\",\"organization\",\"month\",\"currency\",\"line\",\"model\",\"meter\","
-        "\"unit\",\"unit_price\",\"quantity\",\"covered\",\"exact\",\"rounding\",\"net\",\"tax\",\"gross\"\r\n"
-        "\"\",\"draft\",\"acme\",\"2026-11\",\"USD\",\"1\",\"'=a \"\"b\"\", c\","
-        "\"input_uncached_tokens\",\"token\",\"2.50 per 1000000\",\"400000\",\"0.0000000000\",\"1.0000000000\","
-        "\"\",\"1.00\",\"\",\"\"\r\n"
-        "\"\",\"draft\",\"acme\",\"2026-11\",\"USD\",\"total\",\"\",\"\",\"\",\"\",\"\",\"\","
-        "\"1.0000000000\",\"0.0000000000\",\"1.00\",\"0.06\",\"1.06\"\r\n");
+        "\"number\",\"object\",\"status\",\"refers_to\",\"organization\",\"month\",\"currency\","
+        "\"line\",\"category\",\"text\",\"model\",\"meter\",\"unit\",\"unit_price\",\"quantity\","
+        "\"covered\",\"exact\",\"rounding\",\"net\",\"tax_category\",\"tax_basis_points\",\"tax\","
+        "\"gross\"\r\n"
+        "\"\",\"invoice\",\"draft\",\"\",\"acme\",\"2026-11\",\"USD\",\"1\",\"usage\",\"\","
+        "\"'=a \"\"b\"\", c\",\"input_uncached_tokens\",\"token\",\"2.50 per 1000000\",\"400000\","
+        "\"0.0000000000\",\"1.0000000000\",\"\",\"1.00\",\"S\",\"600\",\"\",\"\"\r\n"
+        "\"\",\"invoice\",\"draft\",\"\",\"acme\",\"2026-11\",\"USD\",\"total\",\"\",\"\",\"\",\"\","
+        "\"\",\"\",\"\",\"\",\"1.0000000000\",\"0.0000000000\",\"1.00\",\"\",\"\",\"0.06\",\"1.06\"\r\n");
 }
 END_TEST
 

@@ -1,0 +1,184 @@
+/* gateway/admin_documents.c -- see admin_documents.h. */
+#include "gateway/admin_documents.h"
+#include "base/cleanup.h"
+#include "billing/document.h"
+#include <stddef.h>
+
+enum { TEXT_MAX = 200 };
+
+static const struct form {
+    const char *name;
+    char *(*print)(const json_t *document); /* NULL: as it is */
+} forms[] = { { "json", NULL }, { "csv", document_csv }, { "html", document_html } };
+
+static const struct form *form_of(const struct admin_job *job)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (!job->args.format || strcmp(forms[i].name, job->args.format) == 0)
+            return &forms[i];
+    return NULL;
+}
+
+enum status prepare_document(struct admin_job *job)
+{
+    const struct conf *c = job->daemon->conf;
+    if (!form_of(job))
+        return admin_refuse(job, STATUS_BAD_FIELD, "format", "a document is json, csv or html");
+    if (job->args.month && !report_month(job->args.month, &job->from_us, &job->to_us))
+        return admin_refuse(job, STATUS_BAD_FIELD, "month", "'%s' is not a month such as 2026-11",
+                            job->args.month);
+    job->seller = (struct seller){
+        .name = arena_strdup(job->arena, c->seller_name),
+        .address = arena_strdup(job->arena, c->seller_address),
+        .tax_id = arena_strdup(job->arena, c->seller_tax_id),
+        .series = arena_strdup(job->arena, c->invoice_series),
+        .tax_basis_points = (int64_t)c->tax_basis_points,
+        .minor_digits = (int)c->currency_minor_digits,
+    };
+    const struct seller *s = &job->seller;
+    return s->name && s->address && s->tax_id && s->series ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+/* Takes the document. */
+static enum status printed(struct admin_job *job, json_t *document)
+{
+    const struct form *f = form_of(job);
+    job->result = document;
+    if (document && f->print) {
+        AUTO(free_ptr) char *text = f->print(document);
+        json_decref(document);
+        job->result = text ? json_pack("{s:s}", f->name, text) : NULL;
+    }
+    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static enum status of_month(struct admin_job *job, enum status status, json_t *document)
+{
+    const struct admin_args *a = &job->args;
+    switch (status) {
+    case STATUS_OK:
+        return printed(job, document);
+    case STATUS_NOT_FOUND:
+        return admin_refuse(job, status, "organization", "there is no organization '%s'",
+                            a->organization);
+    case STATUS_CONFLICT:
+        return admin_refuse(job, status, "month", "%s has not ended: it cannot be issued yet",
+                            a->month);
+    case STATUS_FORBIDDEN:
+        return admin_refuse(job, status, "month",
+                            "the contract wants an approval of this draft first: "
+                            "maasgate invoice approve %s --org %s --by NAME",
+                            a->month, a->organization);
+    default:
+        return status;
+    }
+}
+
+enum status run_invoice_get(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *document = NULL;
+    enum status s =
+        document_of_month(db, a->organization, a->month, &job->seller, now_us, &document);
+    return of_month(job, s, document);
+}
+
+enum status run_invoice_approve(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *document = NULL;
+    enum status s =
+        document_approve(db, a->organization, a->month, &job->seller, a->by, now_us, &document);
+    return of_month(job, s, document);
+}
+
+/* The organisation's receivable has changed, and with it what credit is left. */
+static enum status money_moved(struct admin_job *job, enum status status)
+{
+    return status ? status : ledger_reload_projects(job->daemon->ledger);
+}
+
+enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *document = NULL;
+    enum status s = document_issue(db, a->organization, a->month, &job->seller, now_us, &document);
+    return money_moved(job, of_month(job, s, document));
+}
+
+static enum status no_such(struct admin_job *job, enum status status)
+{
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "number", "there is no document '%s'", job->args.number);
+    return status;
+}
+
+enum status run_invoice_pay(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *document = NULL;
+    enum status s =
+        document_pay(db, a->number, a->amount, a->note ? a->note : "", now_us, &document);
+    if (s == STATUS_BAD_FIELD)
+        return admin_refuse(job, s, "amount", "'%s' is not an amount up to what is open of %s",
+                            a->amount, a->number);
+    s = no_such(job, s);
+    return s ? s : money_moved(job, printed(job, document));
+}
+
+enum status run_document_get(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    json_t *document = NULL;
+    enum status s = no_such(job, document_find(db, job->args.number, &document));
+    return s ? s : printed(job, document);
+}
+
+enum status run_document_list(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    json_t *list = NULL;
+    enum status s = document_list(db, job->args.organization, &list);
+    if (s)
+        return s;
+    job->result = json_pack("{s:o}", "documents", list);
+    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status run_credit_note(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    json_t *document = NULL;
+    char err[256];
+    enum status s = credit_note_issue(db, a->number, a->line, a->amount, a->reason, &job->seller,
+                                      now_us, &document, err);
+    if (s && *err)
+        return admin_refuse(job, s, "amount", "%s", err);
+    s = no_such(job, s);
+    return s ? s : money_moved(job, printed(job, document));
+}
+
+/* ---- arguments ---- */
+
+#define TEXT(field, required)                                                        \
+    {                                                                                \
+#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, TEXT_MAX \
+    }
+#define END \
+    {       \
+        0   \
+    }
+
+const struct json_spec admin_invoice_args[] = { TEXT(organization, true), TEXT(month, true),
+                                                TEXT(format, false), END };
+const struct json_spec admin_approve_args[] = { TEXT(organization, true), TEXT(month, true),
+                                                TEXT(by, true), TEXT(format, false), END };
+const struct json_spec admin_pay_args[] = { TEXT(number, true), TEXT(amount, true),
+                                            TEXT(note, false), TEXT(format, false), END };
+const struct json_spec admin_document_args[] = { TEXT(number, true), TEXT(format, false), END };
+const struct json_spec admin_document_list_args[] = { TEXT(organization, false), END };
+const struct json_spec admin_credit_args[] = {
+    TEXT(number, true),  TEXT(reason, true),
+    TEXT(amount, false), { "line", WANT_INT, false, offsetof(struct admin_args, line), 1, 1000000 },
+    TEXT(format, false), END,
+};
