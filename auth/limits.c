@@ -69,9 +69,13 @@ static struct rate_answer answer(const struct ticks *t, int64_t tat, bool allowe
     };
 }
 
+static const struct rate_answer unlimited = { .allowed = true, .remaining = INT64_MAX };
+
 struct rate_answer rate_take(struct rate_state *s, struct rate r, int64_t cost, int64_t now_ns)
 {
     assert(cost >= 0);
+    if (r.units < 0)
+        return unlimited;
     struct ticks t = ticks_of(r, now_ns);
     if (t.units == 0)
         return (struct rate_answer){ .impossible = true };
@@ -94,10 +98,25 @@ struct rate_answer rate_take(struct rate_state *s, struct rate r, int64_t cost, 
 /* What rate_take would have left alone: the state of the bucket, nothing taken. */
 static struct rate_answer rate_look(struct rate_state *s, struct rate r, int64_t now_ns)
 {
+    if (r.units < 0)
+        return unlimited;
     struct ticks t = ticks_of(r, now_ns);
     if (t.units == 0)
         return (struct rate_answer){ .impossible = true };
     return answer(&t, atomic_load_explicit(&s->tat, memory_order_relaxed), true);
+}
+
+int64_t rate_wait_ns(const struct rate_state *s, struct rate r, int64_t cost, int64_t now_ns)
+{
+    assert(cost >= 0);
+    if (r.units < 0)
+        return 0;
+    struct ticks t = ticks_of(r, now_ns);
+    int64_t step = units_to_ticks(&t, cost);
+    if (t.units == 0 || step > t.burst)
+        return INT64_MAX;
+    int64_t tat = later(atomic_load_explicit(&s->tat, memory_order_relaxed), t.now);
+    return tat + step - t.now <= t.burst ? 0 : ticks_to_ns(&t, tat + step - t.now - t.burst);
 }
 
 void rate_give_back(struct rate_state *s, struct rate r, int64_t cost, int64_t taken_ns,

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A rate: `units` per minute, `burst` units at once.  units 0 refuses everything.
+/* A rate: `units` per minute, `burst` units at once.  units 0 refuses everything, RATE_FREE nothing.
  * A state belongs to one rate for life: its word means nothing to another. */
 struct rate {
     int64_t units, burst;
@@ -22,6 +22,8 @@ static inline struct rate rate_per_minute(int64_t units)
 {
     return (struct rate){ units, units };
 }
+
+#define RATE_FREE ((struct rate){ -1, 0 })
 
 struct rate_state {
     _Atomic int64_t
@@ -36,6 +38,8 @@ struct rate_answer {
 };
 
 struct rate_answer rate_take(struct rate_state *s, struct rate r, int64_t cost, int64_t now_ns);
+/* Nanoseconds until `cost` would pass, nothing taken; 0: now; INT64_MAX: never. */
+int64_t rate_wait_ns(const struct rate_state *s, struct rate r, int64_t cost, int64_t now_ns);
 /* Gives back `cost` taken at `taken_ns`: nothing once time has refilled it anyway. */
 void rate_give_back(struct rate_state *s, struct rate r, int64_t cost, int64_t taken_ns,
                     int64_t now_ns);

@@ -8,6 +8,7 @@ enum { SECRET_BYTES_MAX = 4096, SOCKET_PATH_MAX = 107 };
 
 #define AT(field) offsetof(struct catalog_backend, field)
 #define HOUR_MS   3600000
+#define RATE_MAX  1000000000000
 
 /* "openai|oip2" of a map of names: the bar before the first one is skipped. */
 #define BAR_NAME(NAME, name) "|" name
@@ -27,8 +28,17 @@ const struct conf_key backend_keys[] = {
       "https: our certificate for a server that asks for one, with its chain; needs the key" },
     { "client_key_file", read_path, AT(client_key_file), "an absolute path", 1, 4095, false,
       "https: its private key, not encrypted and not readable by everyone" },
-    { "concurrency", read_count32, AT(concurrency), "a number", 1, 4096, false,
-      "calls at once of one serving thread; 256 when not given" },
+    { "concurrency", read_count32, AT(concurrency), "a number", 1, 65536, false,
+      "calls at once of all threads together, exactly; 256 when not given" },
+    { "requests_per_minute", read_count, AT(requests_per_minute), "a number", 1, RATE_MAX, false,
+      "calls a minute of all threads together, exactly; no limit when not given" },
+    { "tokens_per_minute", read_count, AT(tokens_per_minute), "a number", 1, RATE_MAX, false,
+      "tokens a minute likewise, by an estimate at first and by what was used afterwards" },
+    { "queue_max", read_count32, AT(queue_max), "a number", 0, 65536, false,
+      "requests that may wait while it is full, in turn by project; beyond it 503; 256 when not "
+      "given, 0 is none" },
+    { "queue_timeout_ms", read_msec, AT(queue_timeout_ms), "a time", 10, HOUR_MS, false,
+      "longest wait, then 503; 5s when not given" },
     { "first_byte_timeout_ms", read_msec, AT(first_byte_timeout_ms), "a time", 100, HOUR_MS, false,
       "instead of the setting of this name" },
     { "chunk_timeout_ms", read_msec, AT(chunk_timeout_ms), "a time", 100, HOUR_MS, false,
@@ -162,7 +172,8 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
     if (!b->name)
         return conf_no_memory(r);
     b->secret_file = b->ca_file = b->client_cert_file = b->client_key_file = "";
-    b->concurrency = 256;
+    b->concurrency = b->queue_max = 256;
+    b->queue_timeout_ms = 5000;
     b->drain_timeout_ms = 30000;
     b->drain_calls_max = 16;
     b->eject_after = 5;
@@ -176,6 +187,9 @@ static enum status read_backend_entry(struct conf_reader *r, const struct yaml_n
     if (expected)
         /* Not repeated: people put passwords into URLs. */
         return conf_fail(r, yaml_get(n, "address"), "is not %s", expected);
+    const struct yaml_node *patience = yaml_get(n, "queue_timeout_ms");
+    if (patience && !b->queue_max)
+        return conf_fail_key(r, patience, "'queue_timeout_ms' has no effect: queue_max is 0");
     status = check_drain(r, n, b);
     if (!status)
         status = check_files(r, n, b);

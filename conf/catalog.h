@@ -11,19 +11,14 @@
 #include "base/usage.h"
 #include "conf/capability.h"
 #include "conf/catalog_backend.h"
+#include "conf/catalog_route.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 enum level { LEVEL_BASE, LEVEL_DOMAIN, LEVEL_INDUSTRY, LEVEL_SCENE };
 enum life { LIFE_PREVIEW, LIFE_GA, LIFE_DEPRECATED, LIFE_RETIRED, LIFE_UNAVAILABLE };
-
-struct catalog_route {
-    const struct catalog_backend *backend;
-    const char *model; /* the backend's own name for it */
-    uint32_t weight;   /* >= 1 */
-    uint32_t priority; /* lower first */
-};
+enum affinity { AFFINITY_NONE, AFFINITY_PREFIX };
 
 /* A model made of its parent: the parent's backends, its own instructions and price. */
 struct catalog_recipe {
@@ -50,6 +45,8 @@ struct catalog_model {
     struct catalog_recipe recipe;
     const struct catalog_route *routes; /* its own, or its parent's when it is a recipe */
     size_t route_count;
+    bool conditions; /* some route has one */
+    enum affinity affinity;
     /* METER_BIT of each meter that has a price; of those whose price is a copy, because the file
      * names none: all input tokens cost what uncached text does, all output what visible text does. */
     uint32_t priced, derived;

@@ -20,16 +20,19 @@ struct catalog_backend {
     char *secret;            /* read at load; masked everywhere; NULL when none */
     /* https: PEM files, "" none; what they held at load is in `tls` */
     const char *ca_file, *client_cert_file, *client_key_file;
-    struct tls *tls;                                  /* the catalog's own; NULL without https */
-    uint32_t concurrency;                             /* most calls in flight per loop thread */
+    struct tls *tls;      /* the catalog's own; NULL without https */
+    uint32_t concurrency; /* most calls in flight, of the whole process */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
     uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
     enum on_disconnect on_disconnect;
-    uint64_t drain_timeout_ms;   /* of a call that goes on after its client has left */
-    uint32_t drain_calls_max;    /* of such calls at once per loop thread */
-    bool repeat_unanswered;      /* a call whose connection died unanswered may be run elsewhere */
-    uint32_t eject_after;        /* failures in a row */
-    uint64_t ejection_ms;        /* the first time; longer when it fails again soon */
+    uint64_t drain_timeout_ms; /* of a call that goes on after its client has left */
+    uint32_t drain_calls_max;  /* of such calls at once per loop thread */
+    bool repeat_unanswered;    /* a call whose connection died unanswered may be run elsewhere */
+    uint32_t eject_after;      /* failures in a row */
+    uint64_t ejection_ms;      /* the first time; longer when it fails again soon */
+    uint64_t requests_per_minute, tokens_per_minute; /* of the process; 0: no limit */
+    uint32_t queue_max;                              /* requests that wait for it */
+    uint64_t queue_timeout_ms;
     const struct egress *egress; /* where it may connect to; the catalog's */
     struct compose http;         /* what an http backend is composed of */
     unsigned index;              /* position in catalog.backends */

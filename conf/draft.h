@@ -7,7 +7,7 @@
 enum {
     MODELS_MAX = 10000,
     BACKENDS_MAX = 1024,
-    ROUTES_MAX = 64,
+    ROUTES_MAX = CATALOG_ROUTES_MAX,
     MODEL_ID_BYTES_MAX = 255,
     PARENTS_MAX = 4,
     CONTEXT_LENGTH_DEFAULT = 131072,
@@ -42,6 +42,7 @@ struct model_draft {
 MUST_CHECK enum status id_read(struct conf_reader *r, const struct yaml_node *n,
                                struct catalog_model *m);
 /* Readers of rows of model_keys. */
+READER(read_routes);  /* struct catalog_model: its routes, in the order of their priority */
 READER(read_recipe);  /* struct catalog_recipe */
 READER(read_tensor);  /* const char *: the tail */
 READER(read_backend); /* const struct catalog_backend * */

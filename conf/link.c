@@ -55,6 +55,7 @@ static const struct {
     { "default_output_tokens", CAP_CHAT, "the model has no chat" },
     { "images_max", CAP_IMAGES, "the model has no images" },
     { "recipe", CAP_CHAT, "the model has no chat" },
+    { "affinity", CAP_CHAT, "the model has no chat" },
     { "tensor", CAP_INFER, "the model has no infer" },
 };
 
@@ -90,9 +91,20 @@ static enum status complete_routes(struct conf_reader *r, struct model_draft *d)
         return compose_check_routes(r, d);
     m->routes = p->m.routes;
     m->route_count = p->m.route_count;
+    m->conditions = p->m.conditions;
+    if (!yaml_get(d->node, "affinity"))
+        m->affinity = p->m.affinity;
     if (m->fallback_to_parent && !p->m.fallback_to_parent)
         return no_effect(r, d, "fallback_to_parent",
                          "without 'routes' the model already runs on its parent's");
+    return STATUS_OK;
+}
+
+/* After the routes and the capabilities. */
+static enum status check_affinity(struct conf_reader *r, const struct model_draft *d)
+{
+    if (d->m.affinity == AFFINITY_PREFIX && d->m.route_count == 1)
+        return no_effect(r, d, "affinity", "the model has one route");
     return STATUS_OK;
 }
 
@@ -182,6 +194,8 @@ static enum status complete(struct conf_reader *r, struct model_draft *d)
     enum status status = complete_capabilities(r, d);
     if (!status)
         status = complete_routes(r, d);
+    if (!status)
+        status = check_affinity(r, d);
     if (!status)
         status = complete_sizes(r, d);
     if (!status)

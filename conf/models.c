@@ -3,12 +3,10 @@
 #include "conf/draft.h"
 #include <stdlib.h>
 
-#define AT(field)       offsetof(struct model_draft, field)
-#define ROUTE_AT(field) offsetof(struct catalog_route, field)
-#define TOKENS_MAX      1000000000
+#define AT(field)  offsetof(struct model_draft, field)
+#define TOKENS_MAX 1000000000
 
 static READER(read_capabilities);
-static READER(read_routes);
 
 /* clang-format off */
 const struct conf_key top_keys[] = {
@@ -59,22 +57,13 @@ const struct conf_key model_keys[] = {
       "chat: instructions and parameters put into every request" },
     { "routes", read_routes, AT(m), "a list", 1, ROUTES_MAX, false,
       "the backends that run it" },
+    { "affinity", read_choice, AT(m.affinity), "none|prefix", 0, 0, false,
+      "chat: `prefix` sends the turns of a conversation to the same backend while it has room, "
+      "for the sake of its cache; the parent's on the parent's routes, else none" },
     { "price", read_node, AT(price), "a map of meters", 0, 0, false,
       "what it costs, by meter; needed for each capability unless all of it is the parent's" },
     { "tensor", read_tensor, AT(tensor_tail), "a map", 0, 0, false,
       "infer: metadata in the words of the Open Inference Protocol" },
-    { .key = NULL }
-};
-
-const struct conf_key route_keys[] = {
-    { "backend", read_backend, ROUTE_AT(backend), "the name of a backend", 0, 0, true,
-      "one of `backends`" },
-    { "model", read_text, ROUTE_AT(model), "a name", 1, 255, true,
-      "the backend's own name of the model" },
-    { "weight", read_count32, ROUTE_AT(weight), "a number", 1, 1000, false,
-      "share among routes of the same priority; 1 when not given" },
-    { "priority", read_count32, ROUTE_AT(priority), "a number", 0, 100, false,
-      "lower first; a higher one only when all lower ones are down; 0 when not given" },
     { .key = NULL }
 };
 /* clang-format on */
@@ -98,38 +87,6 @@ static READER(read_capabilities)
     }
     *(unsigned *)field = bits;
     return STATUS_OK;
-}
-
-static enum status refuse_same_route(struct conf_reader *r, const struct yaml_node *n,
-                                     const struct catalog_route *routes, size_t at)
-{
-    for (size_t i = 0; i < at; i++)
-        if (routes[i].backend == routes[at].backend && !strcmp(routes[i].model, routes[at].model))
-            return conf_fail(r, n, "is the same as routes[%zu]; use weight", i);
-    return STATUS_OK;
-}
-
-static READER(read_routes)
-{
-    struct catalog_model *m = field;
-    enum status status = conf_want(r, value, YAML_LIST);
-    if (status)
-        return status;
-    if (value->count < k->min || value->count > k->max)
-        return conf_fail(r, value, "has %zu routes; expected %llu to %llu", value->count,
-                         (unsigned long long)k->min, (unsigned long long)k->max);
-    struct catalog_route *routes = arena_alloc(r->keep, value->count * sizeof *routes);
-    if (!routes)
-        return conf_no_memory(r);
-    for (const struct yaml_node *n = value->first; !status && n; n = n->next) {
-        routes[n->at].weight = 1;
-        status = conf_walk(r, n, route_keys, &routes[n->at]);
-        if (!status)
-            status = refuse_same_route(r, n, routes, n->at);
-    }
-    m->routes = routes;
-    m->route_count = value->count;
-    return status;
 }
 
 /* Words with a meaning of their own in a URL: no level and no model may be called so. */

@@ -82,6 +82,10 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
            quoted(b, "client_cert_file", p->client_cert_file) &&
            quoted(b, "client_key_file", p->client_key_file) && composed(b, p) &&
            number(b, "concurrency", p->concurrency) &&
+           number(b, "requests_per_minute", p->requests_per_minute) &&
+           number(b, "tokens_per_minute", p->tokens_per_minute) &&
+           buf_printf(b, "    queue_max: %u\n", p->queue_max) &&
+           (!p->queue_max || time_ms(b, "queue_timeout_ms", p->queue_timeout_ms)) &&
            time_ms(b, "first_byte_timeout_ms", p->first_byte_timeout_ms) &&
            time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&
            time_ms(b, "connect_timeout_ms", p->connect_timeout_ms) && on_disconnect(b, p) &&
@@ -138,6 +142,20 @@ static bool recipe(struct buf *b, const struct catalog_recipe *p)
             buf_text(b, "}\n"));
 }
 
+static bool condition(struct buf *b, const char *key, uint64_t value)
+{
+    return !value || buf_printf(b, ", %s: %llu", key, (unsigned long long)value);
+}
+
+static bool conditions(struct buf *b, const struct catalog_route *p)
+{
+    char amount[MONEY_TEXT_BYTES];
+    return condition(b, "context_min", p->context_min) &&
+           condition(b, "context_max", p->context_max) &&
+           (!p->cost_max.atoms ||
+            buf_printf(b, ", cost_max: %s", money_text(p->cost_max, 2, amount)));
+}
+
 static bool routes(struct buf *b, const struct catalog_model *m)
 {
     if (m->parent && m->parent->routes == m->routes)
@@ -148,7 +166,7 @@ static bool routes(struct buf *b, const struct catalog_model *m)
         const struct catalog_route *p = &m->routes[i];
         if (!buf_printf(b, "      - {backend: \"%s\", weight: %u, priority: %u, model: ",
                         p->backend->name, p->weight, p->priority) ||
-            !value_quote(b, p->model) || !buf_text(b, "}\n"))
+            !value_quote(b, p->model) || !conditions(b, p) || !buf_text(b, "}\n"))
             return false;
     }
     return true;
@@ -196,8 +214,9 @@ static bool model(struct buf *b, const struct catalog_model *m)
            buf_printf(b, "    life: %s\n", life_name(m->life)) &&
            quoted(b, "life_note", m->life_note) && flag(b, "default", m->scope_default) &&
            quoted(b, "parent", m->parent ? m->parent->id : "") &&
-           flag(b, "fallback_to_parent", m->fallback_to_parent) && recipe(b, &m->recipe) &&
-           routes(b, m) && prices(b, m) && tensor(b, m->tensor_json);
+           flag(b, "fallback_to_parent", m->fallback_to_parent) &&
+           (m->affinity == AFFINITY_NONE || buf_text(b, "    affinity: prefix\n")) &&
+           recipe(b, &m->recipe) && routes(b, m) && prices(b, m) && tensor(b, m->tensor_json);
 }
 
 static bool egress(struct buf *b, const struct egress *e)

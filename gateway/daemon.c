@@ -23,7 +23,7 @@ static enum status open_conf(struct daemon *d, char *err)
     enum status s = conf_load(d->conf_path, &d->conf, err);
     if (s != STATUS_OK)
         return s;
-    d->generation = generation_new(d->conf);
+    d->generation = generation_new(d->conf, &d->roster);
     if (!d->generation) {
         conf_free(d->conf);
         d->conf = NULL;
@@ -33,6 +33,15 @@ static enum status open_conf(struct daemon *d, char *err)
     if (log_level_find(d->conf->log_level, &level))
         log_set_level(level);
     return STATUS_OK;
+}
+
+static void open_routing(struct daemon *d)
+{
+    uint8_t secret[DIGEST_BYTES];
+    roster_init(&d->roster);
+    d->env->random(d->env->arg, secret, sizeof secret);
+    hmac_key_init(&d->conversations, secret, sizeof secret);
+    digest_wipe(secret, sizeof secret);
 }
 
 static enum status open_ledger(struct daemon *d, char *err)
@@ -120,6 +129,7 @@ enum status daemon_open(struct daemon *d, const char *conf_path,
                                                     open_prices, open_reader,  open_loops,
                                                     open_admin,  open_metrics, open_door };
     d->conf_path = conf_path;
+    open_routing(d);
     d->started_us = d->env->wall_us(d->env->arg);
     snprintf(err, DAEMON_ERROR_BYTES, "out of memory");
     enum status s = http_check_version(err);
@@ -166,7 +176,7 @@ static enum status publish(struct daemon *d, struct conf *next, char *err)
         s = publish_prepare(d, next, err);
     if (s == STATUS_OK)
         s = publish_keys(d, next, err);
-    if (s == STATUS_OK && !(g = generation_new(next)))
+    if (s == STATUS_OK && !(g = generation_new(next, &d->roster)))
         s = STATUS_NO_MEMORY;
     if (s != STATUS_OK) {
         conf_free(next);

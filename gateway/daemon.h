@@ -2,11 +2,13 @@
 #ifndef MAAS_DAEMON_H
 #define MAAS_DAEMON_H
 #include "auth/keys.h"
+#include "base/digest.h"
 #include "base/env.h"
 #include "base/version.h"
 #include "billing/ledger.h"
 #include "conf/catalog.h"
 #include "conf/conf.h"
+#include "gateway/standing.h"
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -23,6 +25,8 @@ struct daemon {
     const char *conf_path;
     struct conf
         *conf; /* main thread only; replaced at reload.  Loops see it through their own snapshot */
+    struct roster roster; /* of backends */
+    struct hmac_key conversations;
     struct ledger *ledger;
     struct keyring *keyring;
     struct generation *generation; /* conf's owner */

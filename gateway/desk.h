@@ -4,15 +4,28 @@
 #define MAAS_DESK_H
 #include "backends/backend.h"
 #include "backends/health.h"
+#include "backends/pace.h"
+#include "gateway/standing.h"
 
 struct generation;
 struct loop;
+struct request;
+
+struct desk_stats { /* owner thread writes */
+    _Atomic uint64_t ejections, affinity_hits, affinity_misses;
+    _Atomic uint64_t ttft_ns;         /* average; 0: unknown */
+    _Atomic int64_t ejected_until_ms; /* 0: it is not ejected; monotonic */
+    _Atomic uint32_t failures_in_a_row;
+};
 
 struct desk {
     struct loop *loop;
-    struct generation *lent; /* whose strings the driver borrows */
-    unsigned snapshots;      /* that use it */
+    struct generation *lent;   /* whose strings the driver borrows */
+    struct standing *standing; /* the same on every loop; lent's */
+    unsigned snapshots;        /* that use it */
     struct health health;
+    struct pace pace;
+    struct desk_stats stats;
     unsigned troubles; /* of the backend, when they were last told */
     uint32_t draining; /* calls that go on after their client has left */
 };
@@ -22,8 +35,17 @@ static inline struct desk *desk_of(const struct backend *b)
     return b->owner;
 }
 
-/* Would a call be sent there now? */
+/* Might a call be sent there, when it has room? */
 bool desk_available(const struct backend *b, int64_t now_ms);
+/* A call began; hand what it is to desk_ended. */
+enum health_call desk_began(const struct backend *b, int64_t now_ns);
+void desk_first_byte(const struct backend *b, int64_t ttft_ns, uint64_t input_tokens,
+                     int64_t now_ns);
+/* The call of r->work has ended: what it tells of the backend. */
+void desk_ended(struct request *r, const struct backend_end *end);
+void desk_count_affinity(const struct backend *b, bool home);
+/* Before the backend is closed. */
+void desk_close(struct desk *desk);
 /* Logs why it cannot be reached, or that it can be again; once for each change. */
 void desk_tell_trouble(const struct backend *b);
 

@@ -5,6 +5,7 @@
 #include "gateway/listen.h"
 #include "gateway/pipeline.h"
 #include "gateway/request.h"
+#include "gateway/wait.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -279,6 +280,7 @@ static void handle_init(struct loop *l)
     uv_check_init(&l->uv, &l->check);
     uv_idle_init(&l->uv, &l->spin);
     uv_timer_init(&l->uv, &l->tick);
+    wait_open(l);
     l->wake.data = l->prepare.data = l->check.data = l->spin.data = l->tick.data = l;
     /* libuv runs the hook that was started last first: backends start theirs
      * later, so that what they deliver in a turn leaves in the same turn. */

@@ -24,10 +24,13 @@ struct request;
 /* One configuration as the process sees it; the loops' snapshots share it. */
 struct generation {
     struct conf *conf;
+    struct roster *roster;
+    struct standing **standings; /* by catalog index */
     atomic_uint refs;
 };
-struct generation *generation_new(struct conf *conf); /* takes conf; one reference */
-void generation_unref(struct generation *g);          /* the last one frees conf */
+/* One reference.  Takes conf, unless it is NULL: no memory. */
+struct generation *generation_new(struct conf *conf, struct roster *roster);
+void generation_unref(struct generation *g); /* the last one frees conf */
 
 /* One configuration as one loop sees it: with that loop's connections to the
  * backends.  Requests pin it; not shared between threads. */
@@ -89,6 +92,10 @@ struct loop {
     atomic_uint connections; /* the acceptor reads it to balance */
     struct counters counters;
     unsigned open_backends;
+    unsigned ejected;        /* of them */
+    unsigned calls, retries; /* that run; of these, not the first of their request */
+    struct waiter *waiters;  /* doubly linked */
+    uv_timer_t look;         /* runs while somebody waits */
     int64_t drain_deadline_ns;
     uint64_t adopting_ip_slot; /* of the connection being handed to the HTTP server */
 };

@@ -26,6 +26,11 @@ struct daemon;
     X(backend_failures, "maasgate_backend_failures_total", "calls that a backend failed")         \
     X(failovers, "maasgate_failovers_total", "calls tried again on another backend")              \
     X(repeats, "maasgate_repeats_total", "of these, calls that were lost with their backend")     \
+    X(retries_refused, "maasgate_retries_refused_total", "retries that the budget did not allow") \
+    X(queued, "maasgate_requests_queued_total", "requests that waited for a backend with room")   \
+    X(queue_refused, "maasgate_requests_queue_refused_total",                                     \
+      "refused: no backend had room and neither had its queue")                                   \
+    X(queue_expired, "maasgate_requests_queue_expired_total", "waited for room in vain")          \
     X(fallbacks, "maasgate_parent_fallbacks_total", "requests served by the parent model")        \
     X(unpriced, "maasgate_unpriced_usage_total", "settlements with a used but unpriced meter")    \
     X(unreported, "maasgate_unreported_usage_total",                                              \

@@ -17,6 +17,15 @@ int64_t request_now_ns(const struct request *r)
     return loop_now_ns(r->loop);
 }
 
+uint64_t request_left_ms(const struct request *r)
+{
+    uint64_t allowed = r->snapshot->conf->request_timeout_ms;
+    uint64_t spent = (uint64_t)(request_now_ns(r) - r->started_ns) / 1000000;
+    if (r->in.timeout_ms > 0 && (uint64_t)r->in.timeout_ms < allowed)
+        allowed = (uint64_t)r->in.timeout_ms;
+    return allowed > spent ? allowed - spent : 0;
+}
+
 static void link_request(struct loop *l, struct request *r)
 {
     r->next = l->requests;
@@ -67,6 +76,7 @@ static void request_free(struct request *r)
 {
     struct loop *l = r->loop;
     assert(r->money != MONEY_HELD && !r->grant.held && !r->work.call);
+    assert(!r->work.seat.held && !r->work.waits);
     unlink_request(l, r);
     intake_release(r);
     buf_free(&r->answer.body);
@@ -144,11 +154,10 @@ void request_gone(struct request *r)
     r->gone = true;
     if (!known && r->state != S_DONE)
         COUNT(&r->loop->counters, client_gone);
-    if (r->state == S_BACKEND && r->work.call && !r->work.cancelled && !r->work.ended &&
-        !may_drain(r)) {
+    if (r->state == S_BACKEND && r->work.call && !r->work.cancelled && !may_drain(r)) {
         r->work.cancelled = true;
         r->work.backend->driver->cancel(r->work.call);
-    } else if (waits_for_client(r)) {
+    } else if (waits_for_client(r) || (!r->running && wait_leave(r))) {
         request_resume(r);
     } else {
         stream_release(r); /* what still runs must not wait for a reader that left */

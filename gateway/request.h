@@ -133,5 +133,7 @@ enum verdict request_fail(struct request *r, enum status s, const char *param, c
     __attribute__((format(printf, 4, 5)));
 
 int64_t request_now_ns(const struct request *r);
+/* What remains of the request's time; a client's own patience shortens it. */
+uint64_t request_left_ms(const struct request *r);
 
 #endif

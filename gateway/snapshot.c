@@ -11,12 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct generation *generation_new(struct conf *conf)
+struct generation *generation_new(struct conf *conf, struct roster *roster)
 {
     struct generation *g = calloc(1, sizeof *g);
-    if (!g)
+    if (g)
+        g->standings = roster_enroll(roster, conf->catalog);
+    if (!g || !g->standings) {
+        free(g);
         return NULL;
+    }
     g->conf = conf;
+    g->roster = roster;
     atomic_init(&g->refs, 1);
     return g;
 }
@@ -25,6 +30,7 @@ void generation_unref(struct generation *g)
 {
     if (!g || atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
         return;
+    roster_dismiss(g->roster, g->standings, g->conf->catalog->backend_count);
     conf_free(g->conf);
     free(g);
 }
@@ -44,7 +50,9 @@ static bool same_backend(const struct catalog_backend *a, const struct catalog_b
            a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect &&
            a->drain_timeout_ms == b->drain_timeout_ms && a->drain_calls_max == b->drain_calls_max &&
            a->repeat_unanswered == b->repeat_unanswered && a->eject_after == b->eject_after &&
-           a->ejection_ms == b->ejection_ms && egress_same(a->egress, b->egress) &&
+           a->ejection_ms == b->ejection_ms && a->requests_per_minute == b->requests_per_minute &&
+           a->tokens_per_minute == b->tokens_per_minute && a->queue_max == b->queue_max &&
+           a->queue_timeout_ms == b->queue_timeout_ms && egress_same(a->egress, b->egress) &&
            compose_same(&a->http, &b->http);
 }
 
@@ -82,6 +90,7 @@ static struct backend *opened(struct loop *l, struct generation *g,
     }
     atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
     *desk = (struct desk){ .snapshots = 1, .lent = g, .loop = l };
+    desk->standing = g->standings[conf->index];
     desk->health.eject_after = conf->eject_after;
     desk->health.ejection_ms = (int64_t)conf->ejection_ms;
     b->owner = desk;
@@ -123,8 +132,10 @@ static void backend_let_go(struct backend *b)
 {
     struct desk *desk = desk_of(b);
     assert(desk->snapshots > 0);
-    if (--desk->snapshots == 0)
-        b->driver->close(b, backend_closed, desk);
+    if (--desk->snapshots > 0)
+        return;
+    desk_close(desk);
+    b->driver->close(b, backend_closed, desk);
 }
 
 void snapshot_ref(struct snapshot *s)

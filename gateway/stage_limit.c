@@ -95,6 +95,7 @@ static int64_t likely_tokens(const struct request *r)
 
 static enum verdict enter(struct request *r)
 {
+    r->work.likely_tokens = likely_tokens(r);
     enum status s = limits_enter(&r->key->state, &r->key->limits, likely_tokens(r),
                                  request_now_ns(r), &r->grant, &r->rates);
     r->rates_known = true;

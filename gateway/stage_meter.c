@@ -116,7 +116,7 @@ static void add_own_counts(const struct request *r, struct judgement *j)
     const struct catalog_model *m = r->model;
     usage_set(&j->usage, METER_REQUESTS, 1);
     if (model_priced(m, METER_COMPUTE_MS) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
-        int64_t ns = request_now_ns(r) - r->started_ns;
+        int64_t ns = request_now_ns(r) - r->work.began_ns; /* not what it waited before */
         usage_set(&j->usage, METER_COMPUTE_MS, (uint64_t)(ns / 1000000));
     }
 }

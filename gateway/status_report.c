@@ -1,6 +1,7 @@
 /* gateway/status_report.c -- see status_report.h. */
 #include "gateway/status_report.h"
 #include "backends/backend.h"
+#include "gateway/desk.h"
 #include "gateway/loop.h"
 #include <stdlib.h>
 
@@ -40,6 +41,7 @@ static json_t *object_for(json_t *list, const struct catalog_backend *conf)
 static void add_backend(json_t *list, const struct backend *b)
 {
     json_t *o = object_for(list, b->conf);
+    const struct desk *desk = desk_of(b);
 #define ADD(field) add_int(o, #field, atomic_load_explicit(&b->stats.field, memory_order_relaxed))
     add_int(o, "loops", 1);
     ADD(up);
@@ -51,6 +53,15 @@ static void add_backend(json_t *list, const struct backend *b)
     ADD(protocol_errors);
     ADD(connects);
 #undef ADD
+#define ADD(field) \
+    add_int(o, #field, atomic_load_explicit(&desk->stats.field, memory_order_relaxed))
+    ADD(ejections);
+    ADD(affinity_hits);
+    ADD(affinity_misses);
+#undef ADD
+    json_object_set_new(
+        o, "queue",
+        json_integer(atomic_load_explicit(&desk->standing->waiting, memory_order_relaxed)));
     add_text(o, "worker", b->worker);
     add_text(o, "trouble", b->trouble);
 }

@@ -19,7 +19,7 @@ static size_t waiting(const struct request *r)
 static void hold_back(struct request *r, bool on)
 {
     struct work *w = &r->work;
-    if (w->paused == on || !w->call || w->ended || w->cancelled)
+    if (w->paused == on || !w->call || w->cancelled)
         return;
     w->paused = on;
     w->backend->driver->pause(w->call, on);

@@ -2,11 +2,21 @@
  * on it, and what came of that so far.  A part of struct request. */
 #ifndef MAAS_WORK_H
 #define MAAS_WORK_H
+#include "auth/limits.h"
 #include "backends/backend.h"
+#include "backends/route.h"
 #include "base/money.h"
 #include "gateway/delivery.h"
+#include "gateway/wait.h"
 
-struct work {                           /* between hold and settle */
+enum work_phase {
+    WORK_SEEKS, /* a backend; in the end again, for another attempt */
+    WORK_RUNS,
+    WORK_ENDED,
+};
+
+struct work { /* between hold and settle */
+    enum work_phase phase;
     const struct catalog_model *served; /* the model whose backends do the work */
     const struct catalog_route *route;
     struct backend *backend;
@@ -16,20 +26,26 @@ struct work {                           /* between hold and settle */
     struct span body; /* rewritten for the backend; lies in body_memory or in the intake */
     struct backend_format format; /* of that body */
     char *body_memory;
-    bool ended, delivered, paused, cancelled;
+    bool delivered, paused, cancelled;
+    bool waits;             /* for a backend with room */
     enum status refused;    /* why its answer is not taken any further; OK: it is */
     bool unpriced, clamped; /* of the bill */
     bool repeated;          /* work that was lost with its backend was begun once more */
     enum health_call health_call;
+    enum wait_end wait_end;
+    struct waiter *waiter;    /* of the last wait; in the arena */
+    struct limits_grant seat; /* what was taken of the backend's limits */
+    int64_t likely_tokens;
+    bool retries; /* the call that runs counts against the retry budget */
     unsigned attempts;
     money_t hold;
-    unsigned tried;      /* bit per route of `served` */
-    struct usage so_far; /* reported up to now */
+    struct route_set tried; /* routes of `served` */
+    struct usage so_far;    /* reported up to now */
     struct delivery delivery;
     int64_t drain_until_ns;  /* the client has left and the call goes on; 0: no */
     struct span usage_event; /* kept back until the bill is on disk */
     struct span stream_id;   /* of the first event: keep-alive chunks repeat it */
-    int64_t first_byte_ns, last_event_ns;
+    int64_t began_ns, first_byte_ns, last_event_ns;
 };
 
 #endif

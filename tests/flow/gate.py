@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -477,6 +478,10 @@ class Stream:
     @property
     def request_id(self):
         return self.head().headers["x-request-id"]
+
+    def answered(self):
+        """Whether something has arrived, not waiting for it."""
+        return self.status is not None or bool(select.select([self.socket], [], [], 0)[0])
 
     def raw_chunks(self):
         self.head()

@@ -110,3 +110,249 @@ def test_one_of_two_workers_killed_under_load(make_gate):
     assert g.metric("maasgate_repeats_total") > 0
     with g.ledger() as db:
         assert db.execute("SELECT count(*) FROM settlement").fetchone()[0] == len(rows), "one bill each"
+
+
+# ---- limits and queues ----
+
+def one_backend(options, model=""):
+    return """
+backends:
+  w: {{transport: shm, address: {dir}/worker.sock, """ + options + """}}
+models:
+  base/chat:
+    capabilities: [chat]
+    default_output_tokens: 64
+    """ + PRICE + """
+    routes: [{{backend: w, model: ngram-general}}]
+    """ + model + "\n"
+
+
+def backend(gate, name="w"):
+    return next(b for b in gate.status()["backends"] if b["name"] == name)
+
+
+def started(make_gate, catalog, **options):
+    g = make_gate(start=False, catalog=catalog, **options)
+    g.start_worker()
+    g.with_worker = False
+    g.start()
+    g.wait_backend("w")
+    return g
+
+
+def in_threads(asks):
+    """Runs all at once; the results in the order of their ends as (index, result)."""
+    ends = []
+    threads = [threading.Thread(target=lambda i=i, ask=ask: ends.append((i, ask()))) for i, ask in enumerate(asks)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60 * SLOW)
+    assert len(ends) == len(asks)
+    return ends
+
+
+class Hold:
+    """Streams that occupy `count` places until released."""
+
+    def __init__(self, gate, key, count):
+        self.streams = [gate.stream(key, "#tokens=5000 #delay=50 x", max_tokens=8000) for _ in range(count)]
+        for s in self.streams:
+            s.read(1)
+
+    def release(self):
+        for s in self.streams:
+            s.close()
+
+
+@pytest.mark.short
+def test_concurrency_of_all_threads_and_the_queue(make_gate):
+    """No more than `concurrency` at once over all loops; the others wait and are served."""
+    g = started(make_gate, one_backend("concurrency: 3"))
+    key = g.key()
+    most, over = [0], threading.Event()
+
+    def watch():
+        while not over.is_set():
+            most[0] = max(most[0], backend(g)["running"])
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    ends = in_threads([lambda: g.chat(key, "#tokens=10 #delay=5 x") for _ in range(24)])
+    over.set()
+    watcher.join()
+    assert [a.status for _, a in ends] == [200] * 24
+    assert most[0] <= 3 and g.metric("maasgate_requests_queued_total") > 0
+    assert backend(g)["queue"] == 0
+
+
+def test_who_waits_too_long_is_told_and_not_billed(make_gate):
+    g = started(make_gate, one_backend("concurrency: 1, queue_timeout_ms: 300ms"))
+    key = g.key()
+    hold = Hold(g, key, 1)
+    began = time.monotonic()
+    a = g.chat(key, "x")
+    assert time.monotonic() - began >= 0.25
+    assert (a.status, a.code) == (503, "server_is_overloaded") and int(a.headers["retry-after"]) >= 1
+    row = g.settlement(a.headers["x-request-id"])
+    assert (row["outcome"], row["amount_atoms"], row["backend"]) == ("failed_pre", 0, 0)
+    late = g.post("/v1/chat/completions", {"model": "base/chat", "messages": [{"role": "user", "content": "x"}]},
+                  key, {"x-request-timeout-ms": "100"})
+    assert (late.status, late.code) == (504, "deadline_exceeded")
+    assert g.metric("maasgate_requests_queue_expired_total") == 2
+    hold.release()
+    assert g.chat(key, "#tokens=1 x").status == 200
+
+
+def test_the_queue_is_bounded_and_who_leaves_frees_its_place(make_gate):
+    g = started(make_gate, one_backend("concurrency: 1, queue_max: 2, queue_timeout_ms: 30s"))
+    key = g.key()
+    hold = Hold(g, key, 1)
+    waiting = [g.stream(key, "#tokens=1 x") for _ in range(2)]
+    wait_until(lambda: backend(g)["queue"] == 2, what="two that wait")
+    a = g.chat(key, "x")
+    assert (a.status, a.code) == (503, "server_is_overloaded")
+    assert g.metric("maasgate_requests_queue_refused_total") == 1
+    waiting[0].close()
+    wait_until(lambda: backend(g)["queue"] == 1, what="the place of who left")
+    row = wait_until(g.settlements, what="the settlement of who left")[0]
+    assert (row["outcome"], row["amount_atoms"]) == ("client_gone_0", 0)
+    hold.release()
+    assert waiting[1].rest()[-1] == "[DONE]"
+    wait_until(lambda: backend(g)["running"] == 0)
+
+
+def test_the_queue_is_fair_to_projects(make_gate):
+    """Twenty of one project are before it; another's one request is served second at the latest."""
+    g = started(make_gate, one_backend("concurrency: 1, queue_timeout_ms: 60s"))
+    many, few = g.key("many"), g.key("few")
+    hold = Hold(g, many, 1)
+    order, threads = [], []
+
+    def ask(key, name):
+        assert g.chat(key, "#tokens=4 #delay=10 x").status == 200
+        order.append(name)
+    for name, key, count in (("many", many, 20), ("few", few, 1)):
+        for _ in range(count):
+            threads.append(threading.Thread(target=ask, args=(key, name)))
+            threads[-1].start()
+        wait_until(lambda: backend(g)["queue"] == len(threads), what="all that wait")
+    hold.release()
+    for t in threads:
+        t.join(60 * SLOW)
+    assert len(order) == 21 and order.index("few") <= 3, order
+
+
+def test_a_full_queue_gives_way_to_who_waits_with_less(make_gate):
+    g = started(make_gate, one_backend("concurrency: 1, queue_max: 4, queue_timeout_ms: 60s"))
+    many, few = g.key("many"), g.key("few")
+    hold = Hold(g, many, 1)
+    waiting = [g.stream(many, "#tokens=1 x") for _ in range(4)]
+    wait_until(lambda: backend(g)["queue"] == 4, what="a full queue")
+    other = g.stream(few, "#tokens=1 x")
+    loser = wait_until(lambda: next((s for s in waiting if s.answered()), None), what="who gives way")
+    assert loser.head().status == 503
+    assert g.settlement(loser.request_id)["amount_atoms"] == 0
+    hold.release()
+    assert other.rest()[-1] == "[DONE]"
+    assert sum(s.head().status == 200 for s in waiting) == 3
+
+
+def test_requests_per_minute_of_a_backend(make_gate):
+    """Exactly a minute's worth at once, over all threads; then as the rate allows."""
+    g = started(make_gate, one_backend("requests_per_minute: 60, queue_timeout_ms: 300ms"))
+    key = g.key()
+    ends = in_threads([lambda: g.chat(key, "#tokens=1 x") for _ in range(70)])
+    served = sum(a.status == 200 for _, a in ends)
+    assert 60 <= served <= 63, served  # a second is worth one more
+    refused = next(a for _, a in ends if a.status != 200)
+    assert (refused.status, refused.code) == (503, "server_is_overloaded")
+    g.write_conf(one_backend("requests_per_minute: 600"))
+    g.cli("reload")
+    g.wait_backend("w")
+    ends = in_threads([lambda: g.chat(key, "#tokens=1 x") for _ in range(70)])
+    assert all(a.status == 200 for _, a in ends)
+
+
+def test_tokens_per_minute_of_a_backend(make_gate):
+    """Taken by an estimate, put right by what was used; what is larger than a minute's worth passes
+    when the whole of that is there."""
+    g = started(make_gate, one_backend("tokens_per_minute: 1000, queue_timeout_ms: 200ms"))
+    key = g.key()
+    assert g.chat(key, "#tokens=500 x", max_tokens=5000).status == 200  # about 500 are left
+    a = g.chat(key, "#tokens=2 x", max_tokens=900)
+    assert (a.status, a.code) == (503, "server_is_overloaded") and int(a.headers["retry-after"]) > 5
+    for _ in range(10):  # each may be of 300 and is of a few
+        assert g.chat(key, "#tokens=2 x", max_tokens=300).status == 200
+
+
+# ---- for whom a route is ----
+
+CONDITIONS = """
+backends:
+  a: {{transport: shm, address: {dir}/a.sock}}
+  b: {{transport: shm, address: {dir}/b.sock}}
+models:
+  base/chat:
+    capabilities: [chat]
+    context_length: 65536
+    max_output_tokens: 32768
+    default_output_tokens: 100
+    """ + PRICE + """
+    routes:
+      - {{backend: a, model: ngram-general, context_max: 1000}}
+      - {{backend: b, model: ngram-general, context_min: 1001, context_max: 3000, cost_max: 0.01}}
+"""
+
+
+def test_conditions(make_gate):
+    g, _ = two_workers(make_gate, CONDITIONS)
+    key = g.key()
+
+    def by(**ask):
+        before = calls(g, "a"), calls(g, "b")
+        a = g.chat(key, **ask)
+        assert a.status == 200, a
+        return "ab"[calls(g, "b") > before[1]]
+    assert by(content="#tokens=1 x") == "a"
+    assert by(content="#tokens=1 x", max_tokens=1500) == "b"
+    assert by(content="#tokens=1 " + "word " * 1000) == "b"
+    held = g.usage("acme")[0]
+    a = g.chat(key, "#tokens=1 x", max_tokens=20000)
+    assert (a.status, a.code) == (400, "context_length_exceeded")
+    a = g.chat(key, "#tokens=1 x", max_tokens=2500, n=100)
+    assert (a.status, a.code) == (400, "request_too_large_for_limit")
+    with g.ledger() as db:
+        assert db.execute("SELECT count(*) FROM request_open").fetchone()[0] == held == 3, "nothing was held"
+
+
+# ---- the same conversation to the same backend ----
+
+def test_prefix_affinity(make_gate):
+    g, workers = two_workers(make_gate, TWO.replace("    routes:", "    affinity: prefix\n    routes:"))
+    keys = [g.key("one"), g.key("two")]
+
+    def turns(key, first, count=4):
+        """Who served each turn of a conversation."""
+        messages, servers = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": first}], []
+        for turn in range(count):
+            before = calls(g, "a")
+            a = g.post("/v1/chat/completions", {"model": "base/chat", "messages": messages, "max_tokens": 8}, key)
+            assert a.status == 200, a
+            servers.append("ab"[calls(g, "a") == before])
+            messages += [{"role": "assistant", "content": a.json()["choices"][0]["message"]["content"]},
+                         {"role": "user", "content": f"and {turn}?"}]
+        return servers
+    homes = {}
+    for n in range(12):
+        for key in keys:
+            servers = turns(key, f"#tokens=2 conversation {n}")
+            assert len(set(servers)) == 1, servers
+            homes[n, key] = servers[0]
+    assert set(homes.values()) == {"a", "b"}, "all at one backend"
+    assert any(homes[n, keys[0]] != homes[n, keys[1]] for n in range(12)), "projects share no home"
+    hits = sum(b["affinity_hits"] for b in g.status()["backends"])
+    misses = sum(b["affinity_misses"] for b in g.status()["backends"])
+    assert (hits, misses) == (96, 0)
+    workers[0].kill()
+    g.wait_backend("a", up=0)
+    assert set(turns(keys[0], "#tokens=2 conversation 0")) == {"b"}

@@ -13,7 +13,7 @@ static const char text[] =
     "  h: {transport: http, address: 'http://127.0.0.1:1/v1', concurrency: 3, headers: {x-a: b}}\n"
     "  t: {transport: http, address: 'http://127.0.0.1:1', dialect: oip2}\n"
     "models:\n  base/a:\n    description: d\n    owned_by: o\n    capabilities: [chat]\n"
-    "    routes: [{backend: w, model: a}, {backend: h, model: b}]\n"
+    "    routes: [{backend: w, model: a, cost_max: 1}, {backend: h, model: b, priority: 2}]\n"
     "    price: {input_uncached_tokens: 1/1M, output_text_tokens: 2}\n"
     "  base/t:\n    capabilities: [infer]\n    routes: [{backend: t, model: t}]\n"
     "    price: {requests: 0}\n"

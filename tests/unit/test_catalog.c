@@ -83,7 +83,7 @@ static const struct {
     { "no routes", MODELS "  base/chat: {capabilities: [chat]}\n",
       "t.yaml:4:3: models.base/chat: has neither 'routes' nor 'parent'" },
     { "empty routes", MODELS "  base/chat: {capabilities: [chat], routes: []}\n",
-      "t.yaml:4:37: models.base/chat.routes: has 0 routes; expected 1 to 64" },
+      "t.yaml:4:37: models.base/chat.routes: has 0 routes; expected 1 to 128" },
     { "route backend unknown",
       MODELS "  base/chat:\n    routes:\n      - {backend: v, model: m}\n",
       "t.yaml:6:19: models.base/chat.routes[0].backend: there is no backend 'v'" },
@@ -96,6 +96,15 @@ static const struct {
       MODELS "  base/chat:\n    routes:\n      - {backend: w, model: m}\n      - {model: m, "
       "backend: w}\n",
       "t.yaml:7:9: models.base/chat.routes[1]: is the same as routes[0]; use weight" },
+    { "route context",
+      MODELS "  base/chat:\n    routes:\n      - {backend: w, model: m, context_min: 9, "
+      "context_max: 8}\n",
+      "t.yaml:6:45: models.base/chat.routes[0].context_min: 9 is more than context_max" },
+    { "route cost",
+      MODELS "  base/chat:\n    routes:\n      - {backend: w, model: m, cost_max: 0}\n",
+      "t.yaml:6:42: models.base/chat.routes[0].cost_max: '0' is not an amount such as 0.05" },
+    { "affinity with one route", MODELS CHAT "    affinity: prefix\n",
+      "t.yaml:8:5: models.base/chat: 'affinity' has no effect: the model has one route" },
     { "context without effect",
       MODELS "  base/x:\n    capabilities: [infer]\n    context_length: 5\n" ROUTES,
       "t.yaml:6:5: models.base/x: 'context_length' has no effect: the model has only images "
@@ -403,6 +412,37 @@ START_TEST(test_order_levels_and_names)
 }
 END_TEST
 
+/* In the order of their priority, then of the file, with sums by rung. */
+START_TEST(test_routes)
+{
+    struct conf *c = parsed(
+        "backends:\n  v: {transport: shm, address: /v}\n  w: {transport: shm, address: /w}\n"
+        "models:\n  base/a:\n    capabilities: [chat]\n    affinity: prefix\n"
+        "    price: {input_uncached_tokens: 2, output_text_tokens: 3}\n    routes:\n"
+        "      - {backend: w, model: x, priority: 2, weight: 7}\n"
+        "      - {backend: w, model: y, weight: 3, context_max: 100, cost_max: 0.5}\n"
+        "      - {backend: v, model: y, weight: 4}\n"
+        "  industry/f/b: {parent: base/a}\n  industry/f/c: {parent: base/a, affinity: none}\n");
+    const struct catalog_model *a = model(c, "base/a");
+    static const struct {
+        const char *backend;
+        uint32_t sum, end;
+    } expect[] = { { "w", 3, 2 }, { "v", 7, 2 }, { "w", 7, 3 } };
+    for (int i = 0; i < 3; i++) {
+        ck_assert_str_eq(a->routes[i].backend->name, expect[i].backend);
+        ck_assert_uint_eq(a->routes[i].weight_sum, expect[i].sum);
+        ck_assert_uint_eq(a->routes[i].rung_end, expect[i].end);
+        ck_assert_uint_ne(a->routes[i].identity, a->routes[(i + 1) % 3].identity);
+    }
+    ck_assert(a->conditions && a->routes[0].context_max == 100);
+    ck_assert_int_eq(a->routes[0].cost_max.atoms, 5000000000);
+    const struct catalog_model *b = model(c, "industry/f/b");
+    ck_assert(b->conditions && b->affinity == AFFINITY_PREFIX);
+    ck_assert_int_eq(model(c, "industry/f/c")->affinity, AFFINITY_NONE);
+    conf_free(c);
+}
+END_TEST
+
 START_TEST(test_inheritance)
 {
     struct conf *c =
@@ -535,6 +575,7 @@ Suite *catalog_suite(void)
     tcase_add_loop_test(t, test_find, 0, COUNT(finds));
     tcase_add_test(t, test_find_hostile_names);
     tcase_add_test(t, test_order_levels_and_names);
+    tcase_add_test(t, test_routes);
     tcase_add_test(t, test_inheritance);
     tcase_add_test(t, test_price_text);
     tcase_add_test(t, test_recipe_json);

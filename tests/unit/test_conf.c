@@ -153,7 +153,10 @@ static const struct {
     { "backend key", "backends:\n  w: {transport: shm, address: /w, concurency: 3}\n",
       "t.yaml:2:36: backends.w: unknown key 'concurency'; did you mean 'concurrency'?" },
     { "backend concurrency", "backends:\n  w: {transport: shm, address: /w, concurrency: 0}\n",
-      "t.yaml:2:49: backends.w.concurrency: '0' is not a number from 1 to 4096" },
+      "t.yaml:2:49: backends.w.concurrency: '0' is not a number from 1 to 65536" },
+    { "queue time", "backends:\n  w: {transport: shm, address: /w, queue_max: 0, "
+      "queue_timeout_ms: 1s}\n",
+      "t.yaml:2:50: backends.w: 'queue_timeout_ms' has no effect: queue_max is 0" },
     { "backend time", "backends:\n  w: {transport: shm, address: /w, chunk_timeout_ms: never}\n",
       "t.yaml:2:54: backends.w.chunk_timeout_ms: 'never' is not a time from 100ms to 1h" },
     { "shm address", "backends:\n  w: {transport: shm, address: unix:/w}\n",

@@ -320,6 +320,41 @@ START_TEST(test_leave_corrects)
 }
 END_TEST
 
+/* To wait as long as it says is enough, and a nanosecond less is not; RATE_FREE never waits. */
+START_TEST(test_wait)
+{
+    const struct rate r = refill_cases[_i].rate;
+    int64_t cost = refill_cases[_i].cost;
+    struct rate_state s = { 0 };
+    ck_assert_int_eq(rate_wait_ns(&s, r, r.burst, START), 0);
+    ck_assert_int_eq(rate_wait_ns(&s, r, r.burst + 1, START), INT64_MAX);
+    ck_assert(rate_take(&s, r, r.burst, START).allowed);
+    int64_t wait = rate_wait_ns(&s, r, cost, START);
+    ck_assert_int_gt(wait, 0);
+    ck_assert_int_eq(rate_wait_ns(&s, r, cost, START + wait), 0);
+    ck_assert(!rate_take(&s, r, cost, START + wait - 1).allowed);
+    ck_assert(rate_take(&s, r, cost, START + wait).allowed);
+    ck_assert_int_eq(rate_wait_ns(&s, (struct rate){ 0, 0 }, 1, START), INT64_MAX);
+    ck_assert_int_eq(rate_wait_ns(&s, RATE_FREE, INT64_MAX, START), 0);
+}
+END_TEST
+
+START_TEST(test_free)
+{
+    const struct limits l = { RATE_FREE, RATE_FREE, 2 };
+    struct limits_state s = { 0 };
+    struct limits_grant g[3] = { { 0 } };
+    struct limits_view v;
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(limits_enter(&s, &l, INT64_MAX, START, &g[i], &v), STATUS_OK);
+    ck_assert_int_eq(limits_enter(&s, &l, 1, START, &g[2], &v), STATUS_RATE_CONCURRENCY);
+    limits_leave(&s, &l, &g[0], INT64_MAX, START);
+    limits_leave(&s, &l, &g[1], -1, START);
+    ck_assert_int_eq(atomic_load(&s.tokens.tat), 0);
+    ck_assert_int_eq(atomic_load(&s.running), 0);
+}
+END_TEST
+
 Suite *limits_suite(void)
 {
     Suite *s = suite_create("limits");
@@ -327,6 +362,8 @@ Suite *limits_suite(void)
     tcase_add_loop_test(one, test_refill, 0, sizeof refill_cases / sizeof *refill_cases);
     tcase_add_test(one, test_retry_is_true);
     tcase_add_test(one, test_impossible);
+    tcase_add_loop_test(one, test_wait, 0, sizeof refill_cases / sizeof *refill_cases);
+    tcase_add_test(one, test_free);
     tcase_add_test(one, test_give_back);
     tcase_add_test(one, test_debt);
     tcase_add_loop_test(one, test_property, 0, sizeof property_rates / sizeof *property_rates);
