@@ -40,7 +40,7 @@ int maas_call_send(struct maas_call *call, const char *bytes, size_t len,
     struct maas_usage before = call->so_far;
     if (so_far)
         call->so_far = *so_far;
-    int rc = wk_send(call, len ? bytes : "", len, so_far ? WIRE_USAGE : 0, false);
+    int rc = wk_send(call, len ? bytes : "", len, wk_counts(so_far), false);
     if (rc == MAAS_AGAIN || rc == MAAS_INVALID)
         call->so_far = before;
     return rc;

@@ -204,10 +204,11 @@ static bool send_end_of_stream(struct maas_call *c, const char *finish_reason,
         !buf_text(b, c->chat_began ? shape->last : shape->first) ||
         !buf_text(b, c->chat_began ? "" : shape->end) || !buf_text(b, ",\"finish_reason\":") ||
         !add_string(b, finish_reason, strlen(finish_reason)) || !buf_text(b, "}]}") ||
-        wk_send(c, b->at, b->len, WIRE_USAGE, true) == MAAS_INVALID)
+        wk_send(c, b->at, b->len, wk_counts(usage), true) == MAAS_INVALID)
         return false;
     return add_head(b, c, shape->event) && buf_text(b, ",\"choices\":[]") && add_usage(b, usage) &&
-           wk_send(c, b->at, b->len, WIRE_USAGE | WIRE_USAGE_EVENT, true) != MAAS_INVALID;
+           wk_send(c, b->at, b->len, (uint16_t)(wk_counts(usage) | WIRE_USAGE_EVENT), true) !=
+               MAAS_INVALID;
 }
 
 static bool send_whole(struct maas_call *c, const char *text, size_t len, const char *finish_reason,
@@ -219,7 +220,7 @@ static bool send_whole(struct maas_call *c, const char *text, size_t len, const 
            buf_text(b, shape->open) && add_string(b, text, len) && buf_text(b, shape->close) &&
            buf_text(b, ",\"finish_reason\":") &&
            add_string(b, finish_reason, strlen(finish_reason)) && buf_text(b, "}]") &&
-           add_usage(b, usage) && wk_send(c, b->at, b->len, WIRE_USAGE, true) != MAAS_INVALID;
+           add_usage(b, usage) && wk_send(c, b->at, b->len, wk_counts(usage), true) != MAAS_INVALID;
 }
 
 int maas_chat_finish(struct maas_call *c, const char *text, size_t len, const char *finish_reason,

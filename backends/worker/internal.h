@@ -118,6 +118,7 @@ void wk_session_free(struct wk_session *s); /* tells the engine of each call fir
 void wk_frame(struct wk_session *s, const struct wire_head *h, const uint8_t *payload);
 void wk_call_free(struct maas_call *c);
 /* out.c */
+uint16_t wk_counts(const struct maas_usage *u); /* the flag of counters that are meant, or 0 */
 int wk_send(struct maas_call *c, const char *bytes, size_t len, uint16_t flags, bool always);
 void wk_final(struct maas_call *c, uint32_t code, const char *message, size_t len,
               const struct maas_usage *u);

@@ -109,7 +109,8 @@ const struct maas_request *maas_call_request(const struct maas_call *call);
  * header_len: as in the request; -1: no tensors.  MAAS_INVALID also when the gateway is too old. */
 int maas_call_format(struct maas_call *call, const char *content_type, int64_t header_len);
 /* Non-stream: a piece of the body.  Stream: exactly one event (JSON text).
- * `so_far` may be NULL.  No bytes: just the counters, and that the engine is alive.
+ * `so_far` may be NULL; it is passed on when it says how much output there is.
+ * No bytes: just the counters, and that the engine is alive.
  * MAAS_AGAIN: nothing was taken; wait for on_writable.  MAAS_GONE: cancelled, so finish with what
  * was used; or the session is over, and on_gone comes. */
 int maas_call_send(struct maas_call *call, const char *bytes, size_t len,

@@ -14,6 +14,12 @@ static uint32_t counter(int64_t n)
     return n <= 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
+/* The counters of DATA cannot say "unknown": a zero would say that nothing had been made. */
+uint16_t wk_counts(const struct maas_usage *u)
+{
+    return u && (u->output_tokens >= 0 || u->output_reasoning_tokens >= 0) ? WIRE_USAGE : 0;
+}
+
 static struct wire_data counters_of(const struct maas_usage *u)
 {
     return (struct wire_data){ counter(u->input_tokens), counter(u->input_cached_tokens),

@@ -2,10 +2,12 @@
 
     python_worker.py LISTEN THREADS
 """
+import json
 import multiprocessing
 import os
 import pathlib
 import signal
+import struct
 import sys
 import time
 
@@ -120,6 +122,25 @@ def images(call):
     for _ in range(40):
         call.send(b"AAAA" * 25_000)
     call.send(b'"}]}')
+
+
+@worker.on("infer")
+def infer(call):
+    """The sum of two INT32 tensors, JSON or binary as they came."""
+    head = json.loads(call.body[:call.header_len])
+    inputs = {t["name"]: t.get("data") for t in head["inputs"]}
+    if call.header_len is not None:
+        numbers = struct.unpack("<32i", call.body[call.header_len:])
+        inputs = {"INPUT0": numbers[:16], "INPUT1": numbers[16:]}
+    total = [a + b for a, b in zip(inputs["INPUT0"], inputs["INPUT1"])]
+    call.usage.tensor_elements = 32
+    output = {"name": "OUTPUT0", "datatype": "INT32", "shape": [1, 16]}
+    if call.header_len is None:
+        return {"model_name": call.public_model, "outputs": [{**output, "data": total}]}
+    head = json.dumps({"model_name": call.public_model,
+                       "outputs": [{**output, "parameters": {"binary_data_size": 64}}]}).encode()
+    call.format("application/octet-stream", len(head))
+    return head + struct.pack("<16i", *total)
 
 
 note("ready")

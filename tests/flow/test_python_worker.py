@@ -2,16 +2,18 @@
 import concurrent.futures
 import ctypes
 import dataclasses
+import json
 import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
 
 import pytest
-from gate import BUILD, INPUT, OUTPUT, ROOT, SLOW, Process, text_of, wait_until
+from gate import BUILD, CATALOG, INPUT, OUTPUT, ROOT, SLOW, Process, text_of, wait_until
 
 HERE = pathlib.Path(__file__).parent
 BINDING = ROOT / "bindings" / "python"
@@ -46,8 +48,8 @@ class PythonWorker(Process):
 
 @pytest.fixture
 def start(make_gate):
-    def start(transport="shm", **options):
-        g = make_gate(transport=transport, worker=False)
+    def start(transport="shm", catalog=CATALOG, **options):
+        g = make_gate(transport=transport, worker=False, catalog=catalog)
         g.workers.append(PythonWorker(g, **options))
         g.wait_backend()
         return g, g.workers[0], g.key()
@@ -114,7 +116,7 @@ def test_errors_keep_the_worker(start):
     s = g.stream(key, "broken")
     events = s.rest()
     assert text_of(events) == "half " and events[-1]["error"]["code"] == "upstream_cut"
-    assert bill(g, s.request_id)[1] == 3
+    assert bill(g, s.request_id) == ("upstream_cut", 3, 1)
 
     for text in ("leaves", "wrong", "no-such-function", "whole not-a-number"):
         assert g.chat(key, text).status == 502, text
@@ -128,11 +130,32 @@ def test_errors_keep_the_worker(start):
     assert worker.running() and g.chat(key, "count 1").status == 200
 
 
+@pytest.mark.parametrize("transport", ["shm", "tcp"])
+def test_tensors_json_and_binary(start, transport):
+    g, worker, key = start(transport)
+    path, meta = "/v2/models/base%2Fsimple/infer", {"datatype": "INT32", "shape": [1, 16]}
+    a = g.post(path, {"inputs": [{"name": n, **meta, "data": list(range(16))} for n in ("INPUT0", "INPUT1")]}, key)
+    assert a.json()["outputs"][0]["data"] == [2 * n for n in range(16)]
+    head = json.dumps({"inputs": [{"name": n, **meta, "parameters": {"binary_data_size": 64}}
+                                  for n in ("INPUT0", "INPUT1")]}).encode()
+    a = g.post(path, head + struct.pack("<32i", *range(32)), key,
+               {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"})
+    assert a.status == 200, a
+    size = int(a.headers["inference-header-content-length"])
+    assert json.loads(a.body[:size])["outputs"][0]["parameters"]["binary_data_size"] == 64
+    assert struct.unpack("<16i", a.body[size:]) == tuple(2 * n + 16 for n in range(16))
+
+
 def test_no_handler(start):
-    g, worker, key = start()
-    tensor = {"name": "INPUT0", "datatype": "INT32", "shape": [1, 16], "data": [1] * 16}
-    a = g.post("/v2/models/base%2Fsimple/infer", {"inputs": [tensor, {**tensor, "name": "INPUT1"}]}, key)
-    assert a.status == 400 and "no handler for infer" in a.body.decode()
+    model = """
+  base/words:
+    capabilities: [completions]
+    price: {{input_uncached_tokens: 1/1M, output_text_tokens: 1/1M}}
+    routes: [{{backend: worker, model: words}}]
+"""
+    g, worker, key = start(catalog=CATALOG.rstrip("\n") + model)
+    a = g.post("/v1/completions", {"model": "base/words", "prompt": "x"}, key)
+    assert a.status == 400 and "no handler for completions" in a.body.decode()
 
 
 def test_cancel_closes_a_generator(start):

@@ -210,6 +210,11 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
         struct maas_usage u = usage_of(req->body_len, number);
         maas_call_send(call, NULL, 0, &u);
         finish(call, number);
+    } else if (strcmp(req->model, "blind") == 0) {
+        struct maas_usage u = MAAS_USAGE_NONE;
+        u.input_tokens = (int64_t)number;
+        maas_chat_delta(call, "a", 1, &u);
+        maas_chat_finish(call, NULL, 0, "stop", &u);
     } else if (strcmp(req->model, "refuse") == 0) {
         maas_call_fail(call, 400, "no \x01 such thing", NULL);
     }

@@ -7,6 +7,7 @@
  *   garbage  writes nonsense where frames should be      refuse   fails with 400 and a message
  *   fork     dies, and leaves a child that holds its sockets open
  *   forked   the same, but the child has let go of them
+ *   blind    chats without counting its output
  *   counts   says by counters alone that the body's number of tokens has been made
  *   repeat   streams the body 20 times; when it is a multiple of 3 it does not end by itself
  *   chat     OpenAI's shapes: awkward deltas, or the body   thread  answers "later" from another thread

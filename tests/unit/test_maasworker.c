@@ -230,6 +230,21 @@ START_TEST(test_counters_alone)
 }
 END_TEST
 
+/* Nothing on the way says that no output has been made. */
+START_TEST(test_output_not_counted)
+{
+    begin();
+    request("blind", "9", WIRE_STREAM);
+    for (int i = 0; i < 3; i++) { /* delta, end, usage */
+        data();
+        ck_assert_uint_eq(head.flags & WIRE_USAGE, 0);
+    }
+    struct wire_final f = final();
+    ck_assert_uint_eq(f.present, 1u << METER_INPUT_UNCACHED);
+    ck_assert_uint_eq(f.qty[METER_INPUT_UNCACHED], 9);
+}
+END_TEST
+
 START_TEST(test_a_forked_child_holds_nothing)
 {
     begin();
@@ -489,6 +504,7 @@ Suite *maasworker_suite(void)
     tcase_add_test(t, test_chat_whole);
     tcase_add_test(t, test_post_from_a_thread);
     tcase_add_test(t, test_counters_alone);
+    tcase_add_test(t, test_output_not_counted);
     tcase_add_test(t, test_a_forked_child_holds_nothing);
     tcase_add_test(t, test_credit_holds_the_worker);
     tcase_add_test(t, test_cancel_before_the_body_is_complete);

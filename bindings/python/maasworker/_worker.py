@@ -50,7 +50,8 @@ class Cancelled(Exception):
 @dataclasses.dataclass
 class Usage:
     """What the request has used up to now; None is unknown, 0 is none.  Tokens are disjoint: cached
-    input and sounds are not counted as input_tokens too, reasoning not as output_tokens."""
+    input and sounds are not counted as input_tokens too, reasoning not as output_tokens.  A stream
+    that does not set output_tokens as it goes is taken to make one token a piece until it ends."""
 
     input_tokens: int | None = None
     input_cached_tokens: int | None = None
@@ -140,8 +141,11 @@ class Call:
             self._text.append(data)
 
     def report(self) -> None:
-        """Tells the gateway `usage` as it stands, and that the engine is alive; the client sees nothing."""
+        """Tells the gateway `usage` as it stands (output_tokens is needed), and that the engine is
+        alive; the client sees nothing."""
         usage = self.usage._as_c()
+        if usage.output_tokens < 0 and usage.output_reasoning_tokens < 0:
+            raise ValueError("report() needs usage.output_tokens, 0 if there is nothing yet")
         self._put(lambda handle: _c.call_send(handle, None, 0, usage))
 
     # ---- a handler's thread ----
