@@ -19,7 +19,7 @@ backends:
     address: {vectors}
 models:
   base/small:
-    capabilities: [chat]
+    capabilities: [chat, completions]
     context_length: 4096
     max_output_tokens: 4096
     price: {{requests: 0.001, input_uncached_tokens: 1.00/1M, input_cached_tokens: 0.10/1M, output_text_tokens: 2.00/1M}}
@@ -113,6 +113,33 @@ def test_chat_streamed(gate, key, llama, asked):
     assert uncached + cached == direct["usage"]["prompt_tokens"]
     assert output == direct["usage"]["completion_tokens"]
     assert not usages or counts(usages[0]) == (uncached, cached, output)
+
+
+@pytest.mark.parametrize("prompt", ["A gateway stands between", ["The first of", "two of them"]])
+def test_completions(gate, key, llama, prompt):
+    body = {**GREEDY, "prompt": prompt, "max_tokens": 16}
+    a = gate.post("/v1/completions", body, key)
+    assert a.status == 200, a
+    direct = llama.post("/v1/completions", **body)
+    assert [c["text"] for c in a.json()["choices"]] == [c["text"] for c in direct["choices"]]
+    assert a.json()["usage"]["prompt_tokens"] == direct["usage"]["prompt_tokens"]
+    assert billed(gate, a.headers["x-request-id"]) == counts(a.json()["usage"])
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_completions_streamed(gate, key, llama, asked):
+    """llama.cpp puts the usage into the last event with text, not into one of its own."""
+    body = {"prompt": "A gateway stands between", "max_tokens": 30}
+    options = {"stream_options": {"include_usage": True}} if asked else {}
+    s = gate.stream(key, path="/v1/completions", **GREEDY, **body, **options)
+    events = s.rest()
+    assert events[-1] == "[DONE]"
+    direct = llama.post("/v1/completions", **GREEDY, **body)
+    assert "".join(c["text"] for e in events[:-1] for c in e["choices"]) == direct["choices"][0]["text"]
+    uncached, cached, output = billed(gate, s.request_id)
+    assert uncached + cached == direct["usage"]["prompt_tokens"] and output == 30
+    usages = [e["usage"] for e in events[:-1] if e.get("usage")]
+    assert len(usages) == 1 or not asked
 
 
 def test_the_prefix_cache_is_billed_as_such(gate, key):
