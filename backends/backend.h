@@ -7,6 +7,7 @@
 #ifndef MAAS_BACKEND_H
 #define MAAS_BACKEND_H
 #include "backends/health.h"
+#include "backends/trace.h"
 #include "base/rid.h"
 #include "base/span.h"
 #include "base/status.h"
@@ -39,6 +40,7 @@ struct backend_order {
     uint64_t answer_bytes_max;
     uint64_t max_out; /* reported output beyond it is clamped by the meter, not here */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, total_timeout_ms; /* from start(); never 0 */
+    struct trace *trace; /* how each step went is noted there until on_end; NULL: nobody asks */
 };
 
 struct backend_data {
@@ -100,6 +102,8 @@ struct backend_driver {
         struct backend_call *call); /* on_end still comes, with CLIENT_GONE unless it had ended */
     void (*pause)(struct backend_call *call,
                   bool paused); /* this stream's reader is slow / has caught up */
+    /* Notes the steps that lie before any call, and what is in the way when it is not up. */
+    void (*explain)(struct backend *b, struct trace *t);
 };
 
 enum { BACKEND_TROUBLE_BYTES = 160 };

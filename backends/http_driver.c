@@ -88,6 +88,10 @@ static void stop(struct http_call *c, enum status why)
 static void recycle(struct http_call *c)
 {
     struct http_backend *b = c->backend;
+    if (c->order.trace) {
+        http_call_free(c); /* its handle has options of its own */
+        return;
+    }
     if (c->body.room > HTTP_KEPT_BODY_BYTES)
         buf_free(&c->body);
     if (c->framing.framer->room(&c->framing) > HTTP_KEPT_BODY_BYTES)
@@ -113,6 +117,7 @@ static void count_end(struct http_call *c)
 static void conclude(struct http_call *c)
 {
     struct http_backend *b = c->backend;
+    http_trace_end(c);
     if (c->added)
         curl_multi_remove_handle(b->multi, c->easy);
     unnote(c);
@@ -143,6 +148,7 @@ static void note_trouble(struct http_call *c, CURLcode result)
 
 static void transfer_done(struct http_call *c, CURLcode result)
 {
+    c->result = result;
     note_trouble(c, result);
     if (c->ended)
         return; /* stopped meanwhile: its turn comes */
@@ -447,4 +453,5 @@ const struct backend_driver backend_http_driver = {
     .start = http_start,
     .cancel = http_cancel,
     .pause = http_pause,
+    .explain = http_explain,
 };

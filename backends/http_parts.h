@@ -9,6 +9,7 @@
  * http_url.c      the URL of an order
  * http_headers.c  the header lines of a request
  * http_request.c  an order becomes a libcurl transfer
+ * http_trace.c    how each step went, for who asks
  *
  * http_answer.h: what comes back
  * http_head.c     its header lines
@@ -81,6 +82,7 @@ struct http_call {
     bool suspect_usage;
     bool silent;         /* a time-out that is the backend's fault */
     enum status verdict; /* of our own callbacks; OK: none */
+    CURLcode result;     /* libcurl's */
     enum http_mode mode;
     struct http_headers headers;
     struct framing framing;

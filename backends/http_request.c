@@ -25,6 +25,7 @@ static int before_sending(void *call, char *ip, char *local_ip, int port, int lo
         return CURL_PREREQFUNC_ABORT;
     c->repeated = again;
     c->connected = true;
+    http_trace_connected(c);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -120,7 +121,7 @@ enum status http_call_prepare(struct http_call *c)
     enum status s = http_headers_set(c);
     if (s != STATUS_OK)
         return s;
-    bool ok = set_url(c) && set_addresses(c) &&
+    bool ok = set_url(c) && set_addresses(c) && (!c->order.trace || http_trace_begin(c)) &&
               SET(POSTFIELDSIZE_LARGE, (curl_off_t)c->order.body.len) &&
               SET(POSTFIELDS, c->order.body.at);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;

@@ -38,4 +38,10 @@ struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
 void http_call_free(struct http_call *c);
 bool http_call_possible(const struct http_backend *b, const struct backend_order *o);
 enum status http_call_prepare(struct http_call *c);
+
+/* http_trace.c: for orders that have a trace */
+void http_explain(struct backend *b, struct trace *t);
+bool http_trace_begin(struct http_call *c); /* false: no memory */
+void http_trace_connected(struct http_call *c);
+void http_trace_end(struct http_call *c); /* before libcurl forgets the transfer */
 #endif

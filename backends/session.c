@@ -120,6 +120,7 @@ void session_lost(struct session *s, const char *why)
     if (s->state == SESSION_DOWN || s->state == SESSION_CLOSED)
         return;
     bool lasted = s->state == SESSION_UP && s->now_ms - s->up_ms >= SESSION_BACKOFF_MAX_MS;
+    s->failed_greeting = s->state == SESSION_HELLO || s->state == SESSION_READY;
     s->state = SESSION_DOWN;
     backend_trouble(&s->base, "%s", why);
     hang_up(s);

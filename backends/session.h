@@ -78,7 +78,7 @@ struct session {
     uv_loop_t *loop;
     const struct env *env;
     enum session_state state;
-    bool suspect; /* the worker does not answer PING */
+    bool suspect, failed_greeting; /* does not answer PING; went before the handshake was done */
     struct watch *socket, *process;
     uv_timer_t tick, retry; /* retry: back-off while down, time-out while connecting */
     uv_prepare_t prepare;

@@ -7,6 +7,7 @@
 #include "backends/ring_memory.h"
 #include "backends/ring_wake.h"
 #include "backends/session.h"
+#include "backends/session_explain.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -220,4 +221,5 @@ const struct backend_driver backend_shm_driver = {
     .start = session_start,
     .cancel = session_cancel,
     .pause = session_pause,
+    .explain = session_explain,
 };

@@ -4,6 +4,7 @@
  * ours; output gathers in one bounded buffer and leaves with one send a turn.
  */
 #include "backends/session.h"
+#include "backends/session_explain.h"
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -188,10 +189,24 @@ static void sock_last_words(struct session *s)
     sock_drain(s);
 }
 
+/* Connecting may have gone on in the background: its error comes with the first read. */
+static void hung_up(struct session *s, int error)
+{
+    bool unreachable = error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
+    if (s->state != SESSION_HELLO || (error != ECONNREFUSED && !unreachable)) {
+        session_gone(s, "the worker hung up");
+        return;
+    }
+    s->state = SESSION_DIALS;
+    session_lost(s, unreachable ? "the worker's host cannot be reached"
+                                : "nobody listens on the worker's port");
+}
+
 static void sock_readable(struct session *s)
 {
+    errno = 0;
     if (!sock_read(s)) {
-        session_gone(s, "the worker hung up");
+        hung_up(s, errno);
         return;
     }
     if (s->state != SESSION_UP)
@@ -349,4 +364,5 @@ const struct backend_driver backend_socket_driver = {
     .start = session_start,
     .cancel = session_cancel,
     .pause = session_pause,
+    .explain = session_explain,
 };

@@ -233,3 +233,19 @@ bool tls_apply(const struct tls *t, void *ssl_ctx)
     SSL_CTX_set1_cert_store(ssl_ctx, t->authorities);
     return !t->cert || SSL_CTX_use_cert_and_key(ssl_ctx, t->cert, t->key, t->chain, 1) == 1;
 }
+
+void tls_describe(void *ssl, char text[static TLS_DESCRIPTION_BYTES])
+{
+    char subject[80] = "nobody", issuer[80] = "nobody";
+    X509 *x = SSL_get1_peer_certificate(ssl);
+    if (x) {
+        X509_NAME_oneline(X509_get_subject_name(x), subject, sizeof subject);
+        X509_NAME_oneline(X509_get_issuer_name(x), issuer, sizeof issuer);
+    }
+    X509_free(x);
+    snprintf(text, TLS_DESCRIPTION_BYTES, "%s, certificate of %s by %s: %s", SSL_get_version(ssl),
+             subject, issuer,
+             SSL_get_verify_result(ssl) == X509_V_OK
+                 ? "verified"
+                 : X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+}

@@ -19,7 +19,7 @@ struct tls_text {          /* PEM; len 0: none */
     struct span cert, key; /* of ours, for servers that ask; both or none */
 };
 
-enum { TLS_ERROR_BYTES = 160 };
+enum { TLS_ERROR_BYTES = 160, TLS_DESCRIPTION_BYTES = 240 };
 
 /* NULL: *bad is the text that is wrong, and err says how, as "holds no certificate". */
 struct tls *tls_new(const struct tls_text *text, enum tls_part *bad,
@@ -30,4 +30,8 @@ bool tls_same(const struct tls *a, const struct tls *b); /* made from the same t
 /* For an SSL_CTX of OpenSSL, before its first connection.  It keeps what it needs, so it may
  * outlive t.  False: no memory. */
 MUST_CHECK bool tls_apply(const struct tls *t, void *ssl_ctx);
+
+/* For an SSL of OpenSSL that is connected: its version, whose certificate the other side showed,
+ * who issued it and whether it was verified. */
+void tls_describe(void *ssl, char text[static TLS_DESCRIPTION_BYTES]);
 #endif

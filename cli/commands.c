@@ -110,6 +110,13 @@ static const struct option_row charge_options[] = {
     { 0 },
 };
 
+static const struct option_row test_options[] = {
+    { "--model", "model", OPTION_TEXT, "ID", "one that has a route to it; default: the cheapest" },
+    { "--stream", "stream", OPTION_FLAG, NULL, "ask for a stream (chat, completions)" },
+    { "--timeout-ms", "timeout_ms", OPTION_NUMBER, "N", "for all of it; 20000" },
+    { 0 },
+};
+
 const struct command commands[] = {
     { .words = "org create",
       .positions = { "slug" },
@@ -235,6 +242,14 @@ const struct command commands[] = {
       .ask = "status",
       .show = show_status,
       .help = "loops, backends and ledger in numbers" },
+    { .words = "backend test",
+      .positions = { "name" },
+      .required = 1,
+      .options = test_options,
+      .ask = "backend.test",
+      .show = show_backend_test,
+      .verdict = verdict_backend_test,
+      .help = "one request to a backend, told step by step; exit 1 when one fails" },
     { .words = "reload",
       .ask = "reload",
       .show = show_reloaded,

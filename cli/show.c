@@ -147,3 +147,36 @@ enum exit_code show_status(json_t *result)
     }
     return EXIT_OK;
 }
+
+/* ---- the test of a backend ---- */
+
+enum exit_code verdict_backend_test(json_t *result)
+{
+    return json_is_true(json_object_get(result, "ok")) ? EXIT_OK : EXIT_REFUSED;
+}
+
+static void show_step(json_t *step)
+{
+    AUTO(free_ptr) char *text = cell_text(json_object_get(step, "text"));
+    bool ok = json_is_true(json_object_get(step, "ok"));
+    printf("%-10s %-7s %s\n", text_of(step, "step"), ok ? "ok" : "FAILED", text ? text : "");
+    const char *hint = json_string_value(json_object_get(step, "hint"));
+    if (hint)
+        printf("%-18s what to do: %s\n", "", hint);
+}
+
+enum exit_code show_backend_test(json_t *result)
+{
+    size_t i;
+    json_t *step;
+    printf("%-10s %s over %s, %s\n", "backend", text_of(result, "backend"),
+           text_of(result, "transport"), text_of(result, "address"));
+    printf("%-10s %s there called %s, for %s%s\n", "asked", text_of(result, "model"),
+           text_of(result, "backend_model"), text_of(result, "capability"),
+           json_is_true(json_object_get(result, "stream")) ? ", streamed" : "");
+    json_array_foreach (json_object_get(result, "steps"), i, step)
+        show_step(step);
+    enum exit_code verdict = verdict_backend_test(result);
+    puts(verdict == EXIT_OK ? "\nit works" : "\nit does NOT work");
+    return verdict;
+}

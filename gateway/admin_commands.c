@@ -14,6 +14,7 @@
 #include "gateway/admin_documents.h"
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
+#include "gateway/probe.h"
 #include "gateway/status_report.h"
 #include <stddef.h>
 
@@ -386,6 +387,7 @@ static const struct json_spec usage_args[] = {
 /* clang-format off */
 const struct admin_command admin_commands[] = {
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
+    { "backend.test",       ADMIN_LATER,  false, probe_args,          NULL,            probe_run,          "one request to a backend, told step by step; nobody pays for it" },
     { "charge.add",         ADMIN_LEDGER, false, admin_charge_args,   prepare_fund,    run_charge_add,     "an amount beside usage, for the next invoice" },
     { "contract.list",      ADMIN_READER, false, admin_org_args,      NULL,            run_contract_list,  "the contracts of an organization, newest first" },
     { "contract.set",       ADMIN_LEDGER, false, admin_contract_args, prepare_contract,run_contract_set,   "a contract that follows the one in force; what is not given stays" },

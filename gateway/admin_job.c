@@ -92,7 +92,7 @@ static enum status read_line(struct admin_job *job, struct span line)
 
 /* ---- running ---- */
 
-static void come_back(struct admin_job *job, enum status status)
+void admin_job_end(struct admin_job *job, enum status status)
 {
     job->status = status;
     job->came_back(job);
@@ -110,7 +110,7 @@ static void rows_followed(struct ledger_op *op)
     struct admin_job *job = ((struct ledger_call *)op)->arg;
     if (op->status != STATUS_OK)
         admin_refuse(job, op->status, "", "it is stored, but not in force before a restart");
-    come_back(job, op->status);
+    admin_job_end(job, op->status);
 }
 
 static enum status run_on_ledger(struct ledger_call *call, struct db *db, int64_t now_us)
@@ -123,7 +123,7 @@ static void ledger_done(struct ledger_op *op)
 {
     struct admin_job *job = ((struct ledger_call *)op)->arg;
     if (op->status != STATUS_OK || !job->command->changes_keys) {
-        come_back(job, op->status);
+        admin_job_end(job, op->status);
         return;
     }
     job->call = (struct ledger_call){ .op = { .kind = LEDGER_CALL, .done = rows_followed },
@@ -146,25 +146,37 @@ static enum status run_on_reader(struct reader_op *op, struct db *db)
 
 static void reader_done(struct reader_op *op)
 {
-    come_back(job_of(op), op->status);
+    admin_job_end(job_of(op), op->status);
 }
 
 static void run_on_main(struct admin_job *job)
 {
     const struct env *env = job->daemon->env;
-    come_back(job, job->command->run(job, NULL, env->wall_us(env->arg)));
+    admin_job_end(job, job->command->run(job, NULL, env->wall_us(env->arg)));
+}
+
+/* When it has begun, the job may already be gone. */
+static void begin_on_main(struct admin_job *job)
+{
+    const struct env *env = job->daemon->env;
+    enum status status = job->command->run(job, NULL, env->wall_us(env->arg));
+    if (status != STATUS_OK)
+        admin_job_end(job, status);
 }
 
 void admin_job_start(struct admin_job *job, struct span line)
 {
     enum status status = read_line(job, line);
     if (status != STATUS_OK) {
-        come_back(job, status);
+        admin_job_end(job, status);
         return;
     }
     switch (job->command->place) {
     case ADMIN_MAIN:
         run_on_main(job);
+        return;
+    case ADMIN_LATER:
+        begin_on_main(job);
         return;
     case ADMIN_LEDGER:
         job->call = (struct ledger_call){ .op = { .kind = LEDGER_CALL, .done = ledger_done },
@@ -176,7 +188,7 @@ void admin_job_start(struct admin_job *job, struct span line)
         job->query = (struct reader_op){ .run = run_on_reader, .done = reader_done };
         status = reader_submit(job->daemon->reader, &job->query);
         if (status != STATUS_OK)
-            come_back(job, status);
+            admin_job_end(job, status);
         return;
     }
 }

@@ -29,10 +29,12 @@ struct admin_args {
     const char *project, *label, *expires, *name;
     int64_t requests_per_minute, tokens_per_minute, concurrency;
     const char *month, *from, *to, *group_by, *format;
-    int64_t limit;
+    int64_t limit, timeout_ms;
+    bool stream;
 };
 
-enum admin_place { ADMIN_MAIN, ADMIN_READER, ADMIN_LEDGER };
+/* ADMIN_LATER: begun on the main thread; OK means that admin_job_end comes, from any thread. */
+enum admin_place { ADMIN_MAIN, ADMIN_READER, ADMIN_LEDGER, ADMIN_LATER };
 
 struct admin_command {
     const char *name;
@@ -77,6 +79,7 @@ void admin_job_free(struct admin_job *job);
 
 /* Reads the line and sets the job going.  came_back is called exactly once, perhaps before this returns. */
 void admin_job_start(struct admin_job *job, struct span line);
+void admin_job_end(struct admin_job *job, enum status status);
 /* The answer as one line with its newline; free() it.  NULL: no memory. */
 char *admin_job_answer(const struct admin_job *job);
 

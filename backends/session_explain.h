@@ -1,0 +1,8 @@
+/* backends/session_explain.h -- how far it is to a worker, told step by step. */
+#ifndef MAAS_SESSION_EXPLAIN_H
+#define MAAS_SESSION_EXPLAIN_H
+#include "backends/backend.h"
+
+void session_explain(struct backend *b, struct trace *t);
+
+#endif
