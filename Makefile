@@ -105,7 +105,7 @@ SOURCES  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) $(WORKER) $(REFWORKER) $(
 READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-test)
 
 .PHONY: all deps help demo run check unit flow engines lint format asan ubsan tsan valgrind torture fuzz fuzz-run \
-        soak bench docs ci install clean distclean build-tests build-bench bootstrap-test FORCE
+        soak canaries bench docs ci install clean distclean build-tests build-bench bootstrap-test FORCE
 
 all: $(READY) $(GEN) $(ARCHIVES) $(SDK) $(PROGRAMS) ## build everything into build/KIND (the default)
 
@@ -273,6 +273,10 @@ fuzz-run: $(FUZZERS:tests/fuzz/%.c=$(B)/%)
 
 soak: build-tests ## SOAK_SECONDS of load; memory and file descriptors must stay flat
 	@tests/run.sh --soak $(SOAK_SECONDS)
+
+CANARIES ?= 100000
+canaries: build-tests ## CANARIES clients leave at random; not a byte of one may reach another (two minutes)
+	@MAASGATE_CANARIES=$(CANARIES) tests/run.sh --flow test_canaries.py -s
 
 bench: build-bench build/.bootstrap-bench ## measure against nginx, as ratios
 	@bench/run.sh

@@ -104,6 +104,7 @@ static void on_hup(uv_poll_t *p, int status, int events)
     for (int i = 0; i < n; i++) {
         struct conn *c = ready[i].data.ptr;
         c->left = true; /* nothing else is asked for */
+        l->lefts++;
         if (c->request)
             request_gone(c->request);
     }
@@ -211,6 +212,19 @@ static void cut_overdue(struct loop *l, enum conn_phase phase, uint64_t allowed_
     }
 }
 
+/* The library learns of an end of input by an edge that may come together with the last bytes, and
+ * then waits for more of a head or a body that never comes. */
+static void cut_left(struct loop *l)
+{
+    int64_t now = (int64_t)uv_now(&l->uv) * 1000000;
+    if (l->lefts == 0)
+        return;
+    for (enum conn_phase phase = CONN_IDLE; phase < CONN_BUSY; phase++)
+        for (struct conn *c = l->conns[phase].first; c; c = c->next)
+            if (c->left && now - c->since_ns >= TICK_MS * INT64_C(1000000))
+                conn_cut(c);
+}
+
 /* A draining loop ends when its last request has ended; past the deadline the
  * clients that are left are cut, and their requests are settled as for any
  * client that leaves. */
@@ -241,6 +255,7 @@ static void on_tick(uv_timer_t *t)
         next = r->next;
         request_tick(r);
     }
+    cut_left(l);
     atomic_fetch_add_explicit(&l->ticks, 1, memory_order_relaxed);
     snapshot_tell_troubles(l);
     drain_further(l);

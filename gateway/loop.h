@@ -89,6 +89,7 @@ struct loop {
     uint64_t random;        /* xorshift state for routing */
     _Atomic uint64_t ticks; /* moves every half second: the watchdog looks */
     atomic_bool ended;
+    unsigned lefts;          /* connections whose peer sends no more */
     atomic_uint connections; /* the acceptor reads it to balance */
     struct counters counters;
     unsigned open_backends;

@@ -79,6 +79,7 @@ static void on_connection(void *cls, struct MHD_Connection *m, void **context,
     if (!c)
         return;
     listen_ip_release(c->ip_slot);
+    l->lefts -= c->left;
     conn_enter(c, CONN_PHASES);
     free(c);
     *context = NULL;

@@ -77,6 +77,27 @@ def test_the_backend_hears_in_time(fault_gate, transport):
     assert all(amount == 0 for rid, (_, amount) in outcomes.items() if rid not in heard)
 
 
+def in_close_wait(port):
+    """Sockets of that port whose peer has closed and whose owner has not."""
+    count = 0
+    for line in open("/proc/net/tcp", encoding="ascii").readlines()[1:]:
+        _, local, _, state = line.split()[:4]
+        count += state == "08" and int(local.split(":")[1], 16) == port
+    return count
+
+
+def test_nobody_is_left_waiting_for_a_body(gate, key):
+    """It leaves with its last byte, in the middle of its request: the end comes with the bytes, or before
+    the gateway knows that there is a request."""
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {key}\r\nContent-Length: 50\r\n\r\n"
+    before = len(gate.settlements())
+    for n in range(300):
+        with socket.create_connection(("127.0.0.1", gate.port)) as s:
+            s.sendall((head + "{" * 49)[:len(head) - 30 + n % 79].encode())
+    wait_until(lambda: in_close_wait(gate.port) == 0, 5, "the end of the last connection")
+    assert before == len(gate.settlements()) and gate.open_holds() == 0
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_gone_between_the_final_and_done(fault_gate, transport):
     """The backend has finished, the bill is under way: nothing to cancel, and one settlement, of all or of

@@ -89,6 +89,7 @@ int main(int argc, char **argv)
     static uv_signal_t hup, term;
     int ports[LISTENERS_MAX], count = 0;
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive its test */
+    sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
     uv_loop_init(&the_loop);
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--listen") == 0 && count < LISTENERS_MAX)

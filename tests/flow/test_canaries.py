@@ -1,0 +1,96 @@
+"""Clients that leave at random and look for one another's words: no byte of one reaches another.
+
+MAASGATE_CANARIES=100000 is the whole of it (make canaries); 5,000 leave by default.
+"""
+import os
+import subprocess
+
+import pytest
+from fault_backend import FaultBackend
+from gate import BUILD, SLOW, Process, wait_until
+from test_cancel import in_close_wait
+
+LEAVERS = int(os.environ.get("MAASGATE_CANARIES", 5000 if SLOW == 1 else 1000))
+MODELS = ["shm", "unix", "tcp", "http", "sdk"]
+CATALOG = """
+backends:
+  shm: {{transport: shm, address: {place}/a-shm}}
+  unix: {{transport: socket, address: 'unix:{place}/a-unix'}}
+  tcp: {{transport: socket, address: '127.0.0.1:{tcp}'}}
+  http: {{transport: http, address: 'http://127.0.0.1:{http}/v1', eject_after: 1000}}
+  sdk: {{transport: shm, address: {place}/c-shm}}
+models:
+""" + "".join(f"""  base/{m}:
+    capabilities: [chat]
+    price: {{{{requests: 0.0001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}}}
+    routes: [{{{{backend: {m}, model: m}}}}]
+""" for m in MODELS)
+
+
+class Backends:
+    """Three processes; one after the other is killed and started again at the same places."""
+
+    def __init__(self, directory):
+        self.dir, self.old = directory, []
+        self.a = FaultBackend(directory, f"shm:{directory}/a-shm", f"unix:{directory}/a-unix")
+        self.b = FaultBackend(directory, "tcp:0", "http:0")
+        self.c = self.sdk()
+        self.tcp, self.http = self.b.ports
+
+    def sdk(self):
+        process = Process([BUILD / "fault-sdk", f"shm:{self.dir}/c-shm"], self.dir, "sdk")
+        wait_until(lambda: "ready" in process.out.read_text(), what="the worker on the library")
+        return process
+
+    def kill(self, which):
+        dead = getattr(self, which)
+        dead.kill()
+        dead.assert_no_report()
+        self.old.append(dead)
+        fresh = (FaultBackend(self.dir, *self.a.listen) if which == "a" else
+                 FaultBackend(self.dir, f"tcp:{self.tcp}", f"http:{self.http}") if which == "b" else self.sdk())
+        setattr(self, which, fresh)
+
+    def journals(self):
+        return [p.journal for p in [*self.old, self.a, self.b] if isinstance(p, FaultBackend)]
+
+    def stop(self):
+        for process in (self.a, self.b, self.c):
+            if process.running():
+                process.signal(15)
+                process.wait()
+                process.assert_no_report()
+
+
+@pytest.mark.short
+@pytest.mark.timeout(1200)
+def test_no_byte_of_one_reaches_another(make_gate, tmp_path):
+    backends = Backends(tmp_path)
+    g = make_gate(catalog=CATALOG, worker=False,
+                  fields={"tcp": backends.tcp, "http": backends.http, "place": tmp_path})
+    for m in MODELS:
+        g.wait_backend(m)
+    keys = tmp_path / "keys"
+    keys.write_text("".join(g.key(f"tenant{n // 2}") + "\n" for n in range(16)))
+    load = subprocess.Popen([BUILD / "fault-canaries", "--port", str(g.port), "--keys", keys, "--models",
+                             ",".join(f"base/{m}" for m in MODELS), "--cancels", str(LEAVERS), "--seed", "7",
+                             "--connections", "64"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    kills = 0
+    while True:
+        try:
+            out, err = load.communicate(timeout=1.5)
+            break
+        except subprocess.TimeoutExpired:
+            backends.kill("abc"[kills % 3])
+            kills += 1
+    print(f"\ncanaries: {out.strip()} kills={kills}")
+    assert load.returncode == 0, out + err[-4000:]
+    seen = dict(pair.split("=") for pair in out.split())
+    assert int(seen["leaks"]) == 0 and int(seen["cancels"]) >= LEAVERS
+    assert int(seen["whole"]) > LEAVERS / 10 and int(seen["canaries"]) > LEAVERS
+    mixed = [line for journal in backends.journals() for line in journal.read_text().splitlines() if '"mixed"' in line]
+    assert not mixed, mixed[0]
+    wait_until(lambda: g.open_holds() == 0, 30, "the last settlement")
+    wait_until(lambda: in_close_wait(g.port) == 0, 5, "the end of the last connection")
+    backends.stop()
