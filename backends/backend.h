@@ -41,6 +41,8 @@ struct backend_order {
     uint64_t max_out; /* reported output beyond it is clamped by the meter, not here */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, total_timeout_ms; /* from start(); never 0 */
     struct trace *trace; /* how each step went is noted there until on_end; NULL: nobody asks */
+    uint64_t client_timeout_ms; /* what is left of the time that the client gave; 0: it gave none */
+    unsigned hops; /* gateways that the request came through before this one: see gateway/hops.h */
 };
 
 struct backend_data {
@@ -106,7 +108,9 @@ struct backend_driver {
     void (*explain)(struct backend *b, struct trace *t);
 };
 
-enum { BACKEND_TROUBLE_BYTES = 160 };
+/* Through how many gateways a request may come, and how each is called: see gateway/hops.h. */
+#define BACKEND_HOP_NAME "maasgate"
+enum { BACKEND_HOPS_MAX = 3, BACKEND_TROUBLE_BYTES = 160 };
 
 struct backend {
     const struct backend_driver *driver;

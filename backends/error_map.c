@@ -20,6 +20,7 @@ static const struct error_row shared_rows[] = {
     { 422, NULL, STATUS_BAD_REQUEST,     true,  false, NULL },
     { 429, NULL, STATUS_OVERLOADED,      false, true,  BUSY },
     { 503, NULL, STATUS_BACKEND_FAILED,  false, true,  NULL },
+    { 508, NULL, STATUS_LOOP_DETECTED,   false, false, NULL },
     { 529, NULL, STATUS_OVERLOADED,      false, true,  BUSY },
     { 0,   NULL, STATUS_BACKEND_FAILED,  false, false, NULL },
 };

@@ -16,13 +16,6 @@ size_t http_refuse(struct http_call *c, enum status why)
 
 /* ---- what kind of answer it is ---- */
 
-static const char *content_type(struct http_call *c)
-{
-    char *type = NULL;
-    curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
-    return type;
-}
-
 /* An answer that does not say what it is is expected to be JSON. */
 static bool is_json(const char *type)
 {
@@ -33,13 +26,6 @@ static bool is_json(const char *type)
            (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0);
 }
 
-static long status_code(struct http_call *c)
-{
-    long code = 0;
-    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &code);
-    return code;
-}
-
 static bool is_success(long code)
 {
     return code >= 200 && code < 300;
@@ -47,8 +33,8 @@ static bool is_success(long code)
 
 static enum http_mode mode_of(struct http_call *c)
 {
-    const char *type = content_type(c);
-    if (!is_success(status_code(c)))
+    const char *type = c->headers.type[0] ? c->headers.type : NULL;
+    if (!is_success(c->headers.code))
         return HTTP_REFUSAL;
     if (c->order.stream)
         return framer_speaks(c->framing.framer, type) ? HTTP_EVENTS : HTTP_REFUSAL;
@@ -170,7 +156,7 @@ static void finish_body(struct http_call *c)
 static void finish_refusal(struct http_call *c)
 {
     const struct http_backend *b = c->backend;
-    long code = status_code(c);
+    long code = c->headers.code;
     if (!is_success(code)) {
         error_map_refused(b->rows.errors, code, whole_body(c), b->base.conf, &c->end);
         c->end.retry_after_ms = rates_wait_ms(&c->headers.rates);
@@ -185,7 +171,7 @@ static void note_limits(struct http_call *c)
 {
     uint32_t wait_ms = rates_wait_ms(&c->headers.rates);
     int64_t until = wait_ms ? http_now_ms(c->backend) + wait_ms : 0;
-    if (wait_ms || is_success(status_code(c)))
+    if (wait_ms || is_success(c->headers.code))
         atomic_store_explicit(&c->backend->base.stats.limited_until_ms, until,
                               memory_order_relaxed);
 }

@@ -27,11 +27,13 @@ enum http_mode {
 
 struct http_headers { /* of the answer, as they come */
     size_t bytes;
-    unsigned lines, lengths;
-    bool chunked;
+    unsigned lines, lengths, codings;
+    int code;             /* of the last status line; 0: none yet */
+    bool http10, final;   /* final: the head is whole, what comes now are trailers */
     bool tensors;         /* Inference-Header-Content-Length was there */
     uint64_t tensor_head; /* what it said */
     struct rates rates;
+    char type[HTTP_TYPE_BYTES]; /* Content-Type; "" not given */
 };
 
 /* The rows that read the answers of a backend, and the members that they look for. */

@@ -5,7 +5,7 @@
  */
 #include "backends/http_parts.h"
 #include "backends/signer.h"
-#include <stdio.h>
+#include "base/digits.h"
 #include <string.h>
 
 /* ---- those that every request carries ---- */
@@ -69,29 +69,53 @@ static bool put(struct http_call *c, const char *name, const char *value)
 {
     struct http_lines *l = &c->lines;
     struct curl_slist *node = &l->node[l->count];
-    size_t room = sizeof l->text - l->used;
-    int len = snprintf(l->text + l->used, room, "%s: %s", name, value);
-    if (len < 0 || (size_t)len >= room || strpbrk(value, "\r\n"))
+    size_t name_len = strlen(name), value_len = strlen(value);
+    char *at = l->text + l->used;
+    if (name_len + value_len + sizeof ": " > sizeof l->text - l->used || strpbrk(value, "\r\n"))
         return false;
-    *node = (struct curl_slist){ l->text + l->used, c->backend->common_headers };
+    memcpy(at, name, name_len);
+    memcpy(at + name_len, ": ", 2);
+    memcpy(at + name_len + 2, value, value_len + 1);
+    *node = (struct curl_slist){ at, c->backend->common_headers };
     if (l->count)
         node[-1].next = node;
     l->count++;
-    l->used += (size_t)len + 1;
+    l->used += name_len + value_len + sizeof ": ";
     return true;
+}
+
+static bool put_number(struct http_call *c, const char *name, uint64_t value)
+{
+    char digits[DIGITS_MAX + 1] = "", *end = digits + DIGITS_MAX;
+    return put(c, name, digits_before(end, value, 1));
+}
+
+/* See gateway/hops.h. */
+static bool put_hops(struct http_call *c)
+{
+    static const char *const names[BACKEND_HOPS_MAX] = {
+        BACKEND_HOP_NAME,
+        BACKEND_HOP_NAME ", " BACKEND_HOP_NAME,
+        BACKEND_HOP_NAME ", " BACKEND_HOP_NAME ", " BACKEND_HOP_NAME,
+    };
+    unsigned before = c->order.hops;
+    if (before < BACKEND_HOPS_MAX)
+        return put(c, "CDN-Loop", names[before]);
+    return false;
 }
 
 enum status http_headers_set(struct http_call *c)
 {
     const struct backend_format *f = &c->order.format;
-    char id[RID_TEXT_BYTES], length[24];
+    char id[RID_TEXT_BYTES];
     c->lines.count = 0;
     c->lines.used = 0;
-    bool ok = put(c, "x-request-id", rid_text(c->order.rid, id)) &&
+    bool ok = put(c, "x-request-id", rid_text(c->order.rid, id)) && put_hops(c) &&
               put(c, "Content-Type", f->content_type ? f->content_type : "application/json");
-    snprintf(length, sizeof length, "%llu", (unsigned long long)f->header_len);
     if (f->tensors)
-        ok = ok && put(c, "Inference-Header-Content-Length", length);
+        ok = ok && put_number(c, "Inference-Header-Content-Length", f->header_len);
+    if (c->order.client_timeout_ms)
+        ok = ok && put_number(c, "x-request-timeout-ms", c->order.client_timeout_ms);
     if (!ok)
         return STATUS_BAD_REQUEST; /* a content type that is no line */
     CURLcode set = curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->lines.node);

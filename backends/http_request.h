@@ -10,7 +10,7 @@ struct http_backend;
 enum {
     HTTP_URLS_MAX = 16,
     HTTP_LINE_BYTES_MAX = 16 * 1024, /* of a header line that every request has */
-    HTTP_OWN_LINES = 3,
+    HTTP_OWN_LINES = 5,
     HTTP_OWN_BYTES = 448,
 };
 

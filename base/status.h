@@ -53,7 +53,8 @@ enum status_retry { RETRY_UNSAID, RETRY_YES, RETRY_NO };
     X(NO_MEMORY,          503, "service_unavailable_error","server_is_overloaded",       RETRY_UNSAID, "the request needs more memory than it may have") \
     X(STORE_BUSY,         503, "service_unavailable_error","metering_unavailable",       RETRY_UNSAID, "the ledger is busy")                        \
     X(STORE_FAILED,       503, "service_unavailable_error","metering_unavailable",       RETRY_UNSAID, "the ledger cannot be written, so nothing billable is accepted") \
-    X(DEADLINE,           504, "timeout",                 "deadline_exceeded",           RETRY_UNSAID, "the deadline passed before the answer was complete")
+    X(DEADLINE,           504, "timeout",                 "deadline_exceeded",           RETRY_UNSAID, "the deadline passed before the answer was complete") \
+    X(LOOP_DETECTED,      508, "server_error",            "loop_detected",               RETRY_NO,     "the request came back to a gateway that it had left: a backend leads in a circle")
 /* clang-format on */
 
 enum status {

@@ -1,6 +1,7 @@
 /* gateway/intake.c -- see intake.h.  All bodies of the process share one allowance
  * of bytes, so that many large uploads are refused instead of filling memory. */
 #include "gateway/intake.h"
+#include "gateway/hops.h"
 #include "gateway/request.h"
 #include <assert.h>
 #include <stdatomic.h>
@@ -23,20 +24,8 @@ static bool keep(struct request *r, const char *value, size_t len, struct span *
     return copy != NULL;
 }
 
-static int64_t parse_ms(const char *value, size_t len)
-{
-    int64_t ms = 0;
-    if (len == 0 || len > 9)
-        return 0;
-    for (size_t i = 0; i < len; i++) {
-        if (value[i] < '0' || value[i] > '9')
-            return 0;
-        ms = ms * 10 + (value[i] - '0');
-    }
-    return ms;
-}
-
-static uint64_t parse_length(struct span v)
+/* UINT64_MAX: it is none. */
+static uint64_t parse_number(struct span v)
 {
     uint64_t n = 0;
     bool plain = v.len > 0 && v.len < 19 && (v.len == 1 || v.at[0] != '0');
@@ -67,13 +56,15 @@ enum status intake_header(struct request *r, const char *name, size_t name_len, 
     else if (same_name(name, name_len, "x-api-key") || same_name(name, name_len, "api-key"))
         kept = keep(r, value, value_len, &in->api_key);
     else if (same_name(name, name_len, "x-request-timeout-ms"))
-        in->timeout_ms = parse_ms(value, value_len);
+        in->timeout_ms = parse_number((struct span){ value, value_len });
+    else if (same_name(name, name_len, "cdn-loop"))
+        in->hops += hops_count((struct span){ value, value_len });
     else if (same_name(name, name_len, "x-stainless-retry-count"))
         in->sdk_retry = value_len == 1 && value[0] != '0';
     else if (same_name(name, name_len, "content-type"))
         kept = keep_multipart(r, (struct span){ value, value_len });
     else if (same_name(name, name_len, "inference-header-content-length") && !in->tensor_headers++)
-        in->tensor_header_len = parse_length((struct span){ value, value_len });
+        in->tensor_header_len = parse_number((struct span){ value, value_len });
     return kept ? STATUS_OK : STATUS_HEADERS_TOO_LARGE;
 }
 

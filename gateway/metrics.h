@@ -14,6 +14,7 @@ struct daemon;
     X(requests, "maasgate_requests_total", "requests whose request line was read")                \
     X(refused_framing, "maasgate_requests_refused_framing_total", "refused by the framing guard") \
     X(refused_auth, "maasgate_requests_refused_auth_total", "refused: key")                       \
+    X(loops_detected, "maasgate_loops_detected_total", "requests that came back to a gateway")    \
     X(refused_limit, "maasgate_requests_refused_limit_total", "refused: rate or concurrency")     \
     X(refused_quota, "maasgate_requests_refused_quota_total", "refused: budget")                  \
     X(held, "maasgate_requests_held_total", "requests whose hold reached the disk")               \

@@ -21,8 +21,8 @@ uint64_t request_left_ms(const struct request *r)
 {
     uint64_t allowed = r->snapshot->conf->request_timeout_ms;
     uint64_t spent = (uint64_t)(request_now_ns(r) - r->started_ns) / 1000000;
-    if (r->in.timeout_ms > 0 && (uint64_t)r->in.timeout_ms < allowed)
-        allowed = (uint64_t)r->in.timeout_ms;
+    if (r->in.timeout_ms > 0 && r->in.timeout_ms < allowed)
+        allowed = r->in.timeout_ms;
     return allowed > spent ? allowed - spent : 0;
 }
 

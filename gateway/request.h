@@ -44,7 +44,8 @@ struct intake { /* what the connection delivers */
     struct span target;                 /* raw, percent-encoding kept; in the arena */
     struct span path, query;            /* before and after '?' */
     struct span authorization, api_key; /* in the arena; wiped after auth */
-    int64_t timeout_ms;                 /* x-request-timeout-ms; 0: none */
+    uint64_t timeout_ms;                /* x-request-timeout-ms; 0: none; UINT64_MAX: no number */
+    unsigned hops;                      /* see hops.h */
     bool sdk_retry;
     unsigned tensor_headers;    /* Inference-Header-Content-Length: how many of them */
     uint64_t tensor_header_len; /* bytes of JSON before binary tensors; UINT64_MAX: no number */

@@ -45,6 +45,20 @@ static enum verdict check_media(struct request *r)
     return kind->body == BODY_TENSORS ? check_tensors(r) : NEXT;
 }
 
+/* What the head says of the request as a whole. */
+static enum verdict check_head(struct request *r)
+{
+    static const char timeout[] = "x-request-timeout-ms";
+    if (r->in.timeout_ms == UINT64_MAX)
+        return request_fail(r, STATUS_BAD_FIELD, timeout,
+                            "%s must be a whole number of milliseconds", timeout);
+    if (r->in.hops >= BACKEND_HOPS_MAX && r->target.row->capability) {
+        COUNT(&r->loop->counters, loops_detected);
+        return request_fail(r, STATUS_LOOP_DETECTED, NULL, NULL);
+    }
+    return check_media(r);
+}
+
 enum verdict stage_accept(struct request *r)
 {
     struct intake *in = &r->in;
@@ -74,5 +88,5 @@ enum verdict stage_accept(struct request *r)
                             (unsigned long long)r->snapshot->conf->body_bytes_max);
     if (in->sdk_retry)
         COUNT(&r->loop->counters, client_retries);
-    return check_media(r);
+    return check_head(r);
 }

@@ -103,6 +103,8 @@ static enum status begin(struct request *r)
         .chunk_timeout_ms =
             lesser(left, b->chunk_timeout_ms ? b->chunk_timeout_ms : conf->chunk_timeout_ms),
         .total_timeout_ms = left,
+        .client_timeout_ms = r->in.timeout_ms ? left : 0,
+        .hops = r->in.hops,
     };
     w->began_ns = request_now_ns(r);
     s = w->backend->driver->start(w->backend, &w->order, &events, r, &w->call);

@@ -165,7 +165,9 @@ enum status rig_start(struct rig *r, struct call *c, enum capability cap, bool s
                                    .chunk_timeout_ms = 10000,
                                    .total_timeout_ms = 600000 };
     if (r->hurry_ms)
-        order.first_byte_timeout_ms = order.total_timeout_ms = r->hurry_ms;
+        order.first_byte_timeout_ms = order.total_timeout_ms = order.client_timeout_ms =
+            r->hurry_ms;
+    order.hops = r->hops;
     c->rig = r;
     r->inside = true;
     enum status s = backend_http_driver.start(r->backend, &order, &events, c, &c->call);

@@ -74,13 +74,13 @@ static char *expected_request(const struct path_row *p, const struct sign_row *s
 {
     char *text = NULL, id[RID_TEXT_BYTES];
     bool both = *p->query && *s->query;
-    int len =
-        asprintf(&text,
-                 "POST %s%s%s%s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: maasgate/%s\r\n"
-                 "x-request-id: %s\r\n%sAccept: */*\r\nAccept-Encoding: identity\r\n%s"
-                 "Content-Length: %zu\r\n\r\n%s",
-                 p->path, *p->query || *s->query ? "?" : "", p->query, both ? "&" : "", s->query,
-                 host, MAAS_VERSION, rid_text(1, id), b->lines, s->lines, strlen(b->body), b->body);
+    int len = asprintf(
+        &text,
+        "POST %s%s%s%s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: maasgate/%s\r\n"
+        "x-request-id: %s\r\nCDN-Loop: maasgate\r\n%sAccept: */*\r\nAccept-Encoding: identity\r\n%s"
+        "Content-Length: %zu\r\n\r\n%s",
+        p->path, *p->query || *s->query ? "?" : "", p->query, both ? "&" : "", s->query, host,
+        MAAS_VERSION, rid_text(1, id), b->lines, s->lines, strlen(b->body), b->body);
     ck_assert_int_gt(len, 0);
     return text;
 }
@@ -114,6 +114,30 @@ START_TEST(test_request)
     for (size_t i = 0; i < BODIES; i++)
         if (p->dialect == DIALECT_OIP2 || !body_rows[i].format.tensors)
             check_request(p, &sign_rows[_i % SIGNS], &body_rows[i]);
+}
+END_TEST
+
+/* Through how many gateways it came, and how much time its client left. */
+START_TEST(test_told)
+{
+    static const char *const loops[] = { "CDN-Loop: maasgate", "CDN-Loop: maasgate, maasgate",
+                                         "CDN-Loop: maasgate, maasgate, maasgate" };
+    struct stub_http_answer a = { .bytes = JSON_HEAD "Content-Length: 2\r\n\r\n{}" };
+    struct rig r = { .hops = (unsigned)_i, .hurry_ms = _i ? 12345 : 0 };
+    struct call c = { .ends = 0 };
+    char line[80];
+    rig_open(&r, &a, 1);
+    rig_chat(&r, &c, false);
+    ck_assert_int_eq(c.end.status, STATUS_OK);
+    char *got = stub_http_last(r.stub);
+    snprintf(line, sizeof line, "\r\n%s\r\n", loops[_i]);
+    ck_assert_msg(strstr(got, line) != NULL, "%s", got);
+    ck_assert_msg(!strstr(got, "x-request-timeout-ms:") == !_i, "%s", got);
+    ck_assert_msg(!_i || strstr(got, "\r\nx-request-timeout-ms: 12345\r\n"), "%s", got);
+    free(got);
+    r.hops = BACKEND_HOPS_MAX; /* the gateway refuses these; were it not so, nothing is sent */
+    ck_assert_int_eq(rig_start(&r, &c, CAP_CHAT, false), STATUS_BAD_REQUEST);
+    rig_close(&r);
 }
 END_TEST
 
@@ -412,6 +436,7 @@ Suite *http_rows_suite(void)
     TCase *t = tcase_create("http_rows");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_request, 0, PATHS * SIGNS);
+    tcase_add_loop_test(t, test_told, 0, BACKEND_HOPS_MAX);
     tcase_add_test(t, test_impossible);
     tcase_add_test(t, test_bad_secret);
     tcase_add_loop_test(t, test_stream, 0, sizeof stream_rows / sizeof *stream_rows);
