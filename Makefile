@@ -271,6 +271,10 @@ fuzz-run: $(FUZZERS:tests/fuzz/%.c=$(B)/%)
 	    || { tail -n 60 $(B)/$$n.log; echo "fuzz: $$n failed; the input is beside $(B)/$$n.log"; exit 1; }; \
 	  echo "fuzz: $$n ok"; done
 
+.PHONY: models
+models: build/.bootstrap-test ## the ring, the slots and the ledger as models, whole; their mutants must fail
+	@tests/models/run.sh
+
 soak: build-tests ## SOAK_SECONDS of load; memory and file descriptors must stay flat
 	@tests/run.sh --soak $(SOAK_SECONDS)
 

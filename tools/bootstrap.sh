@@ -25,7 +25,7 @@ packages() {
         curl python3 libjansson-dev libuv1-dev libssl-dev libcurl4-openssl-dev libyaml-dev \
         libsystemd-dev zlib1g-dev tzdata ;;
     test) echo check libsubunit-dev clang clang-format llvm valgrind shellcheck \
-        python3-venv procps openssl
+        python3-venv procps openssl spin
         [ -n "$(clang_version)" ] && echo "libclang-rt-$(clang_version)-dev"
         # systemd-analyze checks our units; it needs no running systemd.
         command -v systemd-analyze >/dev/null || echo systemd ;;

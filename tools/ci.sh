@@ -41,6 +41,7 @@ step ubsan    run ubsan
 step tsan     run tsan
 step torture  run torture
 step fuzz     run fuzz
+step models   run models
 
 # The closing lines of all steps, added up: what was counted, in the words of `make check`.
 cat "$logs"/*.log | awk -v seconds=$((SECONDS - began)) '
