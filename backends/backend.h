@@ -87,6 +87,7 @@ struct backend_stats { /* owner thread writes, metrics read */
     _Atomic uint32_t running;
     _Atomic uint32_t capacity; /* calls at once that this loop's connection can carry now */
     _Atomic bool up;           /* connected, and it answers */
+    _Atomic bool suspect;      /* connected, but it has stopped answering */
 };
 
 struct backend_driver {

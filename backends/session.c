@@ -86,6 +86,7 @@ static void set_up(struct session *s, bool up)
 static void hang_up(struct session *s)
 {
     set_up(s, false);
+    atomic_store_explicit(&s->base.stats.suspect, false, memory_order_relaxed);
     uv_prepare_stop(&s->prepare);
     uv_check_stop(&s->check);
     uv_idle_stop(&s->idle);

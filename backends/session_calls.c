@@ -287,6 +287,7 @@ static void clock_ping(struct session *s)
     } else if (s->ping_out && !s->suspect && s->now_ms - s->ping_ms >= SESSION_SUSPECT_MS) {
         s->suspect = true;
         atomic_store_explicit(&s->base.stats.up, false, memory_order_relaxed);
+        atomic_store_explicit(&s->base.stats.suspect, true, memory_order_relaxed);
     }
 }
 

@@ -315,6 +315,7 @@ static void on_pong(struct session *s, const struct wire_head *h)
     s->useless = 0;
     s->ping_out = s->suspect = false;
     atomic_store_explicit(&s->base.stats.up, true, memory_order_relaxed);
+    atomic_store_explicit(&s->base.stats.suspect, false, memory_order_relaxed);
 }
 
 static const char *judge(struct session *s, const struct wire_head *h, const uint8_t *payload)

@@ -81,6 +81,8 @@ enum exit_code show_reloaded(json_t *result);
 enum exit_code show_status(json_t *result);
 enum exit_code show_backend_test(json_t *result);
 enum exit_code verdict_backend_test(json_t *result);
+enum exit_code show_backends(json_t *result);
+enum exit_code show_backend(json_t *result);
 enum exit_code show_audit(json_t *result);
 enum exit_code verdict_audit(json_t *result);
 enum exit_code show_usage(json_t *result);

@@ -70,6 +70,34 @@ enum exit_code show_reloaded(json_t *result)
     return EXIT_OK;
 }
 
+enum exit_code show_backends(json_t *result)
+{
+    static const struct column columns[] = {
+        { "BACKEND", "name", false, NULL },
+        { "STATE", "state", false, NULL },
+        { "VIA", "transport", false, NULL },
+        { "RUNNING", "running", true, NULL },
+        { "QUEUE", "queue", true, NULL },
+        { "TTFT MS", "ttft_ms", true, "-" },
+        { "CALLS", "started", true, NULL },
+        { "FAILED", "failed", true, NULL },
+        { "EJECTED", "ejections", true, NULL },
+        { "AT HOME", "affinity_hits", true, "-" },
+        { "AWAY", "affinity_misses", true, "-" },
+        { "TROUBLE", "trouble", false, NULL },
+        { 0 },
+    };
+    table_print(json_object_get(result, "backends"), columns);
+    return EXIT_OK;
+}
+
+enum exit_code show_backend(json_t *result)
+{
+    printf("backend %s is %s (it was %s)\n", text_of(result, "name"), text_of(result, "word"),
+           text_of(result, "before"));
+    return EXIT_OK;
+}
+
 /* One row for each price, the model's own columns on its first one only. */
 static void add_price_rows(json_t *rows, json_t *model)
 {

@@ -20,6 +20,8 @@ const struct conf_row conf_table[] = {
       "largest answer of one request; beyond it 502" },
     { AT(answers_bytes_max), CONF_BYTES, "512M", MB, 64 * GB, CONF_RELOAD, NULL,
       "memory for all answers larger than 64K together; beyond it 503" },
+    { AT(backend_header), CONF_ENUM, "hidden", 0, 0, CONF_RELOAD, "hidden|shown",
+      "whether answers name the backend that worked on them, in x-maas-backend" },
     { AT(bodies_bytes_max), CONF_BYTES, "256M", MB, 64 * GB, CONF_RELOAD, NULL,
       "memory for all request bodies together; beyond it 503" },
     { AT(body_bytes_max), CONF_BYTES, "32M", KB, GB, CONF_RELOAD, NULL,

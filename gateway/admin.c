@@ -42,6 +42,7 @@ struct connection {
     uv_timer_t idle;
     unsigned open_handles;
     bool closing;
+    struct ucred peer;
     struct admin_job *job; /* running; NULL: waiting for a line */
     uv_write_t write;
     char *answer; /* being written */
@@ -163,6 +164,7 @@ static void next_line(struct connection *c)
         connection_close(c);
         return;
     }
+    c->job->peer = c->peer;
     uv_timer_stop(&c->idle);
     admin_job_start(c->job, (struct span){ c->line, len });
     c->used -= len + 1;
@@ -223,7 +225,8 @@ static void turn_away(int fd, const char *code, const char *message)
 static void welcome(struct admin *a, int fd)
 {
     AUTO(close_ptr) int owned = fd;
-    if (!admin_peer_allowed(fd)) {
+    struct ucred peer;
+    if (!admin_peer_allowed(fd, &peer)) {
         log_warning("admin_peer_refused");
         turn_away(fd, "permission_denied", "only root and the daemon's own user are served here");
         return;
@@ -233,6 +236,7 @@ static void welcome(struct admin *a, int fd)
         turn_away(fd, "server_is_overloaded", "too many administrative connections");
         return;
     }
+    c->peer = peer;
     if (uv_pipe_open(&c->pipe, fd) != 0) {
         connection_close(c);
         return;

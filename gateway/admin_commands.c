@@ -11,6 +11,7 @@
 #include "conf/catalog.h"
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
+#include "gateway/admin_backends.h"
 #include "gateway/admin_documents.h"
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
@@ -387,6 +388,10 @@ static const struct json_spec usage_args[] = {
 /* clang-format off */
 const struct admin_command admin_commands[] = {
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
+    { "backend.disable",    ADMIN_MAIN,   false, admin_backend_args,  NULL,            run_backend_disable,"no new calls to a backend, over restarts, until it is enabled" },
+    { "backend.drain",      ADMIN_MAIN,   false, admin_backend_args,  NULL,            run_backend_drain,  "no new calls to a backend until it is enabled or the daemon restarts" },
+    { "backend.enable",     ADMIN_MAIN,   false, admin_backend_args,  NULL,            run_backend_enable, "a backend may be called again" },
+    { "backend.list",       ADMIN_MAIN,   false, no_args,             NULL,            run_backend_list,   "backends: state, load and health" },
     { "backend.test",       ADMIN_LATER,  false, probe_args,          NULL,            probe_run,          "one request to a backend, told step by step; nobody pays for it" },
     { "charge.add",         ADMIN_LEDGER, false, admin_charge_args,   prepare_fund,    run_charge_add,     "an amount beside usage, for the next invoice" },
     { "contract.list",      ADMIN_READER, false, admin_org_args,      NULL,            run_contract_list,  "the contracts of an organization, newest first" },

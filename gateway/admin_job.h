@@ -14,6 +14,7 @@
 #include "billing/report.h"
 #include "gateway/daemon.h"
 #include "gateway/reader.h"
+#include <sys/socket.h>
 
 struct admin_job;
 
@@ -67,7 +68,7 @@ struct admin_job {
     enum status status;
     struct json_problem problem; /* text "": the status has a sentence of its own */
     json_t *result;
-    /* Who asked. */
+    struct ucred peer;                        /* who asked */
     void (*came_back)(struct admin_job *job); /* any thread: hand it to the main loop */
     void *owner;
 };

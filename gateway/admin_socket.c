@@ -92,11 +92,10 @@ enum status admin_socket_listen(const char *path, int *ret_fd, char err[static 2
     return STATUS_OK;
 }
 
-bool admin_peer_allowed(int fd)
+bool admin_peer_allowed(int fd, struct ucred *ret)
 {
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+    socklen_t len = sizeof *ret;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret, &len) != 0)
         return false;
-    return peer.uid == 0 || peer.uid == geteuid();
+    return ret->uid == 0 || ret->uid == geteuid();
 }

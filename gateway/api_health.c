@@ -1,6 +1,6 @@
 /* gateway/api_health.c -- is it alive, is it ready?  For probes and for the Open
  * Inference Protocol's health and metadata paths. */
-#include "gateway/desk.h"
+#include "gateway/coverage.h"
 #include "gateway/error_body.h"
 #include "gateway/request.h"
 
@@ -15,17 +15,6 @@ static bool is_ready(const struct request *r)
     return atomic_load(&d->ready) && !atomic_load(&d->draining) && ledger_healthy(d->ledger);
 }
 
-static bool has_backend(const struct request *r, const struct catalog_model *m)
-{
-    int64_t now_ms = request_now_ns(r) / 1000000;
-    for (size_t i = 0; i < m->route_count; i++) {
-        const struct backend *b = r->snapshot->backends[m->routes[i].backend->index];
-        if (desk_available(b, now_ms))
-            return true;
-    }
-    return m->fallback_to_parent && has_backend(r, m->parent);
-}
-
 enum verdict answer_root(struct request *r)
 {
     return say(r, "{\"service\":\"maasgate\",\"version\":\"" MAAS_VERSION "\"}");
@@ -36,12 +25,17 @@ enum verdict answer_health(struct request *r)
     return say(r, "{\"status\":\"ok\"}");
 }
 
+/* What backends lack is said and does not make the gateway unready: a probe would then take it
+ * out of service for its other models, too, and all gateways at the same time. */
 enum verdict answer_ready(struct request *r)
 {
-    if (is_ready(r))
-        return say(r, "{\"status\":\"ready\"}");
-    r->answer.http = 503;
-    return say(r, "{\"status\":\"not_ready\"}");
+    bool ready = is_ready(r);
+    r->answer.http = ready ? 200 : 503;
+    bool ok = buf_printf(&r->answer.body,
+                         "{\"status\":\"%s\",\"models\":%zu,\"models_without_backend\":%zu}",
+                         ready ? "ready" : "not_ready", r->snapshot->catalog->model_count,
+                         coverage_models_down(r->loop));
+    return ok ? FAIL : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
 }
 
 enum verdict answer_oip_live(struct request *r)
@@ -91,7 +85,7 @@ enum verdict answer_oip_model_ready(struct request *r)
     const struct catalog_model *m = tensor_model(r);
     if (!m)
         return FAIL;
-    r->answer.http = has_backend(r, m) ? 200 : 503;
+    r->answer.http = coverage_has(r->snapshot, m, request_now_ns(r)) ? 200 : 503;
     return buf_text(&r->answer.body, "{\"name\":") &&
                    json_quote(&r->answer.body, m->id, strlen(m->id)) &&
                    buf_printf(&r->answer.body, ",\"ready\":%s}",

@@ -9,6 +9,7 @@
 #include "gateway/pepper.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
+#include "gateway/words.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -54,6 +55,11 @@ static enum status open_ledger(struct daemon *d, char *err)
         return STATUS_STORE_FAILED;
     }
     return ledger_open(&o, &d->ledger, err);
+}
+
+static enum status open_words(struct daemon *d, char *err)
+{
+    return words_load(d, err);
 }
 
 static enum status open_keys(struct daemon *d, char *err)
@@ -124,10 +130,10 @@ static enum status open_door(struct daemon *d, char *err)
 enum status daemon_open(struct daemon *d, const char *conf_path,
                         char err[static DAEMON_ERROR_BYTES])
 {
-    static enum status (*const steps[])(struct daemon *,
-                                        char *) = { open_conf,   open_ledger,  open_keys,
-                                                    open_prices, open_reader,  open_loops,
-                                                    open_admin,  open_metrics, open_door };
+    static enum status (*const steps[])(struct daemon *, char *) = {
+        open_conf,   open_ledger, open_words, open_keys,    open_prices,
+        open_reader, open_loops,  open_admin, open_metrics, open_door
+    };
     d->conf_path = conf_path;
     open_routing(d);
     d->started_us = d->env->wall_us(d->env->arg);

@@ -1,9 +1,8 @@
 /* gateway/desk.c -- see desk.h. */
 #include "gateway/desk.h"
 #include "base/log.h"
-#include "gateway/choose.h"
 #include "gateway/loop.h"
-#include "gateway/request.h"
+#include "gateway/metrics.h"
 
 enum {
     REST_MS = 100
@@ -53,12 +52,11 @@ static void tell_health(const struct desk *desk, bool newly, bool was_ejected, i
         log_info("backend_restored backend=%s loop=%u", name, desk->loop->index);
 }
 
-static void judge(struct request *r, enum health_verdict verdict)
+static void judge(struct desk *desk, enum health_call call, enum health_verdict verdict,
+                  int64_t now_ms, bool may_eject)
 {
-    struct desk *desk = desk_of(r->work.backend);
-    int64_t now_ms = request_now_ns(r) / 1000000;
-    bool was = desk->health.ejected, may = verdict == HEALTH_BAD && choose_may_eject(r);
-    bool newly = health_end(&desk->health, r->work.health_call, verdict, now_ms, may);
+    bool was = desk->health.ejected;
+    bool newly = health_end(&desk->health, call, verdict, now_ms, may_eject);
     if (newly)
         COUNT(&desk->stats, ejections);
     note_health(desk, was);
@@ -66,16 +64,17 @@ static void judge(struct request *r, enum health_verdict verdict)
 }
 
 /* A plain success of a healthy backend, which most are, changes nothing. */
-void desk_ended(struct request *r, const struct backend_end *end)
+void desk_ended(const struct backend *b, enum health_call call, const struct backend_end *end,
+                int64_t now_ns, bool may_eject)
 {
-    const struct desk *desk = desk_of(r->work.backend);
-    bool dull = end->health == HEALTH_GOOD && !desk->health.ejected && !desk->health.failures;
+    struct desk *desk = desk_of(b);
+    bool dull = call == HEALTH_PLAIN && end->health == HEALTH_GOOD && !desk->health.ejected &&
+                !desk->health.failures;
     bool refused = end->untouched && !end->unanswered;
     if (!dull)
-        judge(r, end->health);
+        judge(desk, call, end->health, now_ns / 1000000, may_eject);
     if (end->retry_after_ms || refused)
-        standing_rest(desk->standing, end->retry_after_ms ? end->retry_after_ms : REST_MS,
-                      request_now_ns(r));
+        standing_rest(desk->standing, end->retry_after_ms ? end->retry_after_ms : REST_MS, now_ns);
 }
 
 void desk_count_affinity(const struct backend *b, bool home)

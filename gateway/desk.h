@@ -9,7 +9,6 @@
 
 struct generation;
 struct loop;
-struct request;
 
 struct desk_stats { /* owner thread writes */
     _Atomic uint64_t ejections, affinity_hits, affinity_misses;
@@ -41,8 +40,9 @@ bool desk_available(const struct backend *b, int64_t now_ms);
 enum health_call desk_began(const struct backend *b, int64_t now_ns);
 void desk_first_byte(const struct backend *b, int64_t ttft_ns, uint64_t input_tokens,
                      int64_t now_ns);
-/* The call of r->work has ended: what it tells of the backend. */
-void desk_ended(struct request *r, const struct backend_end *end);
+/* It has ended: what that tells of the backend.  may_eject: not too many others are ejected. */
+void desk_ended(const struct backend *b, enum health_call call, const struct backend_end *end,
+                int64_t now_ns, bool may_eject);
 void desk_count_affinity(const struct backend *b, bool home);
 /* Before the backend is closed. */
 void desk_close(struct desk *desk);

@@ -9,6 +9,7 @@
 #define MAAS_LOOP_H
 #include "base/mpsc.h"
 #include "base/rid.h"
+#include "gateway/coverage.h"
 #include "gateway/daemon.h"
 #include "gateway/metrics.h"
 #include <stdatomic.h>
@@ -92,9 +93,10 @@ struct loop {
     unsigned lefts;          /* connections whose peer sends no more */
     atomic_uint connections; /* the acceptor reads it to balance */
     struct counters counters;
+    struct coverage coverage;
     unsigned open_backends;
     unsigned ejected;        /* of them */
-    unsigned calls, retries; /* that run; of these, not the first of their request */
+    unsigned calls, retries; /* calls that run; retries under way or waiting */
     struct waiter *waiters;  /* doubly linked */
     uv_timer_t look;         /* runs while somebody waits */
     int64_t drain_deadline_ns;

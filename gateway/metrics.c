@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
+#include <string.h>
 
 static const struct {
     size_t offset;
@@ -81,20 +82,56 @@ static bool put_backend_rows(json_t *backends, struct buf *out, const char *metr
     return ok;
 }
 
+/* One line a backend each: their number is that of the names in the configuration. */
+static const struct {
+    const char *name, *type, *field, *help;
+} backend_rows[] = {
+    { "maasgate_backend_connections_up", "gauge", "up", "loops that can reach the backend" },
+    { "maasgate_backend_suspect", "gauge", "suspect", "loops that get no sign of life from it" },
+    { "maasgate_backend_ejected", "gauge", "ejected", "loops that send it nothing for a while" },
+    { "maasgate_backend_limited_milliseconds", "gauge", "limited_for_ms",
+      "for how long it has asked to be left alone" },
+    { "maasgate_backend_failures_in_a_row", "gauge", "failures_in_a_row", "on one loop, the most" },
+    { "maasgate_backend_ttft_milliseconds", "gauge", "ttft_ms",
+      "time to first token, the slowest loop's average" },
+    { "maasgate_backend_calls_running", "gauge", "running", "calls in flight" },
+    { "maasgate_backend_queue", "gauge", "queue", "requests that wait for it" },
+    { "maasgate_backend_calls_total", "counter", "started", "calls begun" },
+    { "maasgate_backend_calls_failed_total", "counter", "failed", "calls failed" },
+    { "maasgate_backend_ejections_total", "counter", "ejections", "ejections, of all loops" },
+    { "maasgate_backend_affinity_hits_total", "counter", "affinity_hits",
+      "conversations that came to their home" },
+    { "maasgate_backend_affinity_misses_total", "counter", "affinity_misses",
+      "conversations that came here because their home was full" },
+    { "maasgate_backend_protocol_errors_total", "counter", "protocol_errors",
+      "sessions ended for breaking the protocol" },
+};
+
+static bool put_words(json_t *backends, struct buf *out)
+{
+    size_t i;
+    json_t *b;
+    bool ok = buf_text(out, "# HELP maasgate_backend_enabled 0 when the operator has drained or "
+                            "disabled it\n# TYPE maasgate_backend_enabled gauge\n");
+    json_array_foreach (backends, i, b) {
+        const char *word = json_string_value(json_object_get(b, "word"));
+        ok = ok && buf_printf(out, "maasgate_backend_enabled{backend=\"%s\"} %d\n",
+                              json_string_value(json_object_get(b, "name")),
+                              strcmp(word, "enabled") == 0);
+    }
+    return ok;
+}
+
 static bool put_backends(struct daemon *d, struct buf *out)
 {
-    json_t *backends = status_backends(d);
-    bool ok = backends &&
-              put_backend_rows(backends, out, "maasgate_backend_connections_up", "gauge", "up",
-                               "loops that can reach the backend") &&
-              put_backend_rows(backends, out, "maasgate_backend_calls_running", "gauge", "running",
-                               "calls in flight") &&
-              put_backend_rows(backends, out, "maasgate_backend_calls_total", "counter", "started",
-                               "calls begun") &&
-              put_backend_rows(backends, out, "maasgate_backend_calls_failed_total", "counter",
-                               "failed", "calls failed") &&
-              put_backend_rows(backends, out, "maasgate_backend_protocol_errors_total", "counter",
-                               "protocol_errors", "sessions ended for breaking the protocol");
+    size_t models_down;
+    json_t *backends = status_backends(d, &models_down);
+    bool ok = backends && put_words(backends, out) &&
+              put(out, "maasgate_models_without_backend", "gauge",
+                  "models that no backend could serve now", models_down);
+    for (size_t i = 0; ok && i < sizeof backend_rows / sizeof *backend_rows; i++)
+        ok = put_backend_rows(backends, out, backend_rows[i].name, backend_rows[i].type,
+                              backend_rows[i].field, backend_rows[i].help);
     json_decref(backends);
     return ok;
 }

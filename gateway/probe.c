@@ -51,7 +51,7 @@ static void on_data(void *arg, const struct backend_data *d)
 static void on_end(void *arg, const struct backend_end *end)
 {
     struct probe *p = arg;
-    health_end(&desk_of(p->backend)->health, p->health_call, end->health, now_ms(p), true);
+    desk_ended(p->backend, p->health_call, end, loop_now_ns(p->loop), true);
     p->call = NULL;
     p->end = *end;
     probe_judge(p);
@@ -67,7 +67,7 @@ static void begin(struct probe *p)
     p->started_ns = loop_now_ns(p->loop);
     enum status s = p->backend->driver->start(p->backend, &p->order, &events, p, &p->call);
     if (s == STATUS_OK) {
-        p->health_call = health_begin(&desk_of(p->backend)->health, now_ms(p));
+        p->health_call = desk_began(p->backend, loop_now_ns(p->loop));
         return;
     }
     p->end = (struct backend_end){ .status = s };

@@ -51,14 +51,21 @@ static int64_t tokens_of(const struct request *r, const struct backend_end *end)
                               : r->work.likely_tokens;
 }
 
+static void retry_is_over(struct request *r)
+{
+    if (r->work.retries)
+        r->loop->retries--;
+    r->work.retries = false;
+}
+
 static void on_end(void *arg, const struct backend_end *end)
 {
     struct request *r = arg;
     struct work *w = &r->work;
     r->loop->calls--;
-    if (w->retries)
-        r->loop->retries--;
-    desk_ended(r, end);
+    retry_is_over(r);
+    bool may_eject = end->health == HEALTH_BAD && choose_may_eject(r);
+    desk_ended(w->backend, w->health_call, end, request_now_ns(r), may_eject);
     choose_leave(r, tokens_of(r, end));
     w->end = *end;
     w->phase = WORK_ENDED;
@@ -113,8 +120,6 @@ static enum status begin(struct request *r)
     w->phase = WORK_RUNS;
     w->health_call = desk_began(w->backend, w->began_ns);
     r->loop->calls++;
-    if (w->retries)
-        r->loop->retries++;
     return STATUS_OK;
 }
 
@@ -231,6 +236,7 @@ static enum verdict try_again(struct request *r)
         COUNT(&r->loop->counters, repeats);
     }
     w->retries = !w->end.unanswered;
+    r->loop->retries += w->retries;
     w->phase = WORK_SEEKS;
     return begin_somewhere(r);
 }
@@ -268,7 +274,7 @@ static enum verdict ended(struct request *r)
     return may_try_again(r) ? try_again(r) : failed(r);
 }
 
-enum verdict stage_backend(struct request *r)
+static enum verdict step(struct request *r)
 {
     switch (r->work.phase) {
     case WORK_SEEKS:
@@ -278,4 +284,12 @@ enum verdict stage_backend(struct request *r)
     default:
         return ended(r);
     }
+}
+
+enum verdict stage_backend(struct request *r)
+{
+    enum verdict v = step(r);
+    if (v != WAIT)
+        retry_is_over(r);
+    return v;
 }

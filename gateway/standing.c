@@ -129,6 +129,15 @@ bool roster_say(struct roster *ro, const char *name, enum word word)
     return found;
 }
 
+enum word roster_word(struct roster *ro, const char *name)
+{
+    pthread_mutex_lock(&ro->lock);
+    const struct standing *st = find(ro, name);
+    enum word word = st ? atomic_load_explicit(&st->word, memory_order_relaxed) : WORD_ENABLED;
+    pthread_mutex_unlock(&ro->lock);
+    return word;
+}
+
 /* ---- taking and leaving ---- */
 
 /* What is larger than a minute's worth passes when the whole of that is there. */

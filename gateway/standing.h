@@ -52,7 +52,8 @@ void roster_dismiss(struct roster *ro, struct standing **all, size_t count);
 
 /* Main thread.  False: there is no such name. */
 bool roster_say(struct roster *ro, const char *name, enum word word);
-const char *word_name(enum word w); /* "enabled", "drained", "disabled" */
+enum word roster_word(struct roster *ro, const char *name); /* WORD_ENABLED when there is none */
+const char *word_name(enum word w);                         /* "enabled", "drained", "disabled" */
 
 /* Milliseconds until a call of so many tokens could be taken, were no place missing; 0: now. */
 int64_t standing_wait_ms(const struct standing *st, int64_t tokens, int64_t now_ns);

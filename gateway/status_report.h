@@ -6,8 +6,11 @@
 
 struct daemon;
 
-/* [{"name","transport","address","loops","up","running","started","ok","failed",..}], summed over the loops. */
-json_t *status_backends(struct daemon *d);
+/* [{"name","state","transport","loops","up","running","queue","ttft_ms","started","failed",..}]: counts
+ * summed over the loops, times the longest.  A state is up, limited (it asked to be left alone),
+ * ejected (on at least one loop), suspect, down, draining, drained, disabling or disabled.
+ * *ret_models_down: models that no backend could serve. */
+json_t *status_backends(struct daemon *d, size_t *ret_models_down);
 /* {"version","ready","draining","uptime_seconds","connections","ledger":{..},"loops":[..],"backends":[..]} */
 json_t *daemon_status(struct daemon *d);
 

@@ -36,7 +36,7 @@ struct work { /* between hold and settle */
     struct waiter *waiter;    /* of the last wait; in the arena */
     struct limits_grant seat; /* what was taken of the backend's limits */
     int64_t likely_tokens;
-    bool retries; /* the call that runs counts against the retry budget */
+    bool retries; /* counts against the loop's retry budget, from the decision to the end */
     unsigned attempts;
     money_t hold;
     struct route_set tried; /* routes of `served` */

@@ -20,6 +20,7 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
 STREAM = [event("one "), event("two "), event("three"), event(finish="stop"), event(usage=USAGE), DONE]
 CUT = "cut"      # close the connection
 RESET = "reset"  # close it with a reset
+SILENT = (0, {}, [RESET])  # no answer at all, and the connection is reset
 WHOLE = {"id": "chatcmpl-up", "object": "chat.completion", "created": 1, "model": "m",
          "choices": [{"index": 0, "message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}],
          "usage": USAGE}
@@ -61,10 +62,11 @@ class Upstream:
     def answer(self, handler, answer):
         status, headers, pieces = answer
         try:
-            handler.send_response(status)
-            for name, value in headers.items():
-                handler.send_header(name, value)
-            handler.end_headers()
+            if status:
+                handler.send_response(status)
+                for name, value in headers.items():
+                    handler.send_header(name, value)
+                handler.end_headers()
             for piece in pieces:
                 if isinstance(piece, float):
                     time.sleep(piece)

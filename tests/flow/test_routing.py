@@ -1,11 +1,14 @@
 """Which backend works for whom: backends that die under load, refuse, come back."""
 import contextlib
 import itertools
+import os
 import threading
 import time
 
 import pytest
-from gate import CATALOG, SLOW, Worker, wait_until
+import upstream
+from gate import SLOW, Worker, wait_until
+from upstream import SILENT, Upstream, whole
 
 PRICE = "price: {{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}"
 TWO = """
@@ -356,3 +359,219 @@ def test_prefix_affinity(make_gate):
     workers[0].kill()
     g.wait_backend("a", up=0)
     assert set(turns(keys[0], "#tokens=2 conversation 0")) == {"b"}
+
+
+# ---- the operator at run time ----
+
+def state(gate, name):
+    return next(b["state"] for b in gate.ask("backend", "list")["backends"] if b["name"] == name)
+
+
+@pytest.mark.short
+def test_drain_and_enable_without_dropping_a_stream(make_gate):
+    g, _ = two_workers(make_gate, settings={"backend_header": "shown"})
+    key = g.key()
+    streams = [g.stream(key, "#tokens=60 #delay=20 x") for _ in range(4)]
+    for s in streams:
+        s.read(1)
+    assert {s.headers["x-maas-backend"] for s in streams} == {"a", "b"}
+    done = g.cli("backend", "drain", "a")
+    assert done.stdout == "backend a is drained (it was enabled)\n"
+    assert state(g, "a") == "draining" and state(g, "b") == "up"
+    assert {g.chat(key, "#tokens=1 x").headers["x-maas-backend"] for _ in range(10)} == {"b"}
+    g.cli("reload")
+    assert state(g, "a") == "draining", "a reload keeps the operator's word"
+    assert all(s.rest()[-1] == "[DONE]" for s in streams), "no stream was dropped"
+    wait_until(lambda: state(g, "a") == "drained")
+    assert 'maasgate_backend_enabled{backend="a"} 0' in g.metrics()[2]
+    g.cli("backend", "drain", "b")
+    a = g.chat(key, "x")
+    assert (a.status, a.code) == (503, "backend_unavailable")
+    ready = g.get("/readyz")
+    assert ready.status == 200 and ready.json()["models"] == 1
+    wait_until(lambda: g.get("/readyz").json()["models_without_backend"] == 1)  # counted twice a second
+    assert g.status()["models_without_backend"] == 1
+    g.cli("backend", "enable", "a")
+    assert g.chat(key, "#tokens=1 x").headers["x-maas-backend"] == "a"
+    assert f"backend_drained backend=a before=enabled by_uid={os.getuid()} by_pid=" in g.daemon.text()
+    assert "backend_enabled backend=a before=drained" in g.daemon.text()
+
+
+def test_disable_survives_reload_and_restart(make_gate):
+    g, _ = two_workers(make_gate, settings={"backend_header": "shown"})
+    key = g.key()
+    g.cli("backend", "disable", "a")
+    g.cli("backend", "drain", "b")
+    g.cli("reload")
+    assert (state(g, "a"), state(g, "b")) == ("disabled", "drained")
+    g.terminate()
+    g.start_daemon()
+    g.wait_backend("b")
+    assert (state(g, "a"), state(g, "b")) == ("disabled", "up"), "only what was disabled is remembered"
+    assert g.chat(key, "#tokens=1 x").headers["x-maas-backend"] == "b"
+    # limits that a reload changes make a new standing: the word goes over to it
+    g.write_conf(TWO.replace("a.sock}}", "a.sock, concurrency: 7}}"))
+    g.cli("reload")
+    assert state(g, "a") == "disabled"
+    g.cli("backend", "enable", "a")
+    g.kill_daemon()
+    g.start_daemon()
+    wait_until(lambda: state(g, "a") == "up")
+    done = g.cli("backend", "drain", "nobody", check=False)
+    assert done.returncode == 1 and "there is no backend 'nobody'" in done.stderr
+    listed = g.cli("backend", "list").stdout.splitlines()
+    assert listed[0].split()[:3] == ["BACKEND", "STATE", "VIA"] and listed[1].split()[:3] == ["a", "up", "shm"]
+
+
+def test_a_queue_moves_on_when_its_backend_is_drained(make_gate):
+    """Who waits for a backend that is taken away waits for another, or is told at once."""
+    g, _ = two_workers(make_gate, TWO.replace("a.sock}}", "a.sock, concurrency: 1, queue_timeout_ms: 60s}}")
+                       .replace("b.sock}}", "b.sock, concurrency: 1, queue_timeout_ms: 60s}}"))
+    key = g.key()
+    hold = Hold(g, key, 2)
+    waiting = [g.stream(key, "#tokens=1 x") for _ in range(3)]
+    wait_until(lambda: backend(g, "a")["queue"] == 3 and backend(g, "b")["queue"] == 3)
+    g.cli("backend", "drain", "a")
+    hold.release()
+    assert all(s.rest()[-1] == "[DONE]" for s in waiting)
+    assert calls(g, "a") == 1, "only what had begun before"
+    hold = Hold(g, key, 1)
+    late = g.stream(key, "#tokens=1 x")
+    wait_until(lambda: backend(g, "b")["queue"] == 1)
+    g.cli("backend", "disable", "b")
+    assert late.head().status == 503
+    hold.release()
+
+
+# ---- refusals, budgets, panic ----
+
+HTTP_TWO = """
+backends:
+  a: {{transport: http, address: "http://127.0.0.1:{port}/v1", {options}}}
+  b: {{transport: http, address: "http://127.0.0.1:{port2}/v1", {options}}}
+models:
+  base/chat:
+    capabilities: [chat]
+    default_output_tokens: 256
+    """ + PRICE + """
+    routes: [{{backend: a, model: m}}, {{backend: b, model: m}}]
+"""
+
+
+@pytest.fixture
+def http_two(make_gate):
+    """(gate, two upstreams) with a script each."""
+    servers = []
+
+    def make(first=None, second=None, options="concurrency: 64", **settings):
+        servers.extend([Upstream(first), Upstream(second)])
+        g = make_gate(catalog=HTTP_TWO, worker=False, settings=settings,
+                      fields={"port": servers[-2].port, "port2": servers[-1].port, "options": options})
+        g.wait_backend("a")
+        g.wait_backend("b")
+        return g, g.key(), servers[-2], servers[-1]
+    yield make
+    for server in servers:
+        server.stop()
+
+
+def refusal(status, **headers):
+    return lambda request: whole({"error": {"message": "no"}}, status, **headers)
+
+
+def test_retry_after_is_respected(http_two):
+    """The one that said 429 gets nothing until then, from no thread; the other does all the work."""
+    g, key, a, b = http_two(refusal(429, **{"Retry-After": "30"}), upstream.good)
+    assert [g.chat(key, "x").status for _ in range(20)] == [200] * 20
+    assert len(a.seen) == 1 and len(b.seen) == 20
+    row = backend(g, "a")
+    assert row["state"] == "limited" and 25000 < row["limited_for_ms"] <= 30000
+    with g.ledger() as db:
+        assert {r[0] for r in db.execute("SELECT n.name FROM settlement s JOIN name n ON n.id = s.backend")} == {"b"}
+    b.script = refusal(503, **{"Retry-After": "20"})
+    failed = g.chat(key, "x")
+    assert failed.status == 502 and 15 <= int(failed.headers["retry-after"]) <= 20
+    last = g.chat(key, "x")
+    assert (last.status, last.code) == (503, "server_is_overloaded") and 15 <= int(last.headers["retry-after"]) <= 20
+
+
+def test_the_retry_budget(http_two):
+    """What two overloaded backends refuse is not asked of each other without end."""
+    gate_open = threading.Event()
+
+    def slow_refusal(request):
+        gate_open.wait(10 * SLOW)
+        return whole({"error": {"message": "no"}}, 429)
+    g, key, a, b = http_two(slow_refusal, slow_refusal, loop_threads=1)
+    threads = [threading.Thread(target=g.chat, args=(key, "x")) for _ in range(40)]
+    for t in threads:
+        t.start()
+    wait_until(lambda: len(a.seen) + len(b.seen) == 40, 20, "forty calls")
+    gate_open.set()
+    for t in threads:
+        t.join(60 * SLOW)
+    retries = len(a.seen) + len(b.seen) - 40
+    assert 1 <= retries <= 8, retries
+    assert g.metric("maasgate_retries_refused_total") >= 32
+
+
+def test_ejection_probe_and_panic(http_two):
+    """One of two is ejected after its failures and comes back by a probe; two cannot be: the last is used."""
+    g, key, a, b = http_two(refusal(500), upstream.good, options="eject_after: 3, ejection_ms: 2s", loop_threads=1)
+    outcomes = [g.chat(key, "x").status for _ in range(12)]
+    assert outcomes.count(502) == 3 and len(a.seen) == 3
+    assert backend(g, "a")["state"] == "ejected" and backend(g, "a")["ejected_for_ms"] > 0
+    assert "backend_ejected backend=a loop=0 for_ms=2000" in g.daemon.text()
+    a.script = upstream.good
+    wait_until(lambda: g.chat(key, "x").status == 200 and len(a.seen) > 4, what="the way back")
+    assert backend(g, "a")["state"] == "up" and "backend_restored backend=a" in g.daemon.text()
+    a.script = b.script = refusal(500)
+    for _ in range(20):
+        assert g.chat(key, "x").status == 502
+    assert [backend(g, name)["state"] for name in "ab"].count("ejected") == 1
+    seen = len(a.seen) + len(b.seen)
+    assert g.chat(key, "x").status == 502 and len(a.seen) + len(b.seen) == seen + 1, "the last one is never ejected"
+
+
+@pytest.mark.parametrize("repeat", ["true", "false"])
+def test_unanswered_over_http(http_two, repeat):
+    """A connection that dies after the request: repeated only where the operator says that it may be."""
+    g, key, a, b = http_two(lambda request: SILENT, upstream.good,
+                            options=f"repeat_unanswered: {repeat}, eject_after: 1000", loop_threads=1)
+    outcomes = [g.chat(key, "x").status for _ in range(20)]
+    assert len(a.seen) > 0 and set(outcomes) == ({200} if repeat == "true" else {200, 502})
+    assert outcomes.count(502) == (0 if repeat == "true" else len(a.seen))
+    with g.ledger() as db:
+        bills = [tuple(r) for r in db.execute("SELECT outcome, count(*) FROM settlement GROUP BY outcome")]
+    assert sum(count for _, count in bills) == 20, "one bill each"
+
+
+def test_one_of_two_gateways_killed_under_load(make_gate):
+    """The same as with workers, over HTTP, where repeat_unanswered is set."""
+    backs = [make_gate(settings={"loop_threads": 1}) for _ in range(2)]
+    secrets = []
+    for g in backs:
+        secret = g.dir / "secret"
+        secret.touch(0o600)
+        secret.write_text(g.key("upstream") + "\n")
+        secrets.append(secret)
+    catalog = HTTP_TWO.replace("model: m", "model: base/chat")
+    for letter, secret in zip("ab", secrets):
+        catalog = catalog.replace(f"  {letter}: {{{{", f"  {letter}: {{{{secret_file: {secret}, ")
+    front = make_gate(catalog=catalog, worker=False, fields={
+        "port": backs[0].port, "port2": backs[1].port,
+        "options": "concurrency: 64, repeat_unanswered: true, ejection_ms: 300ms"})
+    front.wait_backend("a")
+    front.wait_backend("b")
+    clients = Clients(front, [front.key("one"), front.key("two")])
+    for round in range(2):
+        name, back = "ab"[round], backs[round]
+        so_far = clients.wait(len(clients.rows) + 60)
+        back.kill_daemon()
+        clients.wait(so_far + 150)
+        back.start_daemon()
+        back.wait_backend()
+        before = calls(front, name)
+        wait_until(lambda: calls(front, name) > before + 5, 30, f"the return of {name}")
+    rows = clients.stop()
+    assert report("http backend killed twice", rows) == []
