@@ -87,6 +87,7 @@ HELPERS  := $(wildcard tests/helpers/*.c)
 UNIT     := $(wildcard tests/unit/*.c)
 TORTURE  := $(wildcard tests/torture/*.c)
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SIM      := $(wildcard tests/sim/*.c)
 BENCHES  := $(wildcard bench/*.c)
 # One program a folder: tests/faults/NAME/*.c is fault-NAME.
 FAULTS   := $(sort $(patsubst tests/faults/%/main.c,%,$(wildcard tests/faults/*/main.c)))
@@ -100,7 +101,7 @@ TESTS    := $(call program,tests/unit/main.c,unit)
 TORTURES := $(call program,tests/torture/main.c,torture)
 GEN      := $(B)/gen/schema.h $(B)/gen/unit_suites.h $(B)/gen/torture_suites.h
 SOURCES  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) $(WORKER) $(REFWORKER) $(CLI) $(HELPERS) \
-            $(UNIT) $(TORTURE) $(FUZZERS) $(BENCHES) $(wildcard tests/faults/*/*.c)
+            $(UNIT) $(TORTURE) $(SIM) $(FUZZERS) $(BENCHES) $(wildcard tests/faults/*/*.c)
 
 READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-test)
 
@@ -205,6 +206,10 @@ $(B)/torture: $(call objects,$(TORTURE) $(HELPERS)) $(TEST_PARTS) | build/.boots
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(WRAP) $(filter-out %helpers.a %.so,$^) $(CHECKLIBS) $(LIBS) -o $@
 
+$(B)/sim: $(call objects,$(SIM)) $(TEST_PARTS) | build/.bootstrap-test
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -o $@
+
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(TEST_PARTS)
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %.so,$^) $(LIBS) -lz -o $@
@@ -255,8 +260,13 @@ asan ubsan tsan: ## the unit tests and the short flow tests under that sanitizer
 valgrind: build-tests ## the unit tests under memcheck
 	@CK_FORK=no CK_TIMEOUT_MULTIPLIER=20 valgrind -q --leak-check=full --error-exitcode=9 $(B)/unit
 
-torture: build-tests $(TORTURES) ## fail the 1st allocation, the 2nd, ... of whole operations
-	@$(if $(TORTURES),$(B)/torture,echo 'no tests/torture/main.c: 0 passed, 0 failed')
+# SHORT=1: what fits a CI run.  The whole of it takes about an hour and a half.
+torture: build-tests $(TORTURES) $(B)/sim ## failing allocations, power cuts, failing disks, kill -9 (SHORT=1)
+	@$(B)/torture
+	@$(B)/sim power $(if $(SHORT),1000,10000)
+	@$(B)/sim fail $(if $(SHORT),9,1)
+	@$(B)/sim flip $(if $(SHORT),4,1)
+	$(if $(SHORT),,@MAASGATE_KILL_ROUNDS=2000 tests/run.sh --flow test_kill9.py -s)
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (FUZZ=NAME for one)
 	@$(MAKE) --no-print-directory KIND=fuzz fuzz-run

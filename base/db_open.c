@@ -3,6 +3,7 @@
 #include "base/env.h"
 #include <assert.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ enum {
     RESTART_MS = 100,      /* how long a checkpoint may wait for readers */
     PROGRESS_STEPS = 4000, /* of the byte code machine, between two looks at the clock */
     WAL_FRAME_BYTES = 4096 + 24,
+    CHECKSUM_BYTES = 8,
 };
 
 static const char writer_settings[] =
@@ -145,6 +147,22 @@ static enum status set_up(struct db *db, const char *path, char err[static DB_ER
     return run_text(db, reader_settings) ? STATUS_OK : refuse(err, db_status(db), path, db->error);
 }
 
+/* Every page carries a checksum that is verified when it is read (SQLite's checksum VFS): a bit
+ * that flips on the disk is an error, not another amount. */
+int sqlite3_register_cksumvfs(const char *unused);
+
+static void add_checksums(void)
+{
+    sqlite3_register_cksumvfs(NULL);
+}
+
+/* Room for the checksum, which only a new file takes over. */
+static void make_room(struct db *db)
+{
+    int bytes = CHECKSUM_BYTES;
+    sqlite3_file_control(db->sqlite, NULL, SQLITE_FCNTL_RESERVE_BYTES, &bytes);
+}
+
 enum status db_open(const char *path, enum db_mode mode, struct db **ret, char err[static 256])
 {
     if (sqlite3_libversion_number() < DB_SQLITE_VERSION_MIN) {
@@ -155,6 +173,8 @@ enum status db_open(const char *path, enum db_mode mode, struct db **ret, char e
     struct db *db = calloc(1, sizeof *db);
     if (!db)
         return refuse(err, STATUS_NO_MEMORY, path, "no memory");
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, add_checksums);
     db->mode = mode;
     if (mode == DB_WRITER && !is_memory(path))
         create_private(path);
@@ -163,6 +183,8 @@ enum status db_open(const char *path, enum db_mode mode, struct db **ret, char e
     int rc = sqlite3_open_v2(path, &db->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL);
     enum status s;
     if (rc == SQLITE_OK) {
+        if (mode == DB_WRITER)
+            make_room(db);
         s = set_up(db, path, err);
     } else {
         db_note(db, rc);

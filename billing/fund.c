@@ -22,15 +22,13 @@ static const char sql_closed[] =
 static const char sql_over[] =
     "SELECT f.id, f.organization, f.kind, f.amount_atoms - b.drawn_atoms - b.expired_atoms"
     " FROM fund f JOIN fund_balance b ON b.fund = f.id WHERE f.to_us <= ?1"
-    " AND f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.id LIMIT 1";
+    " AND f.id > ?2 AND f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.id LIMIT 1";
 static const char sql_expired[] =
     "UPDATE fund_balance SET expired_atoms = expired_atoms + ?2 WHERE fund = ?1";
 static const char sql_list[] =
     "SELECT f.id, f.kind, f.amount_atoms, b.drawn_atoms, b.expired_atoms, n.name, f.priority,"
     " f.from_us, f.to_us, f.note FROM fund f JOIN fund_balance b ON b.fund = f.id"
     " LEFT JOIN name n ON n.id = f.model WHERE f.organization = ?1 ORDER BY f.id";
-
-#define GRACE_US (2 * DAY_US)
 
 /* One tx of two legs. */
 static enum status post(struct db *db, const char *kind, int64_t organization, int64_t ref,
@@ -139,12 +137,13 @@ struct over {
     char kind[16];
 };
 
-static enum status next_over(struct db *db, int64_t before_us, struct over *ret)
+static enum status next_over(struct db *db, int64_t now_us, int64_t after, struct over *ret)
 {
     struct db_stmt *s = db_prepare(db, sql_over);
     if (!s)
         return db_status(db);
-    db_int(s, 1, before_us);
+    db_int(s, 1, now_us);
+    db_int(s, 2, after);
     enum db_row row = db_step(s);
     *ret = (struct over){ 0 };
     if (row == DB_ROW) {
@@ -175,13 +174,15 @@ static enum status expire(struct db *db, const struct over *o, int64_t now_us)
                 o->left, now_us);
 }
 
-enum status funds_expire(struct db *db, int64_t now_us)
+enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_us)
 {
-    struct over o;
+    struct over o = { 0 };
     enum status s;
-    while (!(s = next_over(db, now_us - GRACE_US, &o)) && o.id)
-        if ((s = expire(db, &o, now_us)))
+    while (!(s = next_over(db, now_us, o.id, &o)) && o.id) {
+        o.left -= marks_of_fund(marks, o.id);
+        if (o.left > 0 && (s = expire(db, &o, now_us)))
             break;
+    }
     return s;
 }
 

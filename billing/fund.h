@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 struct db;
+struct marks;
 
 struct fund_new {
     int64_t organization;
@@ -39,9 +40,9 @@ struct charge_new {
 /* Owed from now on.  CONFLICT: the period it lies in is closed. */
 MUST_CHECK enum status charge_add(struct db *db, const struct charge_new *c, int64_t now_us);
 
-/* What is left of funds whose time has been over for two days, longer than any request runs,
- * becomes breakage.  Repeatable. */
-MUST_CHECK enum status funds_expire(struct db *db, int64_t now_us);
+/* What is left of funds whose time is over, and is not earmarked, becomes breakage.  Repeatable:
+ * what was earmarked and came back expires with the next call. */
+MUST_CHECK enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_us);
 
 /* [{"id","kind","amount","drawn","expired","left","model","priority","from","to","note"}] */
 MUST_CHECK enum status fund_list(struct db *db, int64_t organization, json_t **ret);

@@ -73,3 +73,13 @@ void marks_drop(struct marks *m, rid_t rid)
     m->count--;
     close_hole(m, (size_t)(slot - m->slots));
 }
+
+int64_t marks_of_fund(const struct marks *m, int64_t fund)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < m->room; i++)
+        for (unsigned d = 0; m->slots[i].rid && d < m->slots[i].draws.count; d++)
+            if (m->slots[i].draws.draw[d].fund == fund)
+                sum += m->slots[i].draws.draw[d].atoms;
+    return sum;
+}

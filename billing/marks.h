@@ -34,4 +34,5 @@ void marks_free(struct marks *m);
 MUST_CHECK bool marks_put(struct marks *m, rid_t rid, const struct draws *d); /* false: no memory */
 const struct draws *marks_find(const struct marks *m, rid_t rid); /* NULL: there is none */
 void marks_drop(struct marks *m, rid_t rid);                      /* also when there is none */
+int64_t marks_of_fund(const struct marks *m, int64_t fund);       /* atoms of all holds together */
 #endif

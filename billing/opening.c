@@ -78,7 +78,7 @@ static enum status begin(struct books *b, struct purse *o)
     if (!s && c.plan.included.atoms)
         s = include(b, o, c.plan.included.atoms + carried_on(o, c.plan.rollover_basis_points));
     if (!s)
-        s = funds_expire(b->db, b->batch_us);
+        s = funds_expire(b->db, &b->purses.marks, b->batch_us);
     return s ? s : purse_load(&b->purses, b->db, b->batch_us, o->organization);
 }
 

@@ -39,7 +39,7 @@ step engines  run engines
 step asan     run asan
 step ubsan    run ubsan
 step tsan     run tsan
-step torture  run torture
+step torture  run torture SHORT=1
 step fuzz     run fuzz
 step models   run models
 
