@@ -108,7 +108,7 @@ READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-
 .PHONY: all deps help demo run check unit flow engines lint format asan ubsan tsan valgrind torture fuzz fuzz-run \
         soak canaries bench docs ci install clean distclean build-tests build-bench bootstrap-test FORCE
 
-all: $(READY) $(GEN) $(ARCHIVES) $(SDK) $(PROGRAMS) ## build everything into build/KIND (the default)
+all: $(READY) $(GEN) $(ARCHIVES) $(SDK) $(addsuffix .0,$(filter %.so,$(SDK))) $(PROGRAMS) ## build everything into build/KIND (the default)
 
 deps: build/deps/.stamp ## libmicrohttpd and SQLite into build/deps, and nothing else
 
@@ -194,6 +194,9 @@ $(B)/libmaasworker.so: $(B)/sdk/maasworker.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,-soname,libmaasworker.so.0 $^ \
 	  $(LIBS) -o $@
+# The name that programs linked with it ask for.
+$(B)/libmaasworker.so.0: $(B)/libmaasworker.so
+	$(Q)ln -sf $(<F) $@
 
 TEST_PARTS := $(B)/libhelpers.a $(SDK:%.so=) $(ARCHIVES)
 $(B)/unit: $(call objects,$(UNIT) $(HELPERS)) $(TEST_PARTS) | build/.bootstrap-test

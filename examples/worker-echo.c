@@ -8,18 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PIECE_BYTES = 16, TOKEN_BYTES = 4 }; /* what a token is, in this engine */
+
 static struct maas_worker *worker;
 
 static void on_request(struct maas_call *call, const struct maas_request *req, void *arg)
 {
     struct maas_usage usage = MAAS_USAGE_NONE;
-    size_t at = 0, piece = 16;
+    size_t at = 0;
     (void)arg;
-    usage.input_tokens = (int64_t)req->body_len; /* one token a byte, in this engine */
+    usage.input_tokens = (int64_t)req->body_len / TOKEN_BYTES;
     usage.output_tokens = 0;
     while (req->stream && at < req->body_len) {
-        size_t n = req->body_len - at < piece ? req->body_len - at : piece;
-        usage.output_tokens = (int64_t)(at + n);
+        size_t n = req->body_len - at < PIECE_BYTES ? req->body_len - at : PIECE_BYTES;
+        usage.output_tokens = (int64_t)(at + n) / TOKEN_BYTES;
         int rc = maas_chat_delta(call, req->body + at, n, &usage);
         if (rc == MAAS_AGAIN) /* the rest did not fit; a real engine would go on in on_writable */
             break;
