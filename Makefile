@@ -89,6 +89,7 @@ TORTURE  := $(wildcard tests/torture/*.c)
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SIM      := $(wildcard tests/sim/*.c)
 BENCHES  := $(wildcard bench/*.c)
+ORACLE   := $(wildcard tests/oracle/*.c)
 # One program a folder: tests/faults/NAME/*.c is fault-NAME.
 FAULTS   := $(sort $(patsubst tests/faults/%/main.c,%,$(wildcard tests/faults/*/main.c)))
 SCHEMA   := $(sort $(wildcard billing/schema/*.sql))
@@ -97,11 +98,11 @@ ARCHIVES := $(ROOMS:%=$(B)/lib%.a)
 SDK      := $(if $(WORKER),$(B)/libmaasworker.a $(if $(filter release clang,$(KIND)),$(B)/libmaasworker.so))
 PROGRAMS := $(call program,gateway/main.c,maasgated) $(call program,cli/main.c,maasgate) \
             $(call program,backends/refworker/main.c,maasgate-refworker)
-TESTS    := $(call program,tests/unit/main.c,unit)
+TESTS    := $(call program,tests/unit/main.c,unit) $(call program,tests/oracle/rate_main.c,rate_oracle)
 TORTURES := $(call program,tests/torture/main.c,torture)
 GEN      := $(B)/gen/schema.h $(B)/gen/unit_suites.h $(B)/gen/torture_suites.h
 SOURCES  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) $(WORKER) $(REFWORKER) $(CLI) $(HELPERS) \
-            $(UNIT) $(TORTURE) $(SIM) $(FUZZERS) $(BENCHES) $(wildcard tests/faults/*/*.c)
+            $(UNIT) $(TORTURE) $(SIM) $(FUZZERS) $(BENCHES) $(ORACLE) $(wildcard tests/faults/*/*.c)
 
 READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-test)
 
@@ -202,6 +203,11 @@ TEST_PARTS := $(B)/libhelpers.a $(SDK:%.so=) $(ARCHIVES)
 $(B)/unit: $(call objects,$(UNIT) $(HELPERS)) $(TEST_PARTS) | build/.bootstrap-test
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(CHECKLIBS) $(LIBS) -o $@
+
+# The evaluator of prices behind a pipe, for tests/oracle/rate.py.
+$(B)/rate_oracle: $(call objects,tests/oracle/rate_main.c) $(TEST_PARTS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -o $@
 
 # The nth allocation of what is linked statically fails; the system's shared libraries are not touched.
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup

@@ -39,21 +39,18 @@ int main(int argc, char **argv)
     long count = argc > 1 ? strtol(argv[1], NULL, 10) : 1000000;
     struct model m = { 0 };
     price_all(&m);
-    struct price_list list = { m.priced, m.price };
+    struct price_list list = { .priced = m.priced, .price = m.price };
     struct price_bound bound = { .input_tokens_max = 400,
                                  .output_tokens_max = 256,
                                  .compute_ms_max = 600000 };
     int64_t sum = 0;
     for (long i = 0; i < count; i++) {
         struct usage u = use((uint64_t)(i & 63));
-        struct bill_line lines[METER_COUNT];
-        money_t most, amount;
-        unsigned lines_used;
-        bool unpriced, clamped;
-        if (price_upper_bound(&list, &bound, &most) ||
-            price_rate(&list, &u, &bound, lines, &lines_used, &amount, &unpriced, &clamped))
+        struct price_bill bill;
+        money_t most;
+        if (price_upper_bound(&list, &bound, &most) || price_rate(&list, &u, &bound, &bill))
             return EXIT_FAILURE;
-        sum += most.atoms + amount.atoms + lines_used;
+        sum += most.atoms + bill.amount.atoms + bill.count;
     }
     printf("%ld requests, sum %lld\n", count, (long long)sum);
     return EXIT_SUCCESS;

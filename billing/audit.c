@@ -5,16 +5,11 @@
  */
 #include "billing/audit_inside.h"
 #include "base/cleanup.h"
-#include "billing/pricebook.h"
 #include <stdarg.h>
 #include <stdio.h>
 
 static const char sql_begin[] = "BEGIN";
 static const char sql_end[] = "COMMIT";
-static const char sql_prices[] = "SELECT id, text FROM price_version ORDER BY id";
-static const char sql_name[] = "SELECT id FROM name WHERE name = ?1";
-
-static enum status audit_prices(struct audit *a);
 
 static const struct {
     const char *name;
@@ -67,59 +62,6 @@ enum status audit_query(struct audit *a, const char *sql,
     return s ? audit_each(a, s, row) : db_status(a->db);
 }
 
-/* ---- prices -------------------------------------------------------------------------------- */
-
-/* 0: no request was ever made for it, so it has no id. */
-static enum status model_id(struct audit *a, struct span model, int64_t *ret)
-{
-    struct db_stmt *s = db_prepare(a->db, sql_name);
-    if (!s)
-        return db_status(a->db);
-    db_text(s, 1, model.at, (ptrdiff_t)model.len);
-    enum db_row row = db_step(s);
-    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(a->db) : STATUS_OK;
-    db_reset(s);
-    return status;
-}
-
-static enum status keep_price(struct audit *a, int64_t version, const struct pricebook_line *line)
-{
-    int64_t model = 0;
-    enum status s = model_id(a, line->model, &model);
-    if (s || !model)
-        return s;
-    struct tally_row *row =
-        tally_row(&a->prices, (int64_t[TALLY_KEYS]){ version, model, line->meter });
-    if (!row)
-        return STATUS_NO_MEMORY;
-    row->sum[0] = line->price.atoms;
-    row->sum[1] = line->price.per_units;
-    return STATUS_OK;
-}
-
-static enum status price_row(struct audit *a, struct db_stmt *s)
-{
-    int64_t version = db_col_int(s, 0);
-    const char *text = db_col_text(s, 1, NULL);
-    struct pricebook_line line;
-    bool bad = false;
-    while (pricebook_next(&text, &line, &bad)) {
-        enum status status = keep_price(a, version, &line);
-        if (status)
-            return status;
-    }
-    if (bad)
-        audit_problem(a, "price version %lld: '%.60s' is no line of a price book",
-                      (long long)version, text);
-    return STATUS_OK;
-}
-
-static enum status audit_prices(struct audit *a)
-{
-    return audit_query(a, sql_prices, price_row);
-}
-
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 static enum status run_checks(struct audit *a, json_t *results, int64_t *ret_found)
@@ -159,6 +101,8 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     tally_free(&a.usage);
     tally_free(&a.posted);
     tally_free(&a.prices);
+    free(a.items);
+    arena_free(a.words);
     tally_free(&a.drawn);
     tally_free(&a.spent);
     tally_free(&a.funds);

@@ -8,7 +8,7 @@
 __extension__ typedef __int128 wide;
 
 static const char sql_rollups[] =
-    "SELECT hour_us, project, key, model, meter, price_version, period, qty, requests, atoms,"
+    "SELECT hour_us, project, key, model, meter, price_version, item, period, qty, requests, atoms,"
     " covered_atoms FROM usage_rollup";
 /* Sums in two parts, so that a total beyond 64 bits is a finding and not a failure. */
 static const char sql_tx[] =

@@ -88,16 +88,16 @@ static enum status model_id(struct db *db, const char *model, int64_t *ret)
     return status;
 }
 
-/* Model, meter, price version -> qty, atoms that are owed: of this document's period alone. */
+/* Model, meter, price version, item -> qty, atoms that are owed: of this document's period alone. */
 static enum status period_usage(const struct document *d, struct tally *ret)
 {
     const struct tally *usage = &d->audit->usage;
     for (size_t i = 0; i < usage->room; i++) {
         const struct tally_row *u = &usage->rows[i];
-        if (!u->used || u->key[6] != d->period || u->sum[0] == 0)
+        if (!u->used || u->key[7] != d->period || u->sum[0] == 0)
             continue;
         struct tally_row *row =
-            tally_row(ret, (int64_t[TALLY_KEYS]){ u->key[3], u->key[4], u->key[5] });
+            tally_row(ret, (int64_t[TALLY_KEYS]){ u->key[3], u->key[4], u->key[5], u->key[6] });
         if (!row)
             return STATUS_NO_MEMORY;
         row->sum[0] += u->sum[0];
@@ -121,7 +121,8 @@ static enum status check_usage(const struct document *d, const struct tally *usa
         return s;
     struct tally_row *row = tally_find(
         usage, (int64_t[TALLY_KEYS]){ id, (int64_t)meter_find(meter),
-                                      json_integer_value(json_object_get(line, "price_version")) });
+                                      json_integer_value(json_object_get(line, "price_version")),
+                                      json_integer_value(json_object_get(line, "item")) });
     if (!row || row->seen || row->sum[1] != exact ||
         row->sum[0] != json_integer_value(json_object_get(line, "quantity")))
         problem(d, "a line is not the sum of its settlements");

@@ -1,7 +1,7 @@
 /* billing/audit_inside.h -- what the files of the audit share.
  *
- * audit.c reads prices, runs the checks and reports; audit_requests.c goes through
- * every request; audit_books.c compares sums, accounts and invoices with what came
+ * audit.c runs the checks and reports; audit_rate.c reads prices and rates a line;
+ * audit_requests.c goes through every request; audit_books.c compares sums, accounts and invoices with what came
  * out of that.  None of it calls the ledger or its arithmetic.
  */
 #ifndef MAAS_AUDIT_INSIDE_H
@@ -9,6 +9,7 @@
 #include "base/db.h"
 #include "billing/report.h"
 #include "billing/tally.h"
+#include "conf/price_item.h"
 
 struct audit {
     struct db *db;
@@ -18,12 +19,27 @@ struct audit {
     int64_t newest_boot, last_settled_us;
     /* Recomputed from settlements alone: */
     struct tally
-        usage; /* hour, project, key, model, meter, price version, period -> qty, requests, atoms, covered */
+        usage; /* hour, project, key, model, meter, price version, item, period -> qty, requests, atoms, covered */
     struct tally posted; /* batch, organisation -> atoms owed, atoms of each kind of fund */
     struct tally drawn;  /* fund -> atoms */
     struct tally spent;  /* project -> atoms */
     struct tally funds;  /* fund -> kind, amount, organisation, model: as the rows say */
-    struct tally prices; /* price version, model, meter -> atoms, per units */
+    struct tally prices; /* price version, model, meter, item -> atoms, per units, place in items */
+    struct price_item *items; /* those that are not plain; a place is from 1 */
+    size_t item_count, item_room;
+    struct arena *words; /* that the items name, and their tiers */
+};
+
+struct audit_facts { /* what a settlement says of the request that it prices */
+    bool given;
+    int64_t context;
+    struct span dim[PRICE_DIMS];
+};
+
+struct audit_line {
+    int64_t rid, version, model, accepted_us; /* of its request */
+    const struct audit_facts *facts;
+    int64_t meter, qty, atoms, item, before;
 };
 
 enum { AUDIT_PROBLEMS_MAX = 200 };
@@ -48,6 +64,10 @@ enum { /* columns of a request and its settlement, for audit_requests.c and audi
     S_SETTLED, S_LINES, S_OUTCOME, S_DRAWS, S_ORGANIZATION, S_PERIOD,
 };
 /* clang-format on */
+
+/* audit_rate.c: price books, and a line held against them. */
+enum status audit_prices(struct audit *a);
+void audit_line(struct audit *a, const struct audit_line *l);
 
 enum status audit_boots(struct audit *a);
 enum status audit_funds(struct audit *a);

@@ -62,10 +62,6 @@ enum status audit_boots(struct audit *a)
 
 /* ---- one request --------------------------------------------------------------------------- */
 
-struct line {
-    int64_t meter, qty, atoms;
-};
-
 static const char *read_number(const char *at, int64_t *ret)
 {
     *ret = 0;
@@ -85,14 +81,50 @@ const char *audit_numbers(const char *at, int64_t *const fields[], unsigned most
     return *at == ']' ? at + 1 : NULL;
 }
 
-/* "[meter,qty,atoms]"; returns what follows it. */
-static const char *read_line(const char *at, struct line *ret)
+/* "[meter,qty,atoms]", then also the item, then also the units before; returns what follows. */
+static const char *read_line(const char *at, struct audit_line *ret)
 {
-    return audit_numbers(at, (int64_t *[]){ &ret->meter, &ret->qty, &ret->atoms }, 3);
+    int64_t *const fields[] = { &ret->meter, &ret->qty, &ret->atoms, &ret->item, &ret->before };
+    const char *end = audit_numbers(at, fields, 3);
+    for (unsigned count = 4; !end && count <= 5; count++)
+        end = audit_numbers(at, fields, count);
+    return end;
+}
+
+/* `,"size":"1024x1024"`; returns what follows, NULL: it is none. */
+static const char *read_fact(const char *at, struct audit_facts *ret)
+{
+    for (unsigned d = 0; d < PRICE_DIMS; d++) {
+        const char *name = price_dim_name((enum price_dim)d);
+        size_t len = strlen(name);
+        if (strncmp(at, ",\"", 2) || strncmp(at + 2, name, len) ||
+            strncmp(at + 2 + len, "\":\"", 3))
+            continue;
+        const char *word = at + len + 5, *end = strchr(word, '"');
+        if (!end || ret->dim[d].len)
+            return NULL;
+        ret->dim[d] = (struct span){ word, (size_t)(end - word) };
+        return end + 1;
+    }
+    return NULL;
+}
+
+/* `{"context":123,...}`; returns what follows, NULL: it is none. */
+static const char *read_facts(const char *at, struct audit_facts *ret)
+{
+    static const char head[] = "{\"context\":";
+    if (strncmp(at, head, sizeof head - 1) != 0)
+        return NULL;
+    at = read_number(at + sizeof head - 1, &ret->context);
+    while (at && *at == ',')
+        at = read_fact(at, ret);
+    ret->given = true;
+    return at && *at == '}' ? at + 1 : NULL;
 }
 
 /* -1: not a list of lines. */
-static int read_lines(const char *text, struct line lines[static LINES_MAX])
+static int read_lines(const char *text, struct audit_line lines[static LINES_MAX],
+                      struct audit_facts *facts)
 {
     int count = 0;
     const char *at = text;
@@ -104,44 +136,20 @@ static int read_lines(const char *text, struct line lines[static LINES_MAX])
         if (*at == ',' && at[1] == '[')
             at++;
     }
+    if (*at == ',' && !(at = read_facts(at + 1, facts)))
+        return -1;
     return strcmp(at, "]") == 0 ? count : -1;
 }
 
-/* Half to even, in whole numbers: rule R1 written out once more. */
-static wide rate(int64_t qty, int64_t atoms, int64_t per_units)
-{
-    wide product = (wide)qty * atoms;
-    wide down = product / per_units;
-    wide twice_rest = 2 * (product - down * per_units);
-    bool up = twice_rest > per_units || (twice_rest == per_units && down % 2 == 1);
-    return down + up;
-}
-
-static void check_rate(struct audit *a, struct db_stmt *s, const struct line *l)
-{
-    int64_t rid = db_col_int(s, O_RID);
-    const struct tally_row *price =
-        tally_find(&a->prices, (int64_t[TALLY_KEYS]){ db_col_int(s, S_PRICES),
-                                                      db_col_int(s, S_MODEL), l->meter });
-    if (!price)
-        audit_problem(a, "request %" PRId64 ": meter %" PRId64 " has no price in its version", rid,
-                      l->meter);
-    else if (rate(l->qty, price->sum[0], price->sum[1]) != l->atoms)
-        audit_problem(a,
-                      "request %" PRId64 ": %" PRId64 " units of meter %" PRId64
-                      " are billed %" PRId64 " atoms, which is not their price",
-                      rid, l->qty, l->meter, l->atoms);
-}
-
-static enum status add_up(struct audit *a, struct db_stmt *s, const struct line *l, bool first,
-                          int64_t covered)
+static enum status add_up(struct audit *a, struct db_stmt *s, const struct audit_line *l,
+                          bool first, int64_t covered)
 {
     int64_t settled_us = db_col_int(s, S_SETTLED);
     struct tally_row *row = tally_row(
         &a->usage,
         (int64_t[TALLY_KEYS]){ settled_us - settled_us % HOUR_US, db_col_int(s, S_PROJECT),
                                db_col_int(s, S_KEY), db_col_int(s, S_MODEL), l->meter,
-                               db_col_int(s, S_PRICES), db_col_int(s, S_PERIOD) });
+                               db_col_int(s, S_PRICES), l->item, db_col_int(s, S_PERIOD) });
     if (!row)
         return STATUS_NO_MEMORY;
     row->sum[0] += l->qty;
@@ -152,7 +160,7 @@ static enum status add_up(struct audit *a, struct db_stmt *s, const struct line 
 }
 
 /* What funds paid covers the lines in their order. */
-static enum status add_lines(struct audit *a, struct db_stmt *s, const struct line *lines,
+static enum status add_lines(struct audit *a, struct db_stmt *s, const struct audit_line *lines,
                              int count, int64_t covered)
 {
     enum status status = STATUS_OK; /* without a line it still counts as one request of meter 0 */
@@ -164,20 +172,40 @@ static enum status add_lines(struct audit *a, struct db_stmt *s, const struct li
     return status;
 }
 
+/* The context that chose the prices counts every input token, also one that is not priced. */
+static void check_context(struct audit *a, int64_t rid, const struct audit_line *lines, int count,
+                          const struct audit_facts *facts)
+{
+    wide input = 0;
+    for (int i = 0; i < count; i++)
+        if (lines[i].meter < METER_COUNT && (METERS_TOKENS_IN >> lines[i].meter & 1))
+            input += lines[i].qty;
+    if (facts->given && input > facts->context)
+        audit_problem(a, "request %" PRId64 ": its context is less than its input", rid);
+}
+
 static enum status check_lines(struct audit *a, struct db_stmt *s, int64_t covered)
 {
-    struct line lines[LINES_MAX] = { { 0, 0, 0 } };
+    struct audit_line lines[LINES_MAX] = { { .item = 0 } };
+    struct audit_facts facts = { .given = false };
     int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
     wide sum = 0;
-    int count = read_lines(db_col_text(s, S_LINES, NULL), lines);
+    int count = read_lines(db_col_text(s, S_LINES, NULL), lines, &facts);
     if (count < 0) {
         audit_problem(a, "request %" PRId64 ": its usage lines cannot be read", rid);
         return STATUS_OK;
     }
     for (int i = 0; i < count; i++) {
-        sum += lines[i].atoms;
-        check_rate(a, s, &lines[i]);
+        struct audit_line *l = &lines[i];
+        l->rid = rid;
+        l->version = db_col_int(s, S_PRICES);
+        l->model = db_col_int(s, S_MODEL);
+        l->accepted_us = db_col_int(s, O_ACCEPTED);
+        l->facts = &facts;
+        sum += l->atoms;
+        audit_line(a, l);
     }
+    check_context(a, rid, lines, count, &facts);
     if (sum != amount)
         audit_problem(a, "request %" PRId64 ": its lines do not add up to its amount %" PRId64, rid,
                       amount);

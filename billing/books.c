@@ -119,7 +119,7 @@ bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms
 static enum status insert_settlement(struct books *b, const struct ledger_settle *t)
 {
     char lines[LINES_TEXT_BYTES];
-    size_t lines_len = lines_text(t->lines, t->line_count, lines);
+    size_t lines_len = lines_text(t, lines);
     struct db_stmt *s = b->insert_settlement;
     db_int(s, 1, t->rid);
     db_int(s, 2, b->batch_us);
@@ -150,7 +150,7 @@ static enum status insert_settlement(struct books *b, const struct ledger_settle
 static void assert_amounts(const struct ledger_settle *t)
 {
     int64_t sum = 0;
-    assert(t->rid > 0 && t->line_count <= METER_COUNT);
+    assert(t->rid > 0 && t->line_count <= BILL_LINES_MAX);
     for (unsigned i = 0; i < t->line_count; i++) {
         assert((unsigned)t->lines[i].meter < METER_COUNT && t->lines[i].qty <= INT64_MAX);
         assert(t->lines[i].amount.atoms >= 0);
@@ -165,9 +165,8 @@ static enum status roll_up(struct books *b, const struct ledger_settle *t, int64
 {
     static const struct bill_line nothing = { .meter = METER_REQUESTS };
     const struct bill_line *l = t->line_count ? &t->lines[line] : &nothing;
-    const struct rollup_key key = {
-        t->project, t->key, t->model, l->meter, t->price_version, period
-    };
+    const struct rollup_key key = { t->project,       t->key,  t->model, l->meter,
+                                    t->price_version, l->item, period };
     struct rollup_row *row = rollup_row(&b->rollup, &key);
     if (!row) {
         enum status s = rollup_write(&b->rollup, b->db, period_hour(b->batch_us));

@@ -41,6 +41,46 @@ char *decimal_price(struct price p, char buf[static DECIMAL_TEXT_BYTES * 2])
     return buf;
 }
 
+static bool tiers(struct buf *b, const struct price_item *i)
+{
+    char price[DECIMAL_TEXT_BYTES * 2];
+    for (unsigned t = 0; t < i->tier_count; t++) {
+        const struct price_tier *tier = &i->tiers[t];
+        decimal_price(tier->price, price);
+        bool fits = tier->up_to == PRICE_NO_END
+                        ? buf_printf(b, ", above %s", price)
+                        : buf_printf(b, "%s to %" PRId64 " %s", t ? "," : "", tier->up_to, price);
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+static bool amount(struct buf *b, const struct price_item *i)
+{
+    char text[DECIMAL_TEXT_BYTES * 2], money[MONEY_TEXT_BYTES];
+    money_text((money_t){ i->price.atoms }, 2, money);
+    switch (i->kind) {
+    case PRICE_GRADUATED:
+    case PRICE_VOLUME:
+        return buf_text(b, price_kind_name(i->kind)) && tiers(b, i);
+    case PRICE_PACKAGE:
+        return buf_printf(b, "%s per package of %" PRId64, money, i->price.per_units);
+    case PRICE_FLAT:
+        return buf_printf(b, "%s per %s", money, i->per_period ? "period" : "request");
+    case PRICE_INCLUDED:
+        return buf_printf(b, "%" PRId64 " included", i->included);
+    default:
+        return buf_text(b, decimal_price(i->price, text));
+    }
+}
+
+bool decimal_item(struct buf *b, const struct price_item *i)
+{
+    bool more = i->context_min > 0 || i->context_max != PRICE_NO_END || price_item_rank(i) > 0;
+    return amount(b, i) && (!more || (buf_text(b, ",") && price_conditions_write(b, i)));
+}
+
 static bool add_digit(int64_t *value, char c)
 {
     return c >= '0' && c <= '9' && !__builtin_mul_overflow(*value, 10, value) &&

@@ -1,7 +1,9 @@
 /* billing/decimal.h -- amounts as they are printed on documents. */
 #ifndef MAAS_DECIMAL_H
 #define MAAS_DECIMAL_H
+#include "base/buf.h"
 #include "base/money.h"
+#include "conf/price_item.h"
 
 enum { DECIMAL_TEXT_BYTES = 48 };
 
@@ -11,6 +13,9 @@ char *decimal_minor(int64_t minor, int digits, char buf[static DECIMAL_TEXT_BYTE
 char *decimal_exact(int64_t atoms, char buf[static DECIMAL_TEXT_BYTES]);
 /* "0.40 per 1000000"; "0.12 per 1". */
 char *decimal_price(struct price p, char buf[static DECIMAL_TEXT_BYTES * 2]);
+/* "4.00 per 1000000, context=32769..": a price and the requests that it holds for.  False: no
+ * memory. */
+MUST_CHECK bool decimal_item(struct buf *b, const struct price_item *i);
 /* The inverse of decimal_minor; false when the text is not of that form. */
 MUST_CHECK bool decimal_parse_minor(const char *text, int digits, int64_t *ret);
 #endif

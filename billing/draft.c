@@ -17,16 +17,19 @@
 #include <assert.h>
 #include <string.h>
 
+enum { PRICE_TEXT_BYTES_MAX = 4096 };
+
 static const char sql_organization[] =
     "SELECT id, buyer_name, buyer_address, buyer_tax_id, buyer_reference, po_number,"
     " display_name, (SELECT currency FROM meta) FROM organization WHERE slug = ?1";
 static const char sql_period[] =
     "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
 static const char sql_usage[] =
-    "SELECT n.name, r.meter, r.price_version, sum(r.qty), sum(r.atoms), sum(r.covered_atoms)"
-    " FROM usage_rollup r JOIN name n ON n.id = r.model"
+    "SELECT n.name, r.meter, r.price_version, sum(r.qty), sum(r.atoms), sum(r.covered_atoms),"
+    " r.item FROM usage_rollup r JOIN name n ON n.id = r.model"
     " WHERE r.hour_us >= ?1 - 3600000000 AND r.hour_us < ?2 AND r.period = ?3"
-    " GROUP BY n.name, r.meter, r.price_version HAVING sum(r.qty) > 0 ORDER BY 1, 2, 3";
+    " GROUP BY n.name, r.meter, r.price_version, r.item HAVING sum(r.qty) > 0"
+    " ORDER BY 1, 2, 3, 7";
 static const char sql_prices[] = "SELECT text FROM price_version WHERE id = ?1";
 static const char sql_charges[] =
     "SELECT kind, text, amount_atoms, tax_category, tax_basis_points, id FROM charge"
@@ -145,7 +148,7 @@ static enum status add_line(struct draft *d, json_t *line, int64_t exact, const 
 
 /* "0.40 per 1000000", as the book in force at acceptance says. */
 static enum status read_unit_price(struct db *db, int64_t version, const char *model,
-                                   enum meter meter, char text[static DECIMAL_TEXT_BYTES * 2])
+                                   enum meter meter, int64_t item, struct buf *text)
 {
     struct db_stmt *s = db_prepare(db, sql_prices);
     if (!s)
@@ -153,12 +156,12 @@ static enum status read_unit_price(struct db *db, int64_t version, const char *m
     db_int(s, 1, version);
     enum db_row row = db_step(s);
     const char *book = row == DB_ROW ? db_col_text(s, 0, NULL) : NULL;
-    struct price price;
+    struct pricebook_line line;
     enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    if (!status && (!book || !pricebook_find(book, model, meter, &price)))
+    if (!status && (!book || !pricebook_find(book, model, meter, (unsigned)item, &line)))
         status = STATUS_MODEL_NOT_PRICED;
-    if (!status)
-        decimal_price(price, text);
+    if (!status && !decimal_item(text, &line.item))
+        status = STATUS_NO_MEMORY;
     db_reset(s);
     return status;
 }
@@ -170,8 +173,11 @@ static enum status add_usage(struct db *db, struct draft *d, struct db_stmt *s)
     if (!model || number < 0 || number >= METER_COUNT)
         return STATUS_INTERNAL;
     enum meter meter = (enum meter)number;
-    char price[DECIMAL_TEXT_BYTES * 2], covered_text[DECIMAL_TEXT_BYTES];
-    enum status status = read_unit_price(db, version, model, meter, price);
+    int64_t item = db_col_int(s, 6);
+    AUTO(buf_free) struct buf price;
+    char covered_text[DECIMAL_TEXT_BYTES];
+    buf_init(&price, PRICE_TEXT_BYTES_MAX);
+    enum status status = read_unit_price(db, version, model, meter, item, &price);
     if (status)
         return status;
     if (__builtin_add_overflow(d->used_atoms, db_col_int(s, 4), &d->used_atoms))
@@ -180,7 +186,9 @@ static enum status add_usage(struct db *db, struct draft *d, struct db_stmt *s)
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "category", "usage", "model", model,
                   "meter", meter_name(meter), "unit", meter_unit(meter), "price_version",
                   (json_int_t)version, "quantity", (json_int_t)db_col_int(s, 3), "unit_price",
-                  price, "covered", decimal_exact(covered, covered_text));
+                  price.at, "covered", decimal_exact(covered, covered_text));
+    if (line && item) /* of several prices of the meter */
+        json_object_set_new(line, "item", json_integer(item));
     return add_line(d, line, db_col_int(s, 4) - covered, tax_category(d), tax_points(d));
 }
 

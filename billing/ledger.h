@@ -22,6 +22,7 @@
 #include "base/usage.h"
 #include "billing/marks.h"
 #include "billing/names.h"
+#include "conf/price_item.h"
 #include <stdatomic.h>
 
 struct db;
@@ -31,6 +32,13 @@ struct bill_line {
     enum meter meter;
     uint64_t qty;
     money_t amount;
+    uint16_t item;  /* which price of the meter (conf/price_item.h); 0 of a plain one */
+    int64_t before; /* units that the period had used of that item; 0 of a kind without periods */
+};
+/* {"context":19 digits,"size":"..","quality":"..","service_tier":".."} */
+enum {
+    BILL_LINES_MAX = PRICE_LINES_MAX,
+    FACTS_TEXT_BYTES = 96 + PRICE_DIMS * PRICE_WORD_BYTES_MAX
 };
 
 enum ledger_kind { LEDGER_HOLD, LEDGER_SETTLE, LEDGER_CALL };
@@ -62,9 +70,10 @@ struct ledger_settle {
     money_t hold; /* as it was held */
     enum outcome outcome;
     enum evidence evidence;
-    struct bill_line lines[METER_COUNT];
+    struct bill_line lines[BILL_LINES_MAX];
     unsigned line_count;
-    money_t amount;                     /* sum of the lines */
+    const char *facts; /* what chose the items, a JSON object; lent until done; NULL: all plain */
+    money_t amount;    /* sum of the lines */
     int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
     struct draws held, paid; /* the ledger's: what the hold had taken, and what paid */

@@ -58,20 +58,41 @@ static char *put_number(char *at, uint64_t value)
     return at;
 }
 
-size_t lines_text(const struct bill_line *lines, unsigned count, char text[static LINES_TEXT_BYTES])
+static char *put_line(char *at, const struct bill_line *l)
+{
+    *at++ = '[';
+    at = put_number(at, l->meter);
+    *at++ = ',';
+    at = put_number(at, l->qty);
+    *at++ = ',';
+    at = put_number(at, (uint64_t)l->amount.atoms);
+    if (l->item || l->before) {
+        *at++ = ',';
+        at = put_number(at, l->item);
+    }
+    if (l->before) {
+        *at++ = ',';
+        at = put_number(at, (uint64_t)l->before);
+    }
+    *at++ = ']';
+    return at;
+}
+
+size_t lines_text(const struct ledger_settle *t, char text[static LINES_TEXT_BYTES])
 {
     char *at = text;
     *at++ = '[';
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < t->line_count; i++) {
         if (i)
             *at++ = ',';
-        *at++ = '[';
-        at = put_number(at, lines[i].meter);
+        at = put_line(at, &t->lines[i]);
+    }
+    if (t->facts && t->line_count) {
+        size_t len = strlen(t->facts);
+        assert(len < FACTS_TEXT_BYTES);
         *at++ = ',';
-        at = put_number(at, lines[i].qty);
-        *at++ = ',';
-        at = put_number(at, (uint64_t)lines[i].amount.atoms);
-        *at++ = ']';
+        memcpy(at, t->facts, len);
+        at += len;
     }
     *at++ = ']';
     *at = '\0';

@@ -6,8 +6,11 @@
  * charged for looking at what it used and not at what there could be.  Pure
  * integers; no clock, no store. */
 #include "billing/price.h"
+#include "billing/rate.h"
 #include <assert.h>
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 
 struct group {
     uint32_t meters;
@@ -67,6 +70,14 @@ static bool group_most(const struct price_list *p, uint32_t meters, uint64_t qty
     return money_add(exact, slack, ret);
 }
 
+/* The same by a sheet.  The context is at most what the input is bounded by. */
+static enum status sheet_most(const struct price_list *p, const struct price_bound *b,
+                              uint32_t meters, uint64_t qty, money_t *ret)
+{
+    int64_t context = b->input_tokens_max < INT64_MAX ? (int64_t)b->input_tokens_max : INT64_MAX;
+    return rate_most(p->sheet, meters, qty, p->facts, context, ret);
+}
+
 enum status price_upper_bound(const struct price_list *p, const struct price_bound *b, money_t *ret)
 {
     money_t sum = { 0 };
@@ -77,7 +88,9 @@ enum status price_upper_bound(const struct price_list *p, const struct price_bou
         money_t most;
         if (bound == 0)
             continue;
-        if (!group_most(p, meters, bound, &most) || !money_add(sum, most, &sum))
+        bool fits = p->sheet ? sheet_most(p, b, meters, bound, &most) == STATUS_OK
+                             : group_most(p, meters, bound, &most);
+        if (!fits || !money_add(sum, most, &sum))
             return STATUS_BILLING_OVERFLOW;
         any = true;
     }
@@ -116,27 +129,77 @@ static bool has_unpriced(const struct price_list *p, const struct usage *u)
     return false;
 }
 
-enum status price_rate(const struct price_list *p, const struct usage *u,
-                       const struct price_bound *b, struct bill_line lines[static METER_COUNT],
-                       unsigned *ret_count, money_t *ret_amount, bool *ret_unpriced,
-                       bool *ret_clamped)
+static enum status rate_plain(const struct price_list *p, uint32_t meters,
+                              const uint64_t qty[static METER_COUNT], struct price_bill *ret)
 {
-    uint64_t qty[METER_COUNT];
-    bool clamped = clamp_usage(u, b, qty);
-    unsigned count = 0;
-    money_t sum = { 0 };
-    for (uint32_t left = u->present & p->priced; left; left &= left - 1) {
+    for (uint32_t left = meters; left; left &= left - 1) {
         unsigned m = (unsigned)__builtin_ctz(left);
         if (qty[m] == 0)
             continue;
-        struct bill_line *l = &lines[count++];
+        struct bill_line *l = &ret->lines[ret->count++];
         *l = (struct bill_line){ .meter = (enum meter)m, .qty = qty[m] };
-        if (!money_rate(l->qty, p->price[m], &l->amount) || !money_add(sum, l->amount, &sum))
+        if (!money_rate(l->qty, p->price[m], &l->amount) ||
+            !money_add(ret->amount, l->amount, &ret->amount))
             return STATUS_BILLING_OVERFLOW;
     }
-    *ret_count = count;
-    *ret_amount = sum;
-    *ret_unpriced = has_unpriced(p, u);
-    *ret_clamped = clamped;
     return STATUS_OK;
+}
+
+static enum status rate_by_sheet(const struct price_list *p, uint32_t meters,
+                                 const uint64_t qty[static METER_COUNT], struct price_bill *ret)
+{
+    struct price_facts facts = *p->facts;
+    struct rate_line lines[PRICE_LINES_MAX];
+    uint32_t unpriced;
+    facts.context = ret->context;
+    const struct rate_request r = { .meters = meters, .qty = qty, .facts = &facts };
+    enum status s = rate_request(p->sheet, &r, lines, &ret->count, &unpriced);
+    for (unsigned i = 0; i < ret->count && !s; i++) {
+        const struct rate_line *l = &lines[i];
+        ret->lines[i] = (struct bill_line){ .meter = l->meter,
+                                            .qty = (uint64_t)l->qty,
+                                            .amount = l->amount,
+                                            .item = l->item,
+                                            .before = l->before };
+        if (!money_add(ret->amount, l->amount, &ret->amount))
+            s = STATUS_BILLING_OVERFLOW;
+    }
+    ret->unpriced = ret->unpriced || (!s && unpriced);
+    return s;
+}
+
+static int64_t context_of(const struct usage *u, const uint64_t qty[static METER_COUNT])
+{
+    int64_t sum = 0; /* what was clamped adds up to one bound */
+    for (uint32_t left = u->present & METERS_TOKENS_IN; left; left &= left - 1)
+        sum += (int64_t)qty[__builtin_ctz(left)];
+    return sum;
+}
+
+enum status price_rate(const struct price_list *p, const struct usage *u,
+                       const struct price_bound *b, struct price_bill *ret)
+{
+    uint64_t qty[METER_COUNT];
+    ret->clamped = clamp_usage(u, b, qty);
+    ret->unpriced = has_unpriced(p, u);
+    ret->count = 0;
+    ret->amount = (money_t){ 0 };
+    ret->context = context_of(u, qty);
+    uint32_t meters = u->present & p->priced;
+    return p->sheet ? rate_by_sheet(p, meters, qty, ret) : rate_plain(p, meters, qty, ret);
+}
+
+char *price_facts_text(const struct price_facts *f, unsigned dims,
+                       char text[static FACTS_TEXT_BYTES])
+{
+    size_t len = (size_t)snprintf(text, FACTS_TEXT_BYTES, "{\"context\":%" PRId64, f->context);
+    for (unsigned d = 0; d < PRICE_DIMS; d++)
+        if (dims >> d & 1 && f->dim[d].len)
+            len += (size_t)snprintf(text + len, FACTS_TEXT_BYTES - len, ",\"%s\":\"%.*s\"",
+                                    price_dim_name((enum price_dim)d), (int)f->dim[d].len,
+                                    f->dim[d].at);
+    assert(len + 2 <= FACTS_TEXT_BYTES);
+    text[len] = '}';
+    text[len + 1] = '\0';
+    return text;
 }

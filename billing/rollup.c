@@ -6,14 +6,14 @@
 #include <string.h>
 
 static const char sql_add[] =
-    "INSERT INTO usage_rollup VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"
+    "INSERT INTO usage_rollup VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)"
     " ON CONFLICT DO UPDATE SET qty = qty + excluded.qty, requests = requests + excluded.requests,"
     " atoms = atoms + excluded.atoms, covered_atoms = covered_atoms + excluded.covered_atoms";
 
 static unsigned hash(const struct rollup_key *k)
 {
     uint64_t h = (uint64_t)k->project;
-    const int64_t more[] = { k->key, k->model, k->meter, k->price_version, k->period };
+    const int64_t more[] = { k->key, k->model, k->meter, k->price_version, k->item, k->period };
     for (unsigned i = 0; i < sizeof more / sizeof *more; i++)
         h = (h ^ (uint64_t)more[i]) * UINT64_C(0x9E3779B97F4A7C15);
     return (unsigned)(h >> 48) % ROLLUP_SLOTS;
@@ -47,11 +47,12 @@ static enum status add(struct db_stmt *s, int64_t hour_us, const struct rollup_r
     db_int(s, 4, row->key.model);
     db_int(s, 5, row->key.meter);
     db_int(s, 6, row->key.price_version);
-    db_int(s, 7, row->key.period);
-    db_int(s, 8, row->qty);
-    db_int(s, 9, row->requests);
-    db_int(s, 10, row->atoms);
-    db_int(s, 11, row->covered);
+    db_int(s, 7, row->key.item);
+    db_int(s, 8, row->key.period);
+    db_int(s, 9, row->qty);
+    db_int(s, 10, row->requests);
+    db_int(s, 11, row->atoms);
+    db_int(s, 12, row->covered);
     return db_run(s);
 }
 

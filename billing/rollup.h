@@ -10,7 +10,7 @@ struct db;
 enum { ROLLUP_SLOTS = 2048, ROLLUP_ROWS = 1024 }; /* half full at most */
 
 struct rollup_key {
-    int64_t project, key, model, meter, price_version, period;
+    int64_t project, key, model, meter, price_version, item, period;
 };
 
 struct rollup {

@@ -118,10 +118,13 @@ static void add_price_rows(json_t *rows, json_t *model)
 enum exit_code show_models(json_t *result)
 {
     static const struct column columns[] = {
-        { "MODEL", "id", false, NULL },    { "LEVEL", "level", false, NULL },
-        { "LIFE", "life", false, NULL },   { "FOR", "capabilities", false, NULL },
-        { "METER", "meter", false, NULL }, { "PRICE", "amount", true, NULL },
-        { "PER", "per", true, NULL },      { 0 },
+        { "MODEL", "id", false, NULL },
+        { "LEVEL", "level", false, NULL },
+        { "LIFE", "life", false, NULL },
+        { "FOR", "capabilities", false, NULL },
+        { "METER", "meter", false, NULL },
+        { "PRICE", "price", false, NULL },
+        { 0 },
     };
     AUTO(json_decref_ptr) json_t *rows = json_array();
     size_t i;

@@ -83,6 +83,17 @@ const char *life_name(enum life l)
     return names[l];
 }
 
+struct price_items model_prices(const struct catalog_model *m, enum meter meter,
+                                struct price_item *plain)
+{
+    const struct price_sheet *s = m->sheet;
+    if (s)
+        return (struct price_items){ s->items + s->first[meter],
+                                     (unsigned)(s->first[meter + 1] - s->first[meter]) };
+    *plain = price_plain(meter, m->price[meter]);
+    return (struct price_items){ plain, model_priced(m, meter) };
+}
+
 /* Scenes stand in the paths of their industry. */
 static const char *level_word(enum level l)
 {

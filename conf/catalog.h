@@ -12,6 +12,7 @@
 #include "conf/capability.h"
 #include "conf/catalog_backend.h"
 #include "conf/catalog_route.h"
+#include "conf/price_item.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,7 +51,8 @@ struct catalog_model {
     /* METER_BIT of each meter that has a price; of those whose price is a copy, because the file
      * names none: all input tokens cost what uncached text does, all output what visible text does. */
     uint32_t priced, derived;
-    struct price price[METER_COUNT];
+    struct price price[METER_COUNT]; /* only when there is no sheet */
+    const struct price_sheet *sheet; /* of a model with other than plain prices, else NULL */
     /* For CAP_INFER: the Open Inference Protocol's model metadata,
      * `{"name":..,"platform":"maasgate","inputs":[..],"outputs":[..]}`; "" none. */
     const char *tensor_json;
@@ -77,6 +79,14 @@ static inline bool model_priced(const struct catalog_model *m, unsigned meter)
 {
     return m->priced >> meter & 1;
 }
+
+struct price_items { /* of a meter, in the order of the book; count 0: it has no price */
+    const struct price_item *at;
+    unsigned count;
+};
+/* However the model keeps them; `plain` is room for the one item of a plain price. */
+struct price_items model_prices(const struct catalog_model *m, enum meter meter,
+                                struct price_item *plain);
 
 /* Where a path prefix points: "/", "/base", "/domain/code", "/industry/finance". */
 struct catalog_scope {

@@ -109,7 +109,8 @@ static void meters(FILE *out, bool markdown)
         markdown
             ? "\n## models: ID: price\n\n"
               "A price is an amount, then optionally a slash and a number of units with k, M "
-              "or G: `0.40/1M`.\nInput tokens of every kind cost what uncached text costs, output "
+              "or G: `0.40/1M`;\nor a list of prices, each with the requests that it holds for: see "
+              "below. Input tokens of every kind cost what uncached text costs, output "
               "tokens what visible text\ncosts, unless they have a price of their own.\n\n| meter | unit |\n|---|---|\n"
             : "\nmodels: ID: price (an amount a unit, e.g. 0.40/1M)\n",
         out);
@@ -154,6 +155,8 @@ void conf_help(FILE *out, bool markdown)
     keys_of(out, markdown, "models: ID: recipe", recipe_keys);
     params(out, markdown);
     meters(out, markdown);
+    keys_of(out, markdown, "models: ID: price: METER: a list of", price_item_keys);
+    keys_of(out, markdown, "models: ID: price: METER: graduated, volume", price_tier_keys);
     keys_of(out, markdown, "models: ID: tensor", tensor_keys);
     keys_of(out, markdown, "models: ID: tensor: inputs, outputs", tensor_item_keys);
 }

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/digest.h"
-#include "conf/draft.h"
+#include "conf/price_draft.h"
 #include <stdlib.h>
 
 enum { PRICE_TEXT_MAX = 64 << 20 };
@@ -77,7 +77,7 @@ static const struct {
 };
 
 static enum status read_price(struct conf_reader *r, const struct yaml_node *n,
-                              struct catalog_model *m)
+                              struct catalog_model *m, struct price_drafts *p)
 {
     const char *names[METER_COUNT], *text;
     enum meter meter = meter_find(n->key);
@@ -89,16 +89,19 @@ static enum status read_price(struct conf_reader *r, const struct yaml_node *n,
     if (!(reported_by[meter] & m->capabilities))
         return conf_fail_key(r, n, "a price of '%s' has no effect: the model cannot report it",
                              n->key);
+    m->priced |= UINT32_C(1) << meter;
+    if (n->kind != YAML_TEXT)
+        return price_items_read(r, n, meter, m, p);
     enum status status = conf_text(r, n, &text);
     if (status)
         return status;
     if (!money_parse_price(text, &m->price[meter]))
         return conf_fail(r, n, "'%.60s' is not a price; expected e.g. '0.40/1M'", text);
-    m->priced |= UINT32_C(1) << meter;
     return STATUS_OK;
 }
 
-static void inherit_prices(struct catalog_model *m, const struct catalog_model *parent)
+static enum status inherit_prices(struct conf_reader *r, struct catalog_model *m,
+                                  const struct catalog_model *parent)
 {
     for (unsigned i = 0; i < METER_COUNT; i++)
         if (model_priced(parent, i) && (reported_by[i] & m->capabilities)) {
@@ -106,9 +109,27 @@ static void inherit_prices(struct catalog_model *m, const struct catalog_model *
             m->price[i] = parent->price[i];
         }
     m->derived = parent->derived & m->priced;
+    return parent->sheet ? price_sheet_inherit(r, parent->sheet, m) : STATUS_OK;
 }
 
-static void default_prices(struct catalog_model *m)
+/* Only what is charged by the unit can be copied: a flat amount would be charged twice, and a
+ * tier would be counted twice. */
+static enum status derive_items(struct conf_reader *r, enum meter meter, enum meter like,
+                                struct price_drafts *p)
+{
+    for (const struct price_draft *d = p->first[like]; d; d = d->next)
+        if (d->item.kind != PRICE_UNIT)
+            return conf_fail(r, d->node,
+                             "'%s' is not told what to cost: a price like this of '%s' is not "
+                             "copied to it; give it its own",
+                             meter_name(meter), meter_name(like));
+    p->first[meter] = p->first[like];
+    p->count[meter] = p->count[like];
+    return STATUS_OK;
+}
+
+static enum status default_prices(struct conf_reader *r, struct catalog_model *m,
+                                  struct price_drafts *p)
 {
     for (size_t i = 0; i < sizeof price_defaults / sizeof *price_defaults; i++) {
         enum meter meter = price_defaults[i].meter, like = price_defaults[i].like;
@@ -118,7 +139,58 @@ static void default_prices(struct catalog_model *m)
         m->priced |= UINT32_C(1) << meter;
         m->derived |= UINT32_C(1) << meter;
         m->price[meter] = m->price[like];
+        enum status status = derive_items(r, meter, like, p);
+        if (status)
+            return status;
     }
+    return STATUS_OK;
+}
+
+/* The amounts of the first depend on what a customer used before in the period, and the difference
+ * at its end is a line of the invoice; the second are for ways to ask that there are not.  Until
+ * the gateway has them, such a price would be charged wrongly or have no effect. */
+static enum status refuse_unserved(struct conf_reader *r, const struct price_drafts *p)
+{
+    for (unsigned i = 0; i < METER_COUNT; i++)
+        for (const struct price_draft *d = p->first[i]; d; d = d->next) {
+            struct span tier = d->item.dim[PRICE_DIM_TIER];
+            if (price_item_periodic(&d->item))
+                return conf_fail(r, d->node,
+                                 "a price by the period (%s) cannot be in force yet; expected "
+                                 "unit, or flat per request",
+                                 price_kind_name(d->item.kind));
+            if (span_is(tier, "batch") || span_is(tier, "provisioned"))
+                return conf_fail(r, d->node,
+                                 "has no effect: requests of service_tier %s are not served yet",
+                                 tier.at);
+        }
+    return STATUS_OK;
+}
+
+/* A list of one plain price is that price. */
+static bool is_plain(const struct price_drafts *p, unsigned meter, struct catalog_model *m)
+{
+    const struct price_draft *d = p->first[meter];
+    if (!d)
+        return true;
+    m->price[meter] = d->item.price;
+    return p->count[meter] == 1 && price_item_plain(&d->item);
+}
+
+static enum status own_prices(struct conf_reader *r, struct model_draft *d)
+{
+    struct price_drafts p = { .first = { NULL } };
+    enum status status = conf_want(r, d->price, YAML_MAP);
+    for (const struct yaml_node *n = d->price->first; !status && n; n = n->next)
+        status = read_price(r, n, &d->m, &p);
+    if (!status)
+        status = default_prices(r, &d->m, &p);
+    if (!status)
+        status = refuse_unserved(r, &p);
+    bool plain = true;
+    for (unsigned i = 0; i < METER_COUNT && !status; i++)
+        plain = is_plain(&p, i, &d->m) && plain;
+    return status || plain ? status : price_sheet_make(r, d->price, &p, &d->m);
 }
 
 static enum status check_needed(struct conf_reader *r, const struct model_draft *d)
@@ -133,23 +205,33 @@ static enum status check_needed(struct conf_reader *r, const struct model_draft 
 
 enum status draft_price(struct conf_reader *r, struct model_draft *d)
 {
+    struct price_drafts none = { .first = { NULL } };
     enum status status = STATUS_OK;
-    if (d->price) {
-        status = conf_want(r, d->price, YAML_MAP);
-        for (const struct yaml_node *n = d->price->first; !status && n; n = n->next)
-            status = read_price(r, n, &d->m);
-    } else if (d->parent)
-        inherit_prices(&d->m, &d->parent->m);
-    if (status)
-        return status;
-    default_prices(&d->m);
-    return check_needed(r, d);
+    if (d->price)
+        status = own_prices(r, d);
+    else if (d->parent) {
+        status = inherit_prices(r, &d->m, &d->parent->m);
+        if (!status && !d->m.sheet)
+            status = default_prices(r, &d->m, &none);
+    }
+    return status ? status : check_needed(r, d);
 }
 
 static int by_meter_name(const void *a, const void *b)
 {
     const enum meter *x = a, *y = b;
     return strcmp(meter_name(*x), meter_name(*y));
+}
+
+static bool add_meter(struct buf *b, const struct catalog_model *m, enum meter meter)
+{
+    struct price_item plain;
+    struct price_items items = model_prices(m, meter, &plain);
+    for (unsigned i = 0; i < items.count; i++)
+        if (!buf_printf(b, "%s %s ", m->id, meter_name(meter)) ||
+            !price_item_write(b, &items.at[i]) || !buf_text(b, "\n"))
+            return false;
+    return true;
 }
 
 static bool add_prices(struct buf *b, const struct catalog *c)
@@ -159,14 +241,9 @@ static bool add_prices(struct buf *b, const struct catalog *c)
         sorted[i] = (enum meter)i;
     qsort(sorted, METER_COUNT, sizeof *sorted, by_meter_name);
     for (size_t i = 0; i < c->model_count; i++)
-        for (unsigned j = 0; j < METER_COUNT; j++) {
-            const struct catalog_model *m = &c->models[i];
-            const struct price *p = &m->price[sorted[j]];
-            if (model_priced(m, sorted[j]) &&
-                !buf_printf(b, "%s %s %lld/%lld\n", m->id, meter_name(sorted[j]),
-                            (long long)p->atoms, (long long)p->per_units))
+        for (unsigned j = 0; j < METER_COUNT; j++)
+            if (!add_meter(b, &c->models[i], sorted[j]))
                 return false;
-        }
     return true;
 }
 

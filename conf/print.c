@@ -172,7 +172,7 @@ static bool routes(struct buf *b, const struct catalog_model *m)
     return true;
 }
 
-static bool price(struct buf *b, enum meter meter, struct price p)
+static bool amount(struct buf *b, struct price p)
 {
     static const struct {
         const char *suffix;
@@ -181,10 +181,77 @@ static bool price(struct buf *b, enum meter meter, struct price p)
     unsigned i = 0;
     while (p.per_units % scales[i].units)
         i++;
-    char amount[MONEY_TEXT_BYTES];
-    money_text((money_t){ p.atoms }, 2, amount);
-    return buf_printf(b, "      %s: %s/%lld%s\n", meter_name(meter), amount,
-                      (long long)(p.per_units / scales[i].units), scales[i].suffix);
+    char text[MONEY_TEXT_BYTES];
+    money_text((money_t){ p.atoms }, 2, text);
+    return buf_printf(b, "%s/%lld%s", text, (long long)(p.per_units / scales[i].units),
+                      scales[i].suffix);
+}
+
+static bool tiers(struct buf *b, const struct price_item *i)
+{
+    for (unsigned t = 0; t < i->tier_count; t++) {
+        if (!buf_text(b, t ? ", {" : "[{"))
+            return false;
+        if (i->tiers[t].up_to != PRICE_NO_END &&
+            !buf_printf(b, "up_to: %lld, ", (long long)i->tiers[t].up_to))
+            return false;
+        if (!buf_text(b, "unit: ") || !amount(b, i->tiers[t].price) || !buf_text(b, "}"))
+            return false;
+    }
+    return buf_text(b, "]");
+}
+
+static bool item_amount(struct buf *b, const struct price_item *i)
+{
+    char text[MONEY_TEXT_BYTES];
+    if (!buf_printf(b, "%s: ", price_kind_name(i->kind)))
+        return false;
+    switch (i->kind) {
+    case PRICE_GRADUATED:
+    case PRICE_VOLUME:
+        return tiers(b, i);
+    case PRICE_FLAT:
+        return buf_printf(b, "%s, per: %s", money_text((money_t){ i->price.atoms }, 2, text),
+                          i->per_period ? "period" : "request");
+    case PRICE_INCLUDED:
+        return buf_printf(b, "%lld", (long long)i->included);
+    default:
+        return amount(b, i->price);
+    }
+}
+
+static bool item(struct buf *b, const struct price_item *i)
+{
+    char time[TIME_BAND_TEXT_BYTES];
+    bool fits =
+        buf_text(b, "        - {") && item_amount(b, i) &&
+        (!i->list.per_units || (buf_text(b, ", list: ") && amount(b, i->list))) &&
+        (!i->context_min || buf_printf(b, ", context_min: %lld", (long long)i->context_min)) &&
+        (i->context_max == PRICE_NO_END ||
+         buf_printf(b, ", context_max: %lld", (long long)i->context_max));
+    for (unsigned d = 0; fits && d < PRICE_DIMS; d++) /* in quotes: 1024 would be no text */
+        fits = !i->dim[d].len || buf_printf(b, ", %s: \"%.*s\"", price_dim_name((enum price_dim)d),
+                                            (int)i->dim[d].len, i->dim[d].at);
+    return fits &&
+           (!i->time.days ||
+            buf_printf(b, ", time: \"%s\"", time_band_text(&i->time, ' ', time))) &&
+           buf_text(b, "}\n");
+}
+
+static bool prices_of(struct buf *b, const struct catalog_model *m, enum meter meter)
+{
+    struct price_item plain;
+    struct price_items items = model_prices(m, meter, &plain);
+    if (!items.count)
+        return true;
+    if (!buf_printf(b, "      %s:", meter_name(meter)))
+        return false;
+    if (items.count == 1 && price_item_plain(items.at))
+        return buf_text(b, " ") && amount(b, items.at->price) && buf_text(b, "\n");
+    bool fits = buf_text(b, "\n");
+    for (unsigned i = 0; fits && i < items.count; i++)
+        fits = item(b, &items.at[i]);
+    return fits;
 }
 
 static bool prices(struct buf *b, const struct catalog_model *m)
@@ -192,7 +259,7 @@ static bool prices(struct buf *b, const struct catalog_model *m)
     if (!buf_text(b, "    price:\n"))
         return false;
     for (unsigned i = 0; i < METER_COUNT; i++)
-        if ((m->priced & ~m->derived) >> i & 1 && !price(b, (enum meter)i, m->price[i]))
+        if (!(m->derived >> i & 1) && !prices_of(b, m, (enum meter)i))
             return false;
     return true;
 }

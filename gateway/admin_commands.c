@@ -6,7 +6,8 @@
  */
 #include "base/cleanup.h"
 #include "base/db.h"
-#include "base/money.h"
+#include "base/buf.h"
+#include "billing/decimal.h"
 #include "billing/organization.h"
 #include "conf/catalog.h"
 #include "gateway/admin.h"
@@ -15,11 +16,13 @@
 #include "gateway/admin_documents.h"
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
+#include "gateway/price_json.h"
 #include "gateway/probe.h"
 #include "gateway/status_report.h"
 #include <stddef.h>
 
 enum { TEXT_MAX = 200, ADDRESS_MAX = 1000, USAGE_ROWS = 1000, USAGE_ROWS_MAX = 10000 };
+enum { PRICE_TEXT_BYTES_MAX = 4096 };
 enum { AUDIT_DEADLINE_MS = 10 * 60 * 1000 };
 #define COUNT_MAX INT64_C(1000000000000)
 
@@ -256,17 +259,29 @@ static enum status run_audit(struct admin_job *job, struct db *db, int64_t now_u
 
 /* ---- the daemon itself ---- */
 
+/* For people in a sentence, for programs in parts. */
+static json_t *price_line(const struct price_item *i)
+{
+    AUTO(buf_free) struct buf text;
+    buf_init(&text, PRICE_TEXT_BYTES_MAX);
+    json_t *line = price_json(i);
+    if (!line || !decimal_item(&text, i))
+        return line;
+    json_object_set_new(line, "meter", json_string(meter_name(i->meter)));
+    json_object_set_new(line, "unit", json_string(meter_unit(i->meter)));
+    json_object_set_new(line, "price", json_string(text.at));
+    return line;
+}
+
 static json_t *price_lines(const struct catalog_model *m)
 {
     json_t *lines = json_array();
-    char amount[MONEY_TEXT_BYTES];
-    for (enum meter i = 0; i < METER_COUNT; i++)
-        if ((m->priced & ~m->derived) >> i & 1)
-            json_array_append_new(lines,
-                                  json_pack("{s:s, s:s, s:s, s:I}", "meter", meter_name(i), "unit",
-                                            meter_unit(i), "amount",
-                                            money_text((money_t){ m->price[i].atoms }, 2, amount),
-                                            "per", (json_int_t)m->price[i].per_units));
+    for (unsigned i = 0; i < METER_COUNT; i++) {
+        struct price_item plain;
+        struct price_items items = model_prices(m, (enum meter)i, &plain);
+        for (unsigned k = 0; k < items.count && !(m->derived >> i & 1); k++)
+            json_array_append_new(lines, price_line(&items.at[k]));
+    }
     return lines;
 }
 

@@ -1,6 +1,8 @@
 /* gateway/api_models.c -- GET /v1/models and /v1/models/{model}: what can be called,
  * at which level, for how much. */
+#include "base/cleanup.h"
 #include "gateway/error_body.h"
+#include "gateway/price_json.h"
 #include "gateway/request.h"
 #include <inttypes.h>
 
@@ -24,16 +26,38 @@ static bool put_capabilities(struct buf *b, unsigned bits)
     return ok && buf_text(b, "]");
 }
 
-static bool put_prices(struct buf *b, const struct catalog_model *m, const char *currency)
+static bool put_items(struct buf *b, const struct price_items *items)
+{
+    bool ok = true;
+    for (unsigned i = 0; ok && i < items->count; i++) {
+        AUTO(json_decref_ptr) json_t *price = price_json(&items->at[i]);
+        AUTO(free_ptr) char *text = price ? json_dumps(price, JSON_COMPACT) : NULL;
+        ok = text && buf_text(b, i ? "," : "") && buf_text(b, text);
+    }
+    return ok;
+}
+
+/* An amount for so many units; or, of a meter with more than that, the prices it has. */
+static bool put_meter(struct buf *b, const struct catalog_model *m, enum meter meter)
 {
     char amount[MONEY_TEXT_BYTES];
+    struct price_item plain;
+    struct price_items items = model_prices(m, meter, &plain);
+    if (items.count == 1 && price_item_plain(items.at))
+        return buf_printf(b, ",\"%s\":{\"amount\":\"%s\",\"per\":%" PRId64 ",\"unit\":\"%s\"}",
+                          meter_name(meter),
+                          money_text((money_t){ items.at->price.atoms }, 2, amount),
+                          items.at->price.per_units, meter_unit(meter));
+    return items.count == 0 || (buf_printf(b, ",\"%s\":{\"unit\":\"%s\",\"prices\":[",
+                                           meter_name(meter), meter_unit(meter)) &&
+                                put_items(b, &items) && buf_text(b, "]}"));
+}
+
+static bool put_prices(struct buf *b, const struct catalog_model *m, const char *currency)
+{
     bool ok = buf_printf(b, ",\"pricing\":{\"currency\":\"%s\"", currency);
-    for (int i = 0; ok && i < METER_COUNT; i++)
-        if (model_priced(m, (unsigned)i))
-            ok = buf_printf(b, ",\"%s\":{\"amount\":\"%s\",\"per\":%" PRId64 ",\"unit\":\"%s\"}",
-                            meter_name((enum meter)i),
-                            money_text((money_t){ m->price[i].atoms }, 2, amount),
-                            m->price[i].per_units, meter_unit((enum meter)i));
+    for (unsigned i = 0; ok && i < METER_COUNT; i++)
+        ok = put_meter(b, m, (enum meter)i);
     return ok && buf_text(b, "}");
 }
 

@@ -1,5 +1,7 @@
 /* gateway/main.c -- maasgated: from the command line to the loop and back. */
+#include "base/cleanup.h"
 #include "base/log.h"
+#include "conf/price_lint.h"
 #include "gateway/control.h"
 #include "gateway/daemon.h"
 #include "gateway/help.h"
@@ -12,6 +14,8 @@
 #include <sys/resource.h>
 
 #define DEFAULT_CONF "/etc/maasgate/maasgate.yaml"
+
+enum { REPORT_LINES_MAX = 100 };
 
 enum action { SERVE, CHECK, PRINT_CONFIG, HELP_CONFIG, HELP_ERRORS, HELP, SHOW_VERSION };
 
@@ -63,6 +67,15 @@ static struct command parse(int argc, char **argv)
     return c;
 }
 
+/* What is right and may still not be what was meant. */
+static void print_report(const struct catalog *c)
+{
+    AUTO(buf_free) struct buf text;
+    buf_init(&text, 1 << 20);
+    if (prices_report(c, REPORT_LINES_MAX, &text) && text.len)
+        printf("prices:\n%s", text.at);
+}
+
 static int check(const char *path, bool print)
 {
     struct conf *conf = NULL;
@@ -73,9 +86,11 @@ static int check(const char *path, bool print)
     }
     if (print)
         conf_print(conf, stdout);
-    else
+    else {
         printf("%s: ok, %zu models, %zu backends\n", path, conf->catalog->model_count,
                conf->catalog->backend_count);
+        print_report(conf->catalog);
+    }
     conf_free(conf);
     return 0;
 }

@@ -15,6 +15,7 @@
 #include "billing/price.h"
 #include "conf/catalog.h"
 #include "gateway/ask.h"
+#include "gateway/facts.h"
 #include "gateway/guard.h"
 #include "gateway/loop.h"
 #include "gateway/pipeline.h"
@@ -100,6 +101,7 @@ struct request {
     bool rates_known;
     const struct catalog_model *model;
     struct price_bound bound; /* hold */
+    struct facts *facts;      /* NULL: all prices are plain */
     enum money money;
     struct work work;     /* backend */
     enum outcome outcome; /* meter */

@@ -6,9 +6,12 @@
 static enum verdict submit(struct request *r)
 {
     struct ledger_hold *h = &r->ledger.hold;
-    struct price_list prices = { r->model->priced, r->model->price };
     money_t most;
-    enum status s = price_upper_bound(&prices, &r->bound, &most);
+    enum status s = facts_take(r);
+    if (s == STATUS_OK) {
+        struct price_list prices = facts_prices(r, r->model);
+        s = price_upper_bound(&prices, &r->bound, &most);
+    }
     if (s != STATUS_OK)
         return request_fail(r, s, "model", NULL);
     *h = (struct ledger_hold){

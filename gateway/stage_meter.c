@@ -128,24 +128,22 @@ static enum status rate(struct request *r, struct judgement *j)
     struct ledger_settle *s = &r->ledger.settle;
     const struct catalog_model *by[2] = { r->model, r->work.served };
     s->line_count = 0;
+    s->facts = NULL;
     for (int i = 0; i < (by[1] != by[0] ? 2 : 1); i++) {
-        struct price_list prices = { by[i]->priced, by[i]->price };
-        struct bill_line lines[METER_COUNT];
-        unsigned count;
-        money_t amount;
-        bool unpriced, clamped;
-        enum status status =
-            price_rate(&prices, &j->usage, &r->bound, lines, &count, &amount, &unpriced, &clamped);
+        struct price_list prices = facts_prices(r, by[i]);
+        struct price_bill bill;
+        enum status status = price_rate(&prices, &j->usage, &r->bound, &bill);
         if (status != STATUS_OK)
             return status;
-        if (i > 0 && amount.atoms >= s->amount.atoms)
+        if (i > 0 && bill.amount.atoms >= s->amount.atoms)
             continue;
-        memcpy(s->lines, lines, count * sizeof *lines);
-        s->line_count = count;
-        s->amount = amount;
+        memcpy(s->lines, bill.lines, bill.count * sizeof *bill.lines);
+        s->line_count = bill.count;
+        s->amount = bill.amount;
         s->model = by[i]->db_id;
-        r->work.unpriced = unpriced;
-        r->work.clamped = clamped;
+        r->work.unpriced = bill.unpriced;
+        r->work.clamped = bill.clamped;
+        s->facts = facts_text(r, by[i], bill.context);
     }
     return STATUS_OK;
 }

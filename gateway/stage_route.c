@@ -8,8 +8,13 @@
 /* Conditions on the cost are about the hold. */
 static enum status estimate_hold(struct request *r)
 {
-    const struct price_list prices = { r->model->priced, r->model->price };
-    return r->model->conditions ? price_upper_bound(&prices, &r->bound, &r->work.hold) : STATUS_OK;
+    if (!r->model->conditions)
+        return STATUS_OK;
+    enum status s = facts_take(r);
+    if (s != STATUS_OK)
+        return s;
+    const struct price_list prices = facts_prices(r, r->model);
+    return price_upper_bound(&prices, &r->bound, &r->work.hold);
 }
 
 static enum verdict refuse(struct request *r, enum status s)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Joins what clients saw, what workers did and what the ledger says.
 
-Shares nothing with the daemon: Python's own sqlite3, json and fractions.  One line for each
-violation, `violations: N` at the end, exit 1 when there is any.
+Shares nothing with the daemon: Python's own sqlite3 and json, and the rules in rational numbers
+(tests/oracle/rate.py).  One line for each violation, `violations: N` at the end, exit 1 when
+there is any.
 
   reconcile.py --db ledger.db [--client-journal FILE.jsonl] [--worker-journal FILE.jsonl] [--allow-open]
 
@@ -18,7 +19,9 @@ import json
 import pathlib
 import sqlite3
 import sys
-from fractions import Fraction
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "oracle"))
+import rate  # noqa: E402
 
 # The ids of base/usage.h, written down a second time.
 METERS = ["requests", "input_uncached_tokens", "input_cached_tokens", "input_cache_write_tokens",
@@ -66,10 +69,6 @@ def text_of_rid(value):
     return "req_" + digits
 
 
-def half_even(value):
-    return round(value)  # Python's round of a Fraction is half to even
-
-
 class Store:
     def __init__(self, path):
         self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
@@ -83,31 +82,30 @@ class Store:
             if r["rid"] in self.settled:
                 violation(f"request {r['rid']} was settled twice")
             self.settled[r["rid"]] = r
-        self.lines = {rid: json.loads(r["lines"]) for rid, r in self.settled.items()}
+        self.lines, self.facts = {}, {}
+        for rid, r in self.settled.items():
+            lines = json.loads(r["lines"])
+            self.facts[rid] = lines.pop() if lines and isinstance(lines[-1], dict) else None
+            self.lines[rid] = [(line + [0, 0])[:5] for line in lines]
         self.draws = {rid: json.loads(r["draws"] or "[]") for rid, r in self.settled.items()}
         self.payer = dict(self.db.execute("SELECT id, organization FROM project"))
         self.funds = {r["id"]: r for r in self.db.execute("SELECT * FROM fund")}
 
     def read_prices(self):
-        prices = {}
-        for version, text in self.db.execute("SELECT id, text FROM price_version"):
-            for line in text.splitlines():
-                if line.startswith("currency "):
-                    continue
-                model, meter, price = line.split(" ")
-                atoms, per_units = price.split("/")
-                prices[version, model, METERS.index(meter)] = Fraction(int(atoms), int(per_units))
-        return prices
+        return {version: rate.read_book(text)
+                for version, text in self.db.execute("SELECT id, text FROM price_version")}
 
     def price(self, settlement, meter):
-        return self.prices.get((settlement["price_version"], self.names.get(settlement["model"]), meter))
+        """The items of a meter; None: it has no price."""
+        model = self.prices.get(settlement["price_version"], {}).get(self.names.get(settlement["model"]), {})
+        return model.get(METERS[meter])
 
     def tokens(self, rid, meters):
         """What was settled in these meters; None when the model has a price for none of them."""
         settlement = self.settled[rid]
         if not any(self.price(settlement, m) is not None for m in meters):
             return None
-        return sum(qty for meter, qty, _ in self.lines[rid] if meter in meters)
+        return sum(qty for meter, qty, *_ in self.lines[rid] if meter in meters)
 
 
 # ---- the ledger by itself ----
@@ -129,13 +127,17 @@ def check_requests(store, allow_open):
 
 def check_amount(store, rid, settlement):
     total = 0
-    for meter, qty, atoms in store.lines[rid]:
+    for meter, qty, atoms, number, before in store.lines[rid]:
         total += atoms
-        price = store.price(settlement, meter)
-        if price is None:
+        items = store.price(settlement, meter)
+        if items is None or number >= len(items):
             violation(f"request {rid}: {METERS[meter]} has no price")
-        elif half_even(qty * price) != atoms:
-            violation(f"request {rid}: {qty} {METERS[meter]} are {half_even(qty * price)} atoms, not {atoms}")
+            continue
+        right = items[number].charge(before, qty)
+        if right != atoms:
+            violation(f"request {rid}: {qty} {METERS[meter]} are {right} atoms, not {atoms}")
+        if len(items) > 1 or items[0].names() or items[0].context != (0, None):
+            check_choice(store, rid, items, number)
     if total != settlement["amount_atoms"]:
         violation(f"request {rid}: its lines are {total} atoms, its amount is {settlement['amount_atoms']}")
 
@@ -172,19 +174,30 @@ def period_of(store, settlement):
     return periods[0] if periods else None
 
 
+def check_choice(store, rid, items, number):
+    """Among several prices the one that fits the request holds."""
+    facts = store.facts[rid]
+    if facts is None:
+        violation(f"request {rid} says nothing of what chose its price")
+        return
+    right = rate.holding(items, facts["context"], facts, store.holds[rid]["accepted_us"])
+    if items[number].kind != "included" and right != number:
+        violation(f"request {rid} was billed by price {number}, but price {right} holds")
+
+
 def check_rollups(store):
     sums = collections.defaultdict(lambda: [0, 0, 0, 0])
     for rid, s in store.settled.items():
         period, covered = period_of(store, s), sum(atoms for _, atoms in store.draws[rid])
-        for number, (meter, qty, atoms) in enumerate(store.lines[rid] or [[0, 0, 0]]):
+        for number, (meter, qty, atoms, item, _) in enumerate(store.lines[rid] or [[0] * 5]):
             key = (s["settled_us"] // HOUR_US * HOUR_US, s["project"], s["key"], s["model"], meter,
-                   s["price_version"], period)
+                   s["price_version"], item, period)
             paid = min(covered, atoms)
             covered -= paid
             for i, value in enumerate((qty, number == 0, atoms, paid)):
                 sums[key][i] += value
-    stored = {tuple(r)[:7]: list(r)[7:] for r in store.db.execute(
-        "SELECT hour_us, project, key, model, meter, price_version, period, qty, requests, atoms, covered_atoms"
+    stored = {tuple(r)[:8]: list(r)[8:] for r in store.db.execute(
+        "SELECT hour_us, project, key, model, meter, price_version, item, period, qty, requests, atoms, covered_atoms"
         " FROM usage_rollup")}
     for key in sums.keys() | stored.keys():
         if sums.get(key) != stored.get(key):

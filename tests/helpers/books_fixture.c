@@ -220,11 +220,13 @@ struct ledger_settle fixture_settle_of(const struct ledger_hold *h, uint64_t in,
         .http_status = 200,
     };
     if (in)
-        s.lines[s.line_count++] =
-            (struct bill_line){ METER_INPUT_UNCACHED, in, { (int64_t)in * 25000 } };
+        s.lines[s.line_count++] = (struct bill_line){ .meter = METER_INPUT_UNCACHED,
+                                                      .qty = in,
+                                                      .amount = { (int64_t)in * 25000 } };
     if (out)
-        s.lines[s.line_count++] =
-            (struct bill_line){ METER_OUTPUT_TEXT, out, { (int64_t)out * 100000 } };
+        s.lines[s.line_count++] = (struct bill_line){ .meter = METER_OUTPUT_TEXT,
+                                                      .qty = out,
+                                                      .amount = { (int64_t)out * 100000 } };
     s.amount.atoms = (int64_t)in * 25000 + (int64_t)out * 100000;
     return s;
 }

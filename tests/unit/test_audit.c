@@ -103,7 +103,7 @@ static const struct {
     { "rollup requests", "UPDATE usage_rollup SET requests = 0 WHERE meter = 0" },
     { "lost rollup", "DELETE FROM usage_rollup WHERE meter = 4" },
     { "extra rollup",
-      "UPDATE billing_period SET closed_us = 0;INSERT INTO usage_rollup VALUES (0,1,1,1,1,1,1,1,1,1,1)" },
+      "UPDATE billing_period SET closed_us = 0;INSERT INTO usage_rollup VALUES (0,1,1,1,1,1,0,1,1,1,1,1)" },
     { "one entry", ENTRY("atoms = atoms + 1 WHERE tx = 1 AND atoms > 0") },
     { "both entries", ENTRY("atoms = atoms * 2 WHERE tx = 1") },
     { "account", ENTRY("account = account + 32 WHERE tx = 1") },

@@ -67,20 +67,17 @@ static struct model chat(int64_t in, int64_t cached, int64_t out)
     return model_of(meters, prices, 3);
 }
 
-struct bill {
-    struct bill_line lines[METER_COUNT];
-    unsigned count;
-    money_t amount;
-    bool unpriced, clamped;
-};
-
-static struct bill rate(const struct model *m, const struct usage *u, const struct price_bound *b)
+static struct price_list list_of(const struct model *m)
 {
-    struct price_list list = { m->priced, m->price };
-    struct bill bill;
-    ck_assert_int_eq(price_rate(&list, u, b, bill.lines, &bill.count, &bill.amount, &bill.unpriced,
-                                &bill.clamped),
-                     STATUS_OK);
+    return (struct price_list){ .priced = m->priced, .price = m->price };
+}
+
+static struct price_bill rate(const struct model *m, const struct usage *u,
+                              const struct price_bound *b)
+{
+    struct price_list list = list_of(m);
+    struct price_bill bill;
+    ck_assert_int_eq(price_rate(&list, u, b, &bill), STATUS_OK);
     return bill;
 }
 
@@ -100,7 +97,7 @@ START_TEST(test_v1_and_v2)
     struct usage u = { 0 };
     usage_set(&u, METER_INPUT_UNCACHED, 1234);
     usage_set(&u, METER_OUTPUT_TEXT, 567);
-    struct bill b = rate(&m, &u, &wide);
+    struct price_bill b = rate(&m, &u, &wide);
     ck_assert_int_eq(b.amount.atoms, 87550000);
     ck_assert_uint_eq(b.count, 2);
 
@@ -138,14 +135,14 @@ START_TEST(test_meters_with_a_bound_of_their_own)
                                           { .audio_ms_max = 7 } };
     for (size_t i = 0; i < sizeof meters / sizeof *meters; i++) {
         struct model m = model_of(&meters[i], (struct price[]){ { 1000, 1 } }, 1);
-        struct price_list list = { m.priced, m.price };
+        struct price_list list = list_of(&m);
         money_t hold;
         ck_assert_int_eq(price_upper_bound(&list, &bounds[i], &hold), STATUS_OK);
         ck_assert_int_eq(hold.atoms, 7000);
         for (uint64_t qty = 7; qty < 9; qty++) {
             struct usage u = { 0 };
             usage_set(&u, meters[i], qty);
-            struct bill b = rate(&m, &u, &bounds[i]);
+            struct price_bill b = rate(&m, &u, &bounds[i]);
             ck_assert_int_eq(b.amount.atoms, 7000);
             ck_assert_int_eq(b.clamped, qty > 7);
         }
@@ -156,7 +153,7 @@ END_TEST
 START_TEST(test_v15_hold_and_capture)
 {
     struct model m = chat(25000000000, 25000000000, 100000000000);
-    struct price_list list = { m.priced, m.price };
+    struct price_list list = list_of(&m);
     struct price_bound bound = { .input_tokens_max = 4000, .output_tokens_max = 2000 };
     money_t hold;
     ck_assert_int_eq(price_upper_bound(&list, &bound, &hold), STATUS_OK);
@@ -174,7 +171,7 @@ START_TEST(test_zero_is_a_value_and_absent_is_no_line)
     struct usage u = { 0 };
     usage_set(&u, METER_INPUT_UNCACHED, 10);
     usage_set(&u, METER_OUTPUT_TEXT, 0);
-    struct bill b = rate(&m, &u, &wide);
+    struct price_bill b = rate(&m, &u, &wide);
     ck_assert_uint_eq(b.count, 1);
     ck_assert_int_eq(b.amount.atoms, 250000);
 }
@@ -185,7 +182,7 @@ START_TEST(test_unpriced_is_billed_nothing_and_said)
     struct model m = chat(25000000000, 25000000000, 100000000000);
     struct usage u = { 0 };
     usage_set(&u, METER_OUTPUT_REASONING, 10);
-    struct bill b = rate(&m, &u, &wide);
+    struct price_bill b = rate(&m, &u, &wide);
     ck_assert_int_eq(b.amount.atoms, 0);
     ck_assert(b.unpriced);
     ck_assert_uint_eq(b.count, 0);
@@ -195,14 +192,14 @@ END_TEST
 START_TEST(test_a_backend_cannot_bill_beyond_the_hold)
 {
     struct model m = chat(25000000000, 5000000000, 100000000000);
-    struct price_list list = { m.priced, m.price };
+    struct price_list list = list_of(&m);
     struct price_bound bound = { .input_tokens_max = 100, .output_tokens_max = 10 };
     money_t hold;
     ck_assert_int_eq(price_upper_bound(&list, &bound, &hold), STATUS_OK);
     struct usage u = { 0 };
     for (unsigned i = 0; i < METER_COUNT; i++)
         usage_set(&u, (enum meter)i, UINT64_MAX);
-    struct bill b = rate(&m, &u, &bound);
+    struct price_bill b = rate(&m, &u, &bound);
     ck_assert(b.clamped && b.unpriced);
     ck_assert_int_le(b.amount.atoms, hold.atoms);
 }
@@ -218,7 +215,7 @@ START_TEST(test_rounded_lines_stay_within_the_bound)
         const struct price prices[] = { PER_M(atoms[i % 6]), PER_M(atoms[i / 6 % 6]),
                                         PER_M(atoms[i / 36]) };
         struct model m = model_of(in, prices, 3);
-        struct price_list list = { m.priced, m.price };
+        struct price_list list = list_of(&m);
         for (uint64_t total = 0; total < 12; total++) {
             struct price_bound bound = { .input_tokens_max = total };
             money_t hold = { 0 };
@@ -242,7 +239,7 @@ START_TEST(test_each_meter_has_one_bound)
 {
     enum meter m = (enum meter)_i;
     struct model model = model_of(&m, &(struct price){ 3, 1 }, 1);
-    struct price_list list = { model.priced, model.price };
+    struct price_list list = list_of(&model);
     struct price_bound bound = { 10, 10, 10, 10, 10, 10, 10, 10 };
     uint64_t most = m == METER_REQUESTS ? 1 : 10;
     money_t hold;
@@ -250,7 +247,7 @@ START_TEST(test_each_meter_has_one_bound)
     ck_assert_int_eq(hold.atoms, 3 * (int64_t)most);
     struct usage u = { 0 };
     usage_set(&u, m, 11);
-    struct bill b = rate(&model, &u, &bound);
+    struct price_bill b = rate(&model, &u, &bound);
     ck_assert(b.clamped && !b.unpriced);
     ck_assert_uint_eq(b.lines[0].qty, most);
     ck_assert_int_eq(b.amount.atoms, hold.atoms);
@@ -260,7 +257,7 @@ END_TEST
 START_TEST(test_overflow_and_no_price_are_refused_before_the_backend)
 {
     struct model m = chat(MONEY_ATOMS_MAX, MONEY_ATOMS_MAX, MONEY_ATOMS_MAX);
-    struct price_list list = { m.priced, m.price };
+    struct price_list list = list_of(&m);
     struct price_bound bound = { .input_tokens_max = UINT64_MAX };
     money_t hold = { 42 };
     ck_assert_int_eq(price_upper_bound(&list, &bound, &hold), STATUS_BILLING_OVERFLOW);

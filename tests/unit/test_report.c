@@ -104,7 +104,7 @@ static const struct {
 START_TEST(test_price_books)
 {
     const char *text = book_cases[_i].text;
-    struct pricebook_line line;
+    struct pricebook_line line = { .number = 0 };
     bool bad;
     int lines = 0;
     while (pricebook_next(&text, &line, &bad))
@@ -212,7 +212,8 @@ static void buy_images(int64_t count, int64_t model, enum meter meter, int64_t e
     h.model = model;
     ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
     struct ledger_settle s = fixture_settle_of(&h, 0, 0);
-    s.lines[s.line_count++] = (struct bill_line){ meter, (uint64_t)count, { count * each } };
+    s.lines[s.line_count++] =
+        (struct bill_line){ .meter = meter, .qty = (uint64_t)count, .amount = { count * each } };
     s.amount.atoms = count * each;
     ck_assert_int_eq(fixture_settle(&f, &s), STATUS_OK);
 }
