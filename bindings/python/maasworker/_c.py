@@ -10,6 +10,7 @@ import ctypes
 import os
 import pathlib
 from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
+from typing import Any
 
 SONAME = "libmaasworker.so.0"
 OK, AGAIN, GONE, INVALID = 0, 1, -1, -2
@@ -88,7 +89,7 @@ def _open() -> tuple[ctypes.PyDLL, ctypes.CDLL]:
 _quick, _waiting = _open()
 
 
-def _function(library: ctypes.CDLL, name: str, result, *arguments):
+def _function(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
     f = getattr(library, name)
     f.restype, f.argtypes = result, arguments
     return f

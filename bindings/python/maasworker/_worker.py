@@ -30,6 +30,7 @@ MESSAGE_BYTES_MAX = 200
 ALL = tuple(_c.CAPABILITIES)
 
 Handler = Callable[["Call"], Any]
+Step = Callable[[int], int]  # takes the handle, returns libmaasworker's verdict
 
 
 class Fail(Exception):
@@ -97,9 +98,10 @@ class Call:
         self.deadline_ms: int = r.deadline_ms  #: the gateway's patience, from the request's arrival here
         self.usage = Usage()
         self.finish_reason = "stop"  #: of a chat answer: stop, length, tool_calls, ...
-        self._worker, self._handle = worker, handle
+        self._worker = worker
+        self._handle: int | None = handle
         self._state = threading.Condition()
-        self._outbox: collections.deque[tuple[Callable[[int], int], bool]] = collections.deque()
+        self._outbox: collections.deque[tuple[Step, bool]] = collections.deque()
         self._started = self._cancelled = self._raw = False
         self._text: list[bytes] = []
 
@@ -112,13 +114,14 @@ class Call:
 
     def json(self) -> dict[str, Any]:
         """The body, which is one JSON object unless content_type says otherwise."""
-        return json.loads(self.body)
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
     def format(self, content_type: str, header_len: int | None = None) -> None:
         """Before the first part of an answer that is not JSON (speech, transcription, translation,
         tensors; never of a stream): what its bytes are.  header_len: as in the request."""
         name, header = content_type.encode(), -1 if header_len is None else header_len
-        self._put(lambda handle: _c.call_format(handle, name, header))
+        self._put(_step(_c.call_format, name, header))
 
     def send(self, part: bytes | dict[str, Any], usage_event: bool = False) -> None:
         """One event of a stream, or the next part of the body; a dict is written as JSON.  Waits
@@ -134,7 +137,7 @@ class Call:
             usage = self.usage._as_c()
             for at in range(0, max(len(data), 1), DELTA_BYTES):
                 part = data[at:at + DELTA_BYTES]
-                self._put(lambda handle, part=part: _c.chat_delta(handle, part, len(part), usage))
+                self._put(_step(_c.chat_delta, part, len(part), usage))
         elif self._cancelled:
             raise Cancelled
         else:
@@ -146,7 +149,7 @@ class Call:
         usage = self.usage._as_c()
         if usage.output_tokens < 0 and usage.output_reasoning_tokens < 0:
             raise ValueError("report() needs usage.output_tokens, 0 if there is nothing yet")
-        self._put(lambda handle: _c.call_send(handle, None, 0, usage))
+        self._put(_step(_c.call_send, None, 0, usage))
 
     # ---- a handler's thread ----
 
@@ -190,9 +193,9 @@ class Call:
         usage = self.usage._as_c()
         text, reason = b"".join(self._text), self.finish_reason.encode()
         if self._raw or self.capability != "chat":
-            self._end(lambda handle: _c.call_finish(handle, usage))
+            self._end(_step(_c.call_finish, usage))
         else:
-            self._end(lambda handle: _c.chat_finish(handle, text, len(text), reason, usage))
+            self._end(_step(_c.chat_finish, text, len(text), reason, usage))
 
     def _failed(self, e: BaseException) -> None:
         code, message = 500, "the engine failed"
@@ -206,23 +209,23 @@ class Call:
         except (TypeError, ValueError):
             usage = Usage()._as_c()
         if self._cancelled:
-            self._end(lambda handle: _c.call_finish(handle, usage))
+            self._end(_step(_c.call_finish, usage))
         else:
-            self._end(lambda handle: _c.call_fail(handle, code, sentence, usage))
+            self._end(_step(_c.call_fail, code, sentence, usage))
 
     def _send(self, data: bytes, usage_event: bool) -> None:
         usage = self.usage._as_c()
         if self.stream and len(data) > _c.EVENT_BYTES_MAX:
             raise ValueError(f"an event of {len(data)} bytes; at most {_c.EVENT_BYTES_MAX}")
         if usage_event:
-            self._put(lambda handle: _c.call_send_usage_event(handle, data, len(data)))
+            self._put(_step(_c.call_send_usage_event, data, len(data)))
             return
         step = max(len(data), 1) if self.stream else PIECE_BYTES
         for at in range(0, len(data), step):
             piece = data[at:at + step]
-            self._put(lambda handle, piece=piece: _c.call_send(handle, piece, len(piece), usage))
+            self._put(_step(_c.call_send, piece, len(piece), usage))
 
-    def _put(self, step: Callable[[int], int]) -> None:
+    def _put(self, step: Step) -> None:
         with self._state:
             while len(self._outbox) >= OUTBOX_STEPS_MAX and not self._cancelled:
                 self._state.wait()
@@ -231,7 +234,7 @@ class Call:
             self._outbox.append((step, False))
         self._worker._pump_soon(self)
 
-    def _end(self, step: Callable[[int], int]) -> None:
+    def _end(self, step: Step) -> None:
         with self._state:
             self._outbox.append((step, True))
         self._worker._pump_soon(self)
@@ -261,7 +264,7 @@ class Call:
             self._outbox = collections.deque(last)
             self._state.notify_all()
             if not self._started:
-                self._outbox.append((lambda handle: _c.call_finish(handle, None), True))
+                self._outbox.append((_step(_c.call_finish, None), True))
         self._pump()
 
     def _forget(self) -> None:
@@ -405,7 +408,8 @@ class _Signals:
     """SIGTERM and SIGINT call `stop`, on the main thread; elsewhere they are left alone."""
 
     def __init__(self, stop: Callable[[], None]):
-        self._stop, self._before = stop, {}
+        self._stop = stop
+        self._before: dict[int, Any] = {}
         self._mine = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> None:
@@ -415,6 +419,10 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _step(function: Callable[..., int], *arguments: Any) -> Step:
+    return lambda handle: function(handle, *arguments)
 
 
 def _no_handler(call: Call) -> None:

@@ -39,6 +39,20 @@ def test_the_examples_files_are_printed():
     assert all(len(f.read_text().splitlines()) <= 65 for f in [*files, *sources])
 
 
+def test_installed(tmp_path):
+    """Where `make install` puts them, the library, its header and the Python package find each other."""
+    prefix = tmp_path / "usr/local"
+    subprocess.run(["make", "-C", ROOT, "install", f"DESTDIR={tmp_path}", "PREFIX=/usr/local"], check=True,
+                   capture_output=True)
+    package, = prefix.glob("lib/python3*/dist-packages")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAASWORKER"))}
+    done = subprocess.run(["/usr/bin/python3", "-B", "-c", "import maasworker; print(maasworker._worker._c.find_library())"],
+                          env={**env, "PYTHONPATH": str(package)}, capture_output=True, text=True)
+    assert done.stdout.strip() == str((prefix / "lib/libmaasworker.so.0").resolve()), done.stderr
+    subprocess.run(["cc", ROOT / "examples/worker-echo.c", "-o", tmp_path / "echo", f"-I{prefix}/include",
+                    f"-L{prefix}/lib", "-lmaasworker"], check=True)
+
+
 class Example:
     """A folder like the source tree, in which what the page prints is run: the same words, but for
     the ports, which have to be free, and the example's folder."""
