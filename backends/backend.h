@@ -33,7 +33,8 @@ struct backend_order {
     const char *model;        /* the backend's own name */
     const char *public_model; /* the name the client used; echoed in answers */
     bool stream;
-    bool any_format; /* not a stream: the answer need not be JSON (audio, plain text, tensors) */
+    bool any_format; /* the answer need not be JSON (audio, plain text, tensors), nor a stream when
+                        that was asked for: then it comes with a format */
     struct backend_format format; /* of the body: JSON, multipart/form-data or tensors */
     struct span body;             /* already spliced for this backend */
     /* A driver that must have an answer whole ends the call beyond it; 0: its own limit. */

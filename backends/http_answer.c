@@ -36,8 +36,10 @@ static enum http_mode mode_of(struct http_call *c)
     const char *type = c->headers.type[0] ? c->headers.type : NULL;
     if (!is_success(c->headers.code))
         return HTTP_REFUSAL;
-    if (c->order.stream)
-        return framer_speaks(c->framing.framer, type) ? HTTP_EVENTS : HTTP_REFUSAL;
+    if (c->order.stream && framer_speaks(c->framing.framer, type))
+        return HTTP_EVENTS;
+    if (c->order.stream) /* some cannot stream this, and answer whole */
+        return c->order.any_format && is_json(type) ? HTTP_BODY : HTTP_REFUSAL;
     if (!c->order.any_format || (is_json(type) && !c->headers.tensors))
         return HTTP_BODY;
     if (!http_pieces_begin(c, type ? type : "application/octet-stream"))
@@ -105,6 +107,7 @@ size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call)
     if (c->ended || c->verdict != STATUS_OK)
         return HTTP_REFUSE;
     if (c->paused) {
+        http_loop_held(c);
         c->held = true;
         return CURL_WRITEFUNC_PAUSE;
     }
@@ -146,7 +149,10 @@ static void finish_body(struct http_call *c)
         usage_map_read(rows->usage, c->order.capability, true, &field[BODY_USAGE]);
     http_note_usage(c, &u);
     http_note_request(c);
+    static const struct backend_format json = { .content_type = "application/json" };
     struct backend_data d = { .bytes = text.at, .len = text.len };
+    if (c->order.stream)
+        d.format = &json;
     if (c->usage.present)
         d.so_far = &c->usage;
     c->events.on_data(c->arg, &d);

@@ -8,6 +8,7 @@
  */
 #include "backends/http_parts.h"
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -181,6 +182,32 @@ static bool is_idle(CURL *easy)
     struct http_call *c = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
     return c && !c->held;
+}
+
+static int local_port(curl_socket_t fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a;
+    socklen_t len = sizeof a;
+    if (getsockname(fd, &a.any, &len) != 0)
+        return -1;
+    return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
+}
+
+/* An answer that comes fast on a kept connection may be read, and held back, before libcurl says
+ * that it has taken the connection up again.  What arrives there then is wanted. */
+void http_loop_held(struct http_call *c)
+{
+    struct http_socket *s;
+    for (size_t i = 0; i < HTTP_SOCKET_BUCKETS; i++)
+        LIST_FOREACH(s, &c->backend->sockets[i], bucket)
+        {
+            if (s->idle && local_port(s->fd) == c->local_port)
+                s->idle = false;
+        }
 }
 
 /* Sockets that libcurl makes for itself are not announced, so they are met here first. */

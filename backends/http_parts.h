@@ -75,6 +75,7 @@ struct http_call {
 
     bool on_todo, added, paused, held; /* held: libcurl was told to pause */
     bool ended;                        /* nothing more is passed on; `end` says why */
+    int local_port;                    /* of its connection, once connected */
     bool connected;                    /* from here on the backend may have got the request */
     bool repeated;                     /* sent again, because a kept connection had died */
     bool answered;                     /* a status line came */
@@ -130,6 +131,7 @@ void http_release(struct http_backend *b); /* one of b->pending has come; the la
 
 /* http_loop.c */
 enum status http_loop_open(struct http_backend *b);
+void http_loop_held(struct http_call *c); /* its reader holds it back: its connection is not idle */
 bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and closed by us */
 /* Lets libcurl do what is due; may call on_data and on_end. */
 void http_loop_kick(struct http_backend *b);

@@ -18,7 +18,8 @@ static int before_sending(void *call, char *ip, char *local_ip, int port, int lo
 {
     struct http_call *c = call;
     long sent = 0;
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    (void)ip, (void)local_ip, (void)port;
+    c->local_port = local_port;
     curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &sent);
     bool again = c->connected && sent > 0;
     if (again && (c->repeated || !c->backend->base.conf->repeat_unanswered))

@@ -23,7 +23,7 @@ bool openai_event_silent(struct span event)
                                         SPAN("\"reasoning\""), SPAN("\"arguments\""),
                                         SPAN("\"name\""),      SPAN("\"refusal\""),
                                         SPAN("\"thinking\""),  SPAN("\"partial_json\""),
-                                        SPAN("\"data\"")
+                                        SPAN("\"data\""),      SPAN("\"audio\"")
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (says(event, keys[i]))

@@ -352,6 +352,11 @@ bool jscan_int(const struct jfield *f, int64_t *ret)
     return true;
 }
 
+size_t jscan_code_points(const struct jfield *f)
+{
+    return jstring_code_points((struct span){ f->value.at + 1, f->value.len - 2 });
+}
+
 bool jscan_string(const struct jfield *f, char *buf, size_t size)
 {
     size_t len;

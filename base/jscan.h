@@ -43,6 +43,8 @@ MUST_CHECK bool jscan_element(struct span array, size_t *at, struct jfield *ret)
 
 /* An integer without fraction or exponent in int64; false otherwise. */
 MUST_CHECK bool jscan_int(const struct jfield *f, int64_t *ret);
+/* Unicode code points of a string value: what a character is when it is paid for. */
+size_t jscan_code_points(const struct jfield *f);
 /* Unescapes a string value into buf with a NUL; false when it does not fit. */
 MUST_CHECK bool jscan_string(const struct jfield *f, char *buf, size_t size);
 #endif

@@ -239,3 +239,24 @@ bool jstring_unescape(struct span inside, char *buf, size_t size, size_t *ret_le
     *ret_len = used;
     return true;
 }
+
+/* A character is a byte that continues none, or an escape; two escapes of surrogates are one. */
+size_t jstring_code_points(struct span inside)
+{
+    const char *end = inside.at + inside.len, *what;
+    size_t count = 0;
+    uint32_t code;
+    for (const char *p = inside.at; p < end; count++) {
+        if (*p != '\\')
+            p++;
+        else if (p[1] == 'u')
+            p = read_unicode(p + 2, end, &code, &what);
+        else
+            p += 2;
+        if (!p)
+            return count; /* cannot be: the literal was accepted */
+        while (p < end && (byte_at(p) & 0xc0) == 0x80)
+            p++;
+    }
+    return count;
+}

@@ -17,4 +17,6 @@ const char *jstring_skip(const char *p, const char *end, const char **ret_at,
 /* The text between the quotes of a literal that jstring_skip accepted, unescaped, without a
  * NUL.  False when it does not fit.  Unescaped text is never longer than the escaped. */
 MUST_CHECK bool jstring_unescape(struct span inside, char *buf, size_t size, size_t *ret_len);
+/* Code points of the text between the quotes of such a literal. */
+size_t jstring_code_points(struct span inside);
 #endif

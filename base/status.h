@@ -18,6 +18,7 @@ enum status_retry { RETRY_UNSAID, RETRY_YES, RETRY_NO };
     X(BAD_REQUEST,        400, "invalid_request_error",   "invalid_request",             RETRY_NO,     "the request is not valid")                  \
     X(BAD_FRAMING,        400, "invalid_request_error",   "invalid_http_framing",        RETRY_NO,     "the HTTP framing of the request is ambiguous or malformed") \
     X(BAD_JSON,           400, "invalid_request_error",   "invalid_json",                RETRY_NO,     "the body is not valid JSON")                \
+    X(BAD_FORM,           400, "invalid_request_error",   "invalid_form",                RETRY_NO,     "the body is not a valid form")              \
     X(BAD_FIELD,          400, "invalid_request_error",   "invalid_value",               RETRY_NO,     "a field has a value that is not allowed")   \
     X(MISSING_FIELD,      400, "invalid_request_error",   "missing_required_parameter",  RETRY_NO,     "a required field is missing")               \
     X(UNSUPPORTED_FIELD,  400, "invalid_request_error",   "unsupported_parameter",       RETRY_NO,     "a field is not supported here")             \

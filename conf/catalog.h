@@ -39,6 +39,7 @@ struct catalog_model {
     uint64_t created; /* Unix seconds */
     uint64_t context_length, max_output_tokens, default_output_tokens;
     uint64_t images_max;
+    uint64_t audio_bytes_per_second_min; /* of sound whose length is not known: the hold is by it */
     enum life life;
     const char *life_note;              /* why unavailable, or what replaces it */
     const struct catalog_model *parent; /* NULL: none */

@@ -13,6 +13,7 @@ enum {
     CONTEXT_LENGTH_DEFAULT = 131072,
     OUTPUT_TOKENS_DEFAULT = 8192,
     IMAGES_MAX_DEFAULT = 10,
+    AUDIO_RATE_DEFAULT = 1000,
 };
 
 /* All names of capabilities, "chat|embeddings|..": the bar before the first one is skipped. */

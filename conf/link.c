@@ -54,6 +54,7 @@ static const struct {
     { "max_output_tokens", CAPS_TOKENS_OUT, "the model's output is not counted in tokens" },
     { "default_output_tokens", CAP_CHAT, "the model has no chat" },
     { "images_max", CAP_IMAGES, "the model has no images" },
+    { "audio_bytes_per_second_min", CAPS_AUDIO_IN, "the model hears nothing" },
     { "recipe", CAP_CHAT, "the model has no chat" },
     { "affinity", CAP_CHAT, "the model has no chat" },
     { "tensor", CAP_INFER, "the model has no infer" },
@@ -150,6 +151,9 @@ static enum status complete_sizes(struct conf_reader *r, struct model_draft *d)
         status = complete_size(r, d, "images_max", &m->images_max,
                                p && p->images_max ? p->images_max : IMAGES_MAX_DEFAULT,
                                bound ? p->images_max : UINT64_MAX);
+    if (!m->audio_bytes_per_second_min)
+        m->audio_bytes_per_second_min =
+            p && p->audio_bytes_per_second_min ? p->audio_bytes_per_second_min : AUDIO_RATE_DEFAULT;
     return status;
 }
 

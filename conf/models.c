@@ -42,6 +42,10 @@ const struct conf_key model_keys[] = {
       false, "chat: when the request sets no limit; the parent's, else max_output_tokens" },
     { "images_max", read_count, AT(m.images_max), "a number", 1, 100, false,
       "most images of one request; the parent's, else 10" },
+    { "audio_bytes_per_second_min", read_count, AT(m.audio_bytes_per_second_min), "a number", 100,
+      1000000, false,
+      "transcription, translation: a file whose length cannot be measured is held for as if it had "
+      "a second in so many bytes; the parent's, else 1000" },
     { "life", read_choice, AT(m.life), "preview|ga|deprecated|retired|unavailable", 0, 0, false,
       "where it is in its life; `ga` when not given" },
     { "life_note", read_text, AT(m.life_note), "a text", 1, 200, false,

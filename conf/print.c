@@ -278,6 +278,8 @@ static bool model(struct buf *b, const struct catalog_model *m)
            number(b, "max_output_tokens", m->max_output_tokens) &&
            number(b, "default_output_tokens", m->default_output_tokens) &&
            number(b, "images_max", m->images_max) &&
+           (!(m->capabilities & (CAP_TRANSCRIPTION | CAP_TRANSLATION)) ||
+            number(b, "audio_bytes_per_second_min", m->audio_bytes_per_second_min)) &&
            buf_printf(b, "    life: %s\n", life_name(m->life)) &&
            quoted(b, "life_note", m->life_note) && flag(b, "default", m->scope_default) &&
            quoted(b, "parent", m->parent ? m->parent->id : "") &&

@@ -32,14 +32,15 @@
     X(API_KEY, "api_key")                             \
     X(CACHE_SALT, "cache_salt")                       \
     X(PRIORITY, "priority")
-#define ASK_FIELD_MAP(X)  \
-    ASK_CHAT_FIELD_MAP(X) \
-    X(INPUT, "input")     \
-    X(PROMPT, "prompt")   \
-    X(INPUTS, "inputs")   \
-    X(BEST_OF, "best_of") \
-    X(QUERY, "query")     \
-    X(DOCUMENTS, "documents")
+#define ASK_FIELD_MAP(X)      \
+    ASK_CHAT_FIELD_MAP(X)     \
+    X(INPUT, "input")         \
+    X(PROMPT, "prompt")       \
+    X(INPUTS, "inputs")       \
+    X(BEST_OF, "best_of")     \
+    X(QUERY, "query")         \
+    X(DOCUMENTS, "documents") \
+    X(STREAM_FORMAT, "stream_format")
 
 enum ask_field {
 #define X(NAME, key) ASK_##NAME,
@@ -55,10 +56,13 @@ struct ask {
     struct jfield field[ASK_FIELDS]; /* those that were scanned for have a key */
     char model[256];                 /* unescaped; "" when the body names none */
     bool stream;
-    bool include_usage;      /* the client itself asked for the event that carries usage */
-    int64_t n;               /* choices or images; >= 1 */
-    int64_t max_out;         /* per choice, what the client said; 0: nothing */
-    uint64_t generated;      /* answers the model writes: n or best_of, for each prompt */
+    bool include_usage;   /* the client itself asked for the event that carries usage */
+    int64_t n;            /* choices or images; >= 1 */
+    int64_t max_out;      /* per choice, what the client said; 0: nothing */
+    uint64_t generated;   /* answers the model writes: n or best_of, for each prompt */
+    uint64_t audio_bytes; /* of the file that is to be heard */
+    uint64_t audio_ms;    /* how long it plays, when audio_known */
+    bool audio_known;
     struct price_bound most; /* what the body alone bounds; output tokens and time come later */
 };
 
@@ -76,5 +80,10 @@ MUST_CHECK enum status ask_read(struct span body, unsigned capability, struct as
  * looked at.  The same; BAD_FIELD when the body is shorter. */
 MUST_CHECK enum status ask_tensors(struct span body, uint64_t header_len, struct ask *ret,
                                    struct ask_error *ret_error);
+
+/* The same of a form, which is read into *form; BAD_FORM as well.  The spans there lie in `body`. */
+struct form;
+MUST_CHECK enum status ask_form(struct span body, struct span boundary, unsigned capability,
+                                struct form *form, struct ask *ret, struct ask_error *ret_error);
 
 #endif

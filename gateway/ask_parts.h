@@ -2,6 +2,7 @@
  *
  * ask.c        the scan and what every body may say
  * ask_text.c   chat, completions
+ * ask_media.c  speech, transcription, translation
  * ask_other.c  the other endpoints
  */
 #ifndef MAAS_ASK_PARTS_H
@@ -11,7 +12,7 @@
 typedef enum status ask_reader(struct ask *a, struct ask_error *e);
 
 ask_reader ask_chat, ask_completions, ask_embeddings, ask_images, ask_infer, ask_rerank,
-    ask_moderation;
+    ask_moderation, ask_speech;
 
 __attribute__((format(printf, 4, 5))) enum status ask_problem(struct ask_error *e, enum status s,
                                                               const char *param, const char *fmt,

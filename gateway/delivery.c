@@ -47,14 +47,25 @@ static void add(struct progress *p, struct span event, const struct usage *so_fa
     p->events += p->counted ? p->text + p->reasoning > before : !openai_event_silent(event);
 }
 
-void delivery_add(struct delivery *d, struct span event, const struct usage *so_far, size_t waiting)
+static void mark(struct delivery *d, size_t waiting)
 {
-    add(&d->added, event, so_far);
     if (waiting < BEHIND_BYTES)
         return;
     struct mark m = { .end = d->taken_bytes + waiting, .progress = d->added };
     if (!buf_add(&d->marks, &m, sizeof m))
         return; /* without memory the client pays for less */
+}
+
+void delivery_add(struct delivery *d, struct span event, const struct usage *so_far, size_t waiting)
+{
+    add(&d->added, event, so_far);
+    mark(d, waiting);
+}
+
+void delivery_add_bytes(struct delivery *d, size_t waiting)
+{
+    d->added.events++;
+    mark(d, waiting);
 }
 
 void delivery_sent(struct delivery *d)

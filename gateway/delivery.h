@@ -32,6 +32,8 @@ void delivery_free(struct delivery *d);
  * count as it goes.  `waiting`: bytes of the answer that were not yet taken. */
 void delivery_add(struct delivery *d, struct span event, const struct usage *so_far,
                   size_t waiting);
+/* Bytes that are no event: they count as one, whatever their number. */
+void delivery_add_bytes(struct delivery *d, size_t waiting);
 /* The backend has said what all events together are. */
 void delivery_count(struct delivery *d, const struct usage *total);
 /* The HTTP server comes for more: it has sent what it took. */

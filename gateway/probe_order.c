@@ -250,7 +250,7 @@ enum status probe_choose(struct probe *p, const struct catalog *c)
         .model = p->route->model,
         .public_model = p->model->id,
         .stream = p->job->args.stream,
-        .any_format = kind_of(q->capability)->any_format,
+        .any_format = kind_of(q->capability)->traits & KIND_ANY,
         .max_out = 1,
     };
     set_timeouts(p);

@@ -90,7 +90,7 @@ static bool is_needed(const struct probe *p)
     for (unsigned i = 0; i < METER_COUNT; i++)
         if (model_priced(p->model, i) && p->model->price[i].atoms > 0 && !(ours >> i & 1))
             return true;
-    return !kind_of(p->capability)->silent;
+    return !(kind_of(p->capability)->traits & KIND_SILENT);
 }
 
 static const char *list_usage(const struct usage *u, char text[static 200])

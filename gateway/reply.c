@@ -171,7 +171,8 @@ bool reply_stream(struct request *r)
 {
     r->answer.stream = true;
     r->answer.http = 200;
-    r->answer.content_type = "text/event-stream; charset=utf-8";
+    if (!r->answer.raw)
+        r->answer.content_type = "text/event-stream; charset=utf-8";
     return queue(r, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, on_stream, r, NULL));
 }
 

@@ -51,6 +51,7 @@ struct intake { /* what the connection delivers */
     unsigned tensor_headers;    /* Inference-Header-Content-Length: how many of them */
     uint64_t tensor_header_len; /* bytes of JSON before binary tensors; UINT64_MAX: no number */
     struct span multipart;      /* the Content-Type when it is multipart/..; in the arena */
+    struct span boundary;       /* in it */
     char *body;                 /* malloc'd */
     size_t discarded;
     size_t body_len, body_room; /* room is counted against bodies_bytes_max */
@@ -63,6 +64,8 @@ struct answer { /* what the client is sent */
     const char *content_type, *allow; /* NULL: application/json; none */
     bool tensors;                     /* binary, behind so much JSON: */
     uint64_t header_len;
+    bool raw, kept_back; /* a stream of bytes, not of events; its last one waits for the bill */
+    char last_byte;
     struct buf
         body;       /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
     size_t taken;   /* of body, by the HTTP server */
@@ -96,6 +99,7 @@ struct request {
     struct target target; /* accept */
     struct key *key;      /* auth */
     struct ask ask;       /* limit */
+    struct form *form;    /* of a body that is one; in the arena */
     struct limits_grant grant;
     struct limits_view rates;
     bool rates_known;

@@ -1,4 +1,5 @@
 /* gateway/stage_accept.c -- is it well-formed HTTP for an endpoint we have? */
+#include "gateway/form.h"
 #include "gateway/intake.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
@@ -39,6 +40,11 @@ static enum verdict check_media(struct request *r)
     if (!capability)
         return NEXT;
     const struct kind *kind = kind_of(capability);
+    if (kind->body == BODY_FORM)
+        return form_boundary(r->in.multipart, &r->in.boundary)
+                   ? NEXT
+                   : request_fail(r, STATUS_UNSUPPORTED_MEDIA, NULL,
+                                  "this endpoint takes multipart/form-data with a boundary");
     if (r->in.multipart.len)
         return request_fail(r, STATUS_UNSUPPORTED_MEDIA, NULL,
                             "this endpoint takes application/json, not a form");

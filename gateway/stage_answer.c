@@ -59,7 +59,8 @@ enum verdict stage_answer(struct request *r)
     }
     if (r->answer.stream && r->status != STATUS_OK)
         stream_fail(r);
-    else if (r->ask.stream && r->status == STATUS_OK)
+    else if (r->answer.stream ||
+             (r->ask.stream && r->status == STATUS_OK && !r->answer.content_type))
         stream_finish(r);
     else
         send_whole(r);

@@ -99,7 +99,7 @@ static enum status begin(struct request *r)
         .model = w->route->model,
         .public_model = r->model->id,
         .stream = r->ask.stream,
-        .any_format = kind_of(r->target.row->capability)->any_format,
+        .any_format = kind_of(r->target.row->capability)->traits & KIND_ANY,
         .format = w->format,
         .body = w->body,
         .answer_bytes_max = conf->answer_bytes_max,

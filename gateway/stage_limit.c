@@ -1,18 +1,32 @@
 /* gateway/stage_limit.c -- what is asked for, and may the key have that now? */
+#include "gateway/form.h"
 #include "gateway/intake.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
 #include "gateway/rewrite.h"
 #include <stdio.h>
 
+static enum status read_body(struct request *r, struct span body, struct ask_error *e)
+{
+    unsigned capability = r->target.row->capability;
+    if (kind_of(capability)->body == BODY_FORM) {
+        r->form = arena_alloc(r->arena, sizeof *r->form);
+        return r->form ? ask_form(body, r->in.boundary, capability, r->form, &r->ask, e)
+                       : STATUS_NO_MEMORY;
+    }
+    return capability == CAP_INFER && r->in.tensor_headers
+               ? ask_tensors(body, r->in.tensor_header_len, &r->ask, e)
+               : ask_read(body, capability, &r->ask, e);
+}
+
 static enum verdict read_ask(struct request *r)
 {
     struct ask_error e = { "", "" };
     struct span body = { r->in.body ? r->in.body : "", r->in.body_len };
-    enum status s = r->target.row->capability == CAP_INFER && r->in.tensor_headers
-                        ? ask_tensors(body, r->in.tensor_header_len, &r->ask, &e)
-                        : ask_read(body, r->target.row->capability, &r->ask, &e);
-    return s == STATUS_OK ? NEXT : request_fail(r, s, e.param, "%s", e.message);
+    enum status s = read_body(r, body, &e);
+    if (s == STATUS_OK)
+        return NEXT;
+    return request_fail(r, s, e.param, *e.message ? "%s" : NULL, e.message);
 }
 
 static struct span named_model(const struct request *r)
@@ -48,8 +62,8 @@ static uint64_t lesser(uint64_t a, uint64_t b)
 /* The most tokens of one answer; 0: not counted in tokens. */
 static uint64_t answer_tokens(const struct kind *k, const struct catalog_model *m, int64_t asked)
 {
-    if (k->output == OUTPUT_NONE)
-        return 0;
+    if (k->output != OUTPUT_ASKED)
+        return k->output == OUTPUT_MODEL ? m->max_output_tokens : 0;
     uint64_t otherwise = k->default_out ? (uint64_t)k->default_out : m->default_output_tokens;
     return lesser(asked ? (uint64_t)asked : otherwise, m->max_output_tokens);
 }
@@ -62,6 +76,17 @@ static size_t recipe_growth(const struct catalog_model *m)
     return growth;
 }
 
+/* A backend that counts in begun seconds is right, too.  A length that is not known is that of the
+ * slowest sound the operator expects. */
+static uint64_t audio_ms_most(const struct ask *a, const struct catalog_model *m)
+{
+    if (a->audio_bytes == 0)
+        return 0;
+    uint64_t ms =
+        a->audio_known ? a->audio_ms : a->audio_bytes * 1000 / m->audio_bytes_per_second_min;
+    return (ms / 1000 + 2) * 1000;
+}
+
 /* An upper bound of everything the request can use: a token is at least a byte. */
 static void set_bound(struct request *r)
 {
@@ -70,8 +95,9 @@ static void set_bound(struct request *r)
     r->ask.max_out = (int64_t)out;
     r->bound = r->ask.most;
     r->bound.output_tokens_max = out * r->ask.generated;
+    r->bound.audio_ms_max = audio_ms_most(&r->ask, r->model);
     r->bound.compute_ms_max = r->snapshot->conf->request_timeout_ms;
-    if (k->recipe)
+    if (k->traits & KIND_RECIPE)
         r->bound.input_tokens_max += recipe_growth(r->model);
 }
 
@@ -88,7 +114,7 @@ static enum verdict check_size(struct request *r)
  * the end.  Money is held by the upper bound, not by this. */
 static int64_t likely_tokens(const struct request *r)
 {
-    if (!kind_of(r->target.row->capability)->rated)
+    if (!(kind_of(r->target.row->capability)->traits & KIND_RATED))
         return 0;
     return (int64_t)(r->bound.input_tokens_max / 3 + 1 + r->bound.output_tokens_max);
 }

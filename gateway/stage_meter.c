@@ -44,6 +44,20 @@ static void leave_sent(struct usage *u, struct progress sent)
                   lesser(u->qty[METER_OUTPUT_REASONING], sent.reasoning));
 }
 
+/* What the gateway counts itself, beside the request and its time: characters, and sound that
+ * plays as long as its file says. */
+static uint32_t own_meters(const struct request *r)
+{
+    uint32_t own = METER_BIT(REQUESTS) | METER_BIT(COMPUTE_MS);
+    own |= r->ask.most.characters_max ? METER_BIT(CHARACTERS) : 0;
+    return own | (r->ask.audio_known ? METER_BIT(AUDIO_MS) : 0);
+}
+
+static uint32_t silent(const struct request *r)
+{
+    return kind_of(r->target.row->capability)->traits & KIND_SILENT;
+}
+
 /* The backend's last word counts, also of a call that was cancelled or drained: it knows
  * the input. */
 static struct judgement partial(const struct request *r, enum outcome outcome,
@@ -53,7 +67,9 @@ static struct judgement partial(const struct request *r, enum outcome outcome,
     struct judgement j = { .outcome = outcome,
                            .evidence = sent->counted ? EVIDENCE_UPSTREAM : EVIDENCE_GATEWAY,
                            .usage = w->end.usage.present ? w->end.usage : w->so_far };
-    if (j.usage.present) {
+    if (silent(r) && !usage_has(&j.usage, METER_OUTPUT_TEXT)) {
+        j.evidence = EVIDENCE_GATEWAY; /* it is paid for by what went in */
+    } else if (j.usage.present) {
         leave_sent(&j.usage, *sent);
     } else {
         j.evidence = EVIDENCE_ESTIMATE;
@@ -71,12 +87,10 @@ static struct judgement nothing(enum outcome outcome)
 static bool is_report_missed(const struct request *r)
 {
     const struct catalog_model *m = r->model;
-    uint32_t left = m->priced & ~(METER_BIT(REQUESTS) | METER_BIT(COMPUTE_MS));
-    if (!kind_of(r->target.row->capability)->silent)
-        return true;
+    uint32_t left = m->priced & ~own_meters(r);
     while (left && m->price[__builtin_ctz(left)].atoms == 0)
         left &= left - 1;
-    return left != 0;
+    return left != 0 || !silent(r);
 }
 
 /* Fewer images than were asked for. */
@@ -110,11 +124,27 @@ static bool is_charged(enum outcome o)
     return o != OUTCOME_FAILED_PRE && o != OUTCOME_CLIENT_GONE_0;
 }
 
+/* Where sound is sold by its characters or its length, tokens that the backend reports as well are
+ * not something that lacks a price.  A part of an answer that its backend left is not sold so. */
+static void add_sound(const struct request *r, struct usage *u)
+{
+    const struct catalog_model *m = r->model;
+    uint32_t sold = m->priced & own_meters(r) & (METER_BIT(CHARACTERS) | METER_BIT(AUDIO_MS));
+    if (sold & METER_BIT(CHARACTERS))
+        usage_set(u, METER_CHARACTERS, r->ask.most.characters_max);
+    if ((sold & METER_BIT(AUDIO_MS)) && !usage_has(u, METER_AUDIO_MS))
+        usage_set(u, METER_AUDIO_MS, r->ask.audio_ms);
+    if (sold)
+        u->present &= m->priced | ~METERS_TOKENS;
+}
+
 /* Compute time that the backend does not report is the wall time of its work. */
 static void add_own_counts(const struct request *r, struct judgement *j)
 {
     const struct catalog_model *m = r->model;
     usage_set(&j->usage, METER_REQUESTS, 1);
+    if (silent(r) && j->outcome != OUTCOME_UPSTREAM_CUT)
+        add_sound(r, &j->usage);
     if (model_priced(m, METER_COMPUTE_MS) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
         int64_t ns = request_now_ns(r) - r->work.began_ns; /* not what it waited before */
         usage_set(&j->usage, METER_COMPUTE_MS, (uint64_t)(ns / 1000000));

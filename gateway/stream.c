@@ -94,9 +94,49 @@ bool stream_event(struct request *r, const char *json, size_t len)
     return put(r, json, len);
 }
 
+/* The last byte is kept back: it leaves when the bill is on disk. */
+static bool put_bytes(struct request *r, const char *bytes, size_t len)
+{
+    compact(&r->answer);
+    struct answer *a = &r->answer;
+    if (waiting(r) == 0)
+        a->progress_ns = request_now_ns(r);
+    if ((a->kept_back && !buf_add(&a->body, &a->last_byte, 1)) ||
+        !buf_add(&a->body, bytes, len - 1) || !answer_room_count(r))
+        return false;
+    a->last_byte = bytes[len - 1];
+    a->kept_back = true;
+    if (waiting(r) > r->snapshot->conf->stream_buffer_max)
+        hold_back(r, true);
+    http_resume(r);
+    return true;
+}
+
+bool stream_bytes(struct request *r, const char *bytes, size_t len)
+{
+    if (r->gone || len == 0)
+        return true;
+    r->answer.raw = true;
+    if (!r->answer.stream && !reply_stream(r))
+        return false;
+    return put_bytes(r, bytes, len);
+}
+
+static void finish_bytes(struct request *r)
+{
+    struct answer *a = &r->answer;
+    a->cut = a->kept_back && !buf_add(&a->body, &a->last_byte, 1);
+    a->finished = true;
+    http_resume(r);
+}
+
 void stream_finish(struct request *r)
 {
     struct work *w = &r->work;
+    if (r->answer.raw) {
+        finish_bytes(r);
+        return;
+    }
     bool ok = r->answer.stream || reply_stream(r);
     if (ok && r->ask.include_usage && w->usage_event.len)
         ok = put(r, w->usage_event.at, w->usage_event.len);
@@ -109,7 +149,8 @@ void stream_fail(struct request *r)
 {
     struct buf text;
     buf_init(&text, 4096);
-    bool ok = error_body(&text, ERRORS_OPENAI, r->status, r->message, r->param) &&
+    bool ok = !r->answer.raw && /* nothing that is said among other bytes would be understood */
+              error_body(&text, ERRORS_OPENAI, r->status, r->message, r->param) &&
               put(r, text.at, text.len);
     buf_free(&text);
     r->answer.cut = !ok;
@@ -134,7 +175,9 @@ size_t stream_take(struct request *r, char *room, size_t room_len)
     struct delivery *delivery = &r->work.delivery;
     if (!r->gone)
         delivery_sent(delivery);
-    size_t n = waiting(r) ? whole_events(a->body.at + a->taken, waiting(r), room_len) : 0;
+    size_t n = waiting(r);
+    if (n > room_len)
+        n = a->raw ? room_len : whole_events(a->body.at + a->taken, n, room_len);
     if (n == 0)
         return 0;
     memcpy(room, a->body.at + a->taken, n);

@@ -1,4 +1,4 @@
-/* gateway/stream.h -- an answer that leaves as server-sent events.
+/* gateway/stream.h -- an answer that leaves as it comes: server-sent events, or bytes (sound).
  *
  * Data lines only, LF only, one event at a time; the bytes of an event pass
  * untouched.  What a slow reader has not taken waits in the request; past
@@ -12,6 +12,8 @@ struct request;
 
 /* One event's JSON text.  The first one commits status 200.  False: the stream is lost. */
 bool stream_event(struct request *r, const char *json, size_t len);
+/* Bytes of an answer that is neither JSON nor events; r->answer.content_type says what they are. */
+bool stream_bytes(struct request *r, const char *bytes, size_t len);
 /* The usage chunk when it was asked for, the end marker, the end. */
 void stream_finish(struct request *r);
 /* An error after status 200: an error event, then the end without the marker. */

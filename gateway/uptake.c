@@ -1,6 +1,7 @@
 /* gateway/uptake.c -- see uptake.h. */
 #include "gateway/uptake.h"
 #include "gateway/answer_room.h"
+#include "gateway/kind.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
 
@@ -59,26 +60,40 @@ static bool note_format(struct request *r, const struct backend_format *f)
     return a->content_type != NULL;
 }
 
+static enum status take_bytes(struct request *r, const struct backend_data *d)
+{
+    if (!stream_bytes(r, d->bytes, d->len))
+        return STATUS_NO_MEMORY;
+    if (!r->gone) {
+        r->work.delivered = true;
+        delivery_add_bytes(&r->work.delivery, r->answer.body.len - r->answer.taken);
+    }
+    return STATUS_OK;
+}
+
 static enum status take_piece(struct request *r, const struct backend_data *d)
 {
     struct buf *b = &r->answer.body;
     if (d->format && !r->answer.content_type && !note_format(r, d->format))
         return STATUS_NO_MEMORY;
+    if (d->format && (kind_of(r->target.row->capability)->traits & KIND_FLOWS))
+        return take_bytes(r, d);
     if (!buf_add(b, d->bytes, d->len))
         return d->len > b->max - b->len ? STATUS_BACKEND_GARBAGE : STATUS_NO_MEMORY;
     return answer_room_count(r) ? STATUS_OK : STATUS_OVERLOADED;
 }
 
+/* A backend that cannot stream may answer whole: then it says what that is. */
 enum status uptake_data(struct request *r, const struct backend_data *d)
 {
-    return r->ask.stream ? take_event(r, d) : take_piece(r, d);
+    return r->ask.stream && !d->format ? take_event(r, d) : take_piece(r, d);
 }
 
 enum status uptake_end(const struct request *r)
 {
     const struct answer *a = &r->answer;
-    bool right = a->tensors        ? a->header_len <= a->body.len
-                 : a->content_type ? true
-                                   : is_object(a->body.at, a->body.len);
-    return r->ask.stream || right ? STATUS_OK : STATUS_BACKEND_GARBAGE;
+    bool right = a->tensors                         ? a->header_len <= a->body.len
+                 : a->content_type || r->ask.stream ? true
+                                                    : is_object(a->body.at, a->body.len);
+    return right ? STATUS_OK : STATUS_BACKEND_GARBAGE;
 }

@@ -1,4 +1,6 @@
 """A scripted OpenAI-compatible server: what a backend may do, good or bad."""
+import email.parser
+import email.policy
 import http.server
 import json
 import socket
@@ -26,9 +28,38 @@ WHOLE = {"id": "chatcmpl-up", "object": "chat.completion", "created": 1, "model"
          "usage": USAGE}
 
 
+class Form(dict):
+    """A multipart/form-data body as Python's own parser reads it: name -> bytes, or (file name,
+    type, bytes) of a file; names that end in [] hold lists."""
+
+    def __init__(self, content_type, body):
+        super().__init__()
+        message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
+            b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+        assert message.is_multipart() and not message.defects, message.defects
+        assert not (message.preamble or "").strip() and not (message.epilogue or "").strip()
+        for part in message.iter_parts():
+            assert part.get_content_disposition() == "form-data" and not part.defects, part.defects
+            name = part.get_param("name", header="content-disposition")
+            value = part.get_payload(decode=True)
+            if part.get_filename() is not None:
+                value = (part.get_filename(), part.get_content_type(), value)
+            if name.endswith("[]"):
+                self.setdefault(name, []).append(value)
+            else:
+                assert name not in self, f"{name} twice"
+                self[name] = value
+
+
+def request_of(headers, body):
+    """What was sent: an object of JSON or a Form.  Anything else is an error of the gateway's."""
+    kind = headers.get("Content-Type", "")
+    return Form(kind, body) if kind.startswith("multipart/") else json.loads(body)
+
+
 class Upstream:
     """Answers every POST by `script(request) -> (status, headers, pieces)`; a piece is bytes, a
-    float (a pause in seconds), CUT or RESET.  `seen` holds (path, headers, body) of each."""
+    float (a pause in seconds), an Event that is waited for, CUT or RESET.  `seen` holds (path, headers, body) of each."""
 
     def __init__(self, script=None):
         self.script = script or good
@@ -44,7 +75,7 @@ class Upstream:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.seen.append((self.path, dict(self.headers), body))
-                outer.answer(self, outer.script(json.loads(body)))
+                outer.answer(self, outer.script(request_of(self.headers, body)))
 
             def log_message(self, *args):
                 pass
@@ -70,6 +101,8 @@ class Upstream:
             for piece in pieces:
                 if isinstance(piece, float):
                     time.sleep(piece)
+                elif isinstance(piece, threading.Event):
+                    piece.wait(60)
                 elif isinstance(piece, bytes):
                     handler.wfile.write(piece)
                 else:

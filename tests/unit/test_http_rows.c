@@ -373,6 +373,26 @@ START_TEST(test_format)
 }
 END_TEST
 
+/* A stream was asked for, and the backend has none: JSON is taken where that may be, and says so. */
+START_TEST(test_whole_instead_of_a_stream)
+{
+    char *whole = stub_http_json(200, "",
+                                 "{\"text\":\"hi\",\"usage\":{\"type\":\"duration\","
+                                 "\"seconds\":2.5}}");
+    struct stub_http_answer a = { .bytes = whole, .then = STUB_CLOSE };
+    struct rig r = { .any_format = _i == 1 };
+    struct call c = { .ends = 0 };
+    rig_open(&r, &a, 1);
+    ck_assert_int_eq(rig_start(&r, &c, CAP_TRANSCRIPTION, true), STATUS_OK);
+    rig_finish(&c);
+    ck_assert_int_eq(c.end.status, _i == 1 ? STATUS_OK : STATUS_BACKEND_GARBAGE);
+    ck_assert_pstr_eq(c.format.content_type, _i == 1 ? "application/json" : NULL);
+    ck_assert_uint_eq(c.end.usage.qty[METER_AUDIO_MS], _i == 1 ? 2500 : 0);
+    rig_close(&r);
+    free(whole);
+}
+END_TEST
+
 /* An answer that is passed on as it comes is bounded, too. */
 START_TEST(test_flood)
 {
@@ -441,6 +461,7 @@ Suite *http_rows_suite(void)
     tcase_add_test(t, test_bad_secret);
     tcase_add_loop_test(t, test_stream, 0, sizeof stream_rows / sizeof *stream_rows);
     tcase_add_loop_test(t, test_format, 0, sizeof format_rows / sizeof *format_rows);
+    tcase_add_loop_test(t, test_whole_instead_of_a_stream, 0, 2);
     tcase_add_test(t, test_flood);
     tcase_add_test(t, test_limits);
     suite_add_tcase(s, t);
