@@ -43,10 +43,10 @@ struct http_rows {
     const struct error_map *errors;
     const struct rate_map *rates;
     struct jfield event[HTTP_FIELDS_MAX], body[HTTP_FIELDS_MAX];
-    size_t event_count, body_count;
+    size_t event_count, body_count; /* event[event_count] is the type, which few streams have */
 };
-enum { BODY_ERROR, BODY_USAGE }; /* and more of usage */
-enum { EVENT_ERROR, EVENT_CHOICES, EVENT_TYPE, EVENT_USAGE };
+enum { BODY_ERROR, BODY_USAGE };                  /* and more of usage */
+enum { EVENT_ERROR, EVENT_CHOICES, EVENT_USAGE }; /* and more of usage; then the type */
 
 /* http_head.c and http_answer.c: libcurl's callbacks */
 size_t http_on_header(char *bytes, size_t size, size_t count, void *call);

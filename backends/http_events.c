@@ -25,7 +25,7 @@ static bool is_text(const struct jfield *f, const char *text)
 /* Streams whose events have no choices end with an event of a certain type, and its usage. */
 static bool is_last(const struct http_call *c, const struct jfield *field)
 {
-    return c->path->last_type && is_text(&field[EVENT_TYPE], c->path->last_type);
+    return c->path->last_type && is_text(&field[c->backend->rows.event_count], c->path->last_type);
 }
 
 static bool is_only_usage(const struct http_call *c, const struct jfield *field)
@@ -73,8 +73,9 @@ static bool on_event(void *arg, const char *name, struct span text)
         c->done_seen = true;
     if (c->done_seen || text.len == 0)
         return !c->done_seen;
-    memcpy(field, rows->event, rows->event_count * sizeof *field);
-    if (jscan_object(text, field, rows->event_count, &at) != STATUS_OK) {
+    size_t count = rows->event_count + (c->path->last_type != NULL);
+    memcpy(field, rows->event, count * sizeof *field);
+    if (jscan_object(text, field, count, &at) != STATUS_OK) {
         c->verdict = STATUS_BACKEND_GARBAGE;
         return false;
     }

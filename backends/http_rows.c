@@ -11,9 +11,9 @@ void http_rows_open(struct http_backend *b)
     r->rates = rate_map_find(conf->rates);
     r->body[BODY_ERROR].key = r->event[EVENT_ERROR].key = r->errors->object;
     r->event[EVENT_CHOICES].key = r->dialect->choices_key ? r->dialect->choices_key : "";
-    r->event[EVENT_TYPE].key = "type";
     r->body_count = BODY_USAGE + usage_map_fields(r->usage, true, &r->body[BODY_USAGE]);
     r->event_count = EVENT_USAGE + usage_map_fields(r->usage, false, &r->event[EVENT_USAGE]);
+    r->event[r->event_count].key = "type";
 }
 
 void http_note_request(struct http_call *c)

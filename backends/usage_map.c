@@ -169,34 +169,36 @@ static void read_row(const struct usage_row *row, const struct jfield *f, struct
 struct fields {
     struct jfield field[USAGE_KEYS_MAX];
     size_t count;
+    const char *const
+        *lists[USAGE_KEYS_MAX]; /* whose key each field is: lists are told apart by address */
 };
 
-static struct jfield *find_field(struct fields *f, const char *key)
+static size_t find_list(const struct fields *f, const char *const *keys)
 {
-    for (size_t i = 0; i < f->count; i++)
-        if (strcmp(f->field[i].key, key) == 0)
-            return &f->field[i];
-    return NULL;
+    size_t at = 0;
+    while (at < f->count && f->lists[at] != keys)
+        at++;
+    return at;
 }
 
 static void add_keys(struct fields *f, const char *const *keys)
 {
-    for (; keys && *keys; keys++)
-        if (!find_field(f, *keys)) {
-            assert(f->count < USAGE_KEYS_MAX);
-            f->field[f->count++] = (struct jfield){ .key = *keys };
-        }
+    if (!keys || find_list(f, keys) < f->count)
+        return;
+    for (const char *const *key = keys; *key; key++, f->count++) {
+        assert(f->count < USAGE_KEYS_MAX);
+        f->field[f->count] = (struct jfield){ .key = *key };
+        f->lists[f->count] = keys;
+    }
 }
 
 /* The first of the keys that is there; else one that is not. */
-static struct jfield *pick(struct fields *f, const char *const *keys)
+static const struct jfield *pick(const struct fields *f, const char *const *keys)
 {
-    static struct jfield none = { .type = J_ABSENT };
-    for (; keys && *keys; keys++) {
-        struct jfield *field = find_field(f, *keys);
-        if (reported(field))
-            return field;
-    }
+    static const struct jfield none = { .type = J_ABSENT };
+    for (size_t at = find_list(f, keys); at < f->count && f->lists[at] == keys; at++)
+        if (reported(&f->field[at]))
+            return &f->field[at];
     return &none;
 }
 
@@ -231,9 +233,10 @@ static size_t rows_together(const struct usage_row *row, const struct usage_row 
 static void read_object(const struct usage_map *m, struct span object, struct reading *r)
 {
     const struct usage_row *end = m->rows + m->count;
-    struct fields f = { .count = 0 };
+    struct fields f;
+    f.count = 0;
     for (const struct usage_row *row = m->rows; row < end; row++)
-        if (!row->at_top && (row == m->rows || row->keys != row[-1].keys))
+        if (applies(row, r->capability, false))
             add_keys(&f, row->keys);
     if (jscan_member(object, f.field, f.count) != STATUS_OK) {
         r->u->suspect = true;

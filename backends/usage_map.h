@@ -28,8 +28,8 @@ enum usage_how {
     USAGE_REST,     /* all that is left of `within`; needs no key */
 };
 
-/* Of several rows for one meter the first that is reported counts.  Rows with the same keys and
- * with a sub stand together. */
+/* Of several rows for one meter the first that is reported counts.  Rows with the same list of keys
+ * and a sub stand together; no key stands in two lists. */
 struct usage_row {
     enum meter meter;
     enum usage_how how;
