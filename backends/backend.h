@@ -83,7 +83,7 @@ struct backend_stats { /* owner thread writes, metrics read */
     _Atomic uint64_t started, ok, failed, cancelled, bytes_in, protocol_errors, connects;
     /* An HTTP backend has said not to ask before this time of env's monotonic clock (Retry-After,
      * or a limit that is used up and when it comes back); 0: it has not.  The driver itself still
-     * takes calls: who routes decides. */
+     * takes calls: gateway/choose.c prefers others meanwhile. */
     _Atomic int64_t limited_until_ms;
     _Atomic uint32_t running;
     _Atomic uint32_t capacity; /* calls at once that this loop's connection can carry now */

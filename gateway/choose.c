@@ -71,6 +71,8 @@ static struct route_state look(void *arg, size_t at)
     s.able = wait <= (int64_t)desk->standing->queue_timeout_ms;
     s.running = atomic_load_explicit(&b->stats.running, memory_order_relaxed);
     s.room = wait == 0 && has_room(b, s.running);
+    if (desk_used_up(b, c->now_ns)) /* as if it were full: others come first, it before none */
+        s.running += b->conf->concurrency;
     s.pace = pace_now(&desk->pace, c->now_ns);
     return s;
 }

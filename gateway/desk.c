@@ -77,6 +77,12 @@ void desk_ended(const struct backend *b, enum health_call call, const struct bac
         standing_rest(desk->standing, end->retry_after_ms ? end->retry_after_ms : REST_MS, now_ns);
 }
 
+bool desk_used_up(const struct backend *b, int64_t now_ns)
+{
+    int64_t until_ms = atomic_load_explicit(&b->stats.limited_until_ms, memory_order_relaxed);
+    return until_ms > now_ns / 1000000;
+}
+
 void desk_count_affinity(const struct backend *b, bool home)
 {
     struct desk_stats *stats = &desk_of(b)->stats;

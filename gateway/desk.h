@@ -43,6 +43,8 @@ void desk_first_byte(const struct backend *b, int64_t ttft_ns, uint64_t input_to
 /* It has ended: what that tells of the backend.  may_eject: not too many others are ejected. */
 void desk_ended(const struct backend *b, enum health_call call, const struct backend_end *end,
                 int64_t now_ns, bool may_eject);
+/* Has it said that what it lets us ask is used up until later? */
+bool desk_used_up(const struct backend *b, int64_t now_ns);
 void desk_count_affinity(const struct backend *b, bool home);
 /* Before the backend is closed. */
 void desk_close(struct desk *desk);

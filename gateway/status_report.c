@@ -94,6 +94,9 @@ static void add_backend(json_t *list, const struct backend *b, int64_t now_ms)
     ADD(&desk->stats, affinity_hits);
     ADD(&desk->stats, affinity_misses);
 #undef ADD
+    at_least(
+        o, "used_up_for_ms",
+        left_ms(atomic_load_explicit(&b->stats.limited_until_ms, memory_order_relaxed), now_ms));
     add_health(o, &desk->stats, now_ms);
     add_standing(o, desk->standing, now_ms);
     add_text(o, "worker", b->worker);

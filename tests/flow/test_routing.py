@@ -575,3 +575,36 @@ def test_one_of_two_gateways_killed_under_load(make_gate):
         wait_until(lambda: calls(front, name) > before + 5, 30, f"the return of {name}")
     rows = clients.stop()
     assert report("http backend killed twice", rows) == []
+
+
+def test_a_backend_whose_limit_is_used_up_comes_last(make_gate):
+    """0 remaining is no refusal: others are asked first until it comes back, but it is better than none."""
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "10m0s"}
+    ups = [Upstream(lambda r: whole(upstream.WHOLE, **used_up)), Upstream()]
+    catalog = """
+backends:
+  a: {{transport: http, address: "http://127.0.0.1:{a}/v1"}}
+  b: {{transport: http, address: "http://127.0.0.1:{b}/v1"}}
+models:
+  base/chat:
+    capabilities: [chat]
+    """ + PRICE + """
+    routes: [{{backend: a, model: m, weight: 1000}}, {{backend: b, model: m}}]
+  base/first:
+    capabilities: [chat]
+    """ + PRICE + """
+    routes: [{{backend: a, model: m}}]
+"""
+    g = make_gate(catalog=catalog, worker=False, settings={"loop_threads": 1},
+                  fields={"a": ups[0].port, "b": ups[1].port})
+    key = g.key()
+    try:
+        assert g.chat(key, "x", model="base/first").status == 200
+        assert 500_000 < backend(g, "a")["used_up_for_ms"] <= 600_000 and not backend(g, "b")["used_up_for_ms"]
+        for _ in range(20):
+            assert g.chat(key, "x").status == 200
+        assert len(ups[0].seen) == 1, "its weight alone would have made it likely"
+        assert g.chat(key, "x", model="base/first").status == 200, "it is asked when there is no other"
+    finally:
+        for up in ups:
+            up.stop()
