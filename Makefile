@@ -236,7 +236,7 @@ $(foreach f,$(FAULTS),$(eval $(call fault,$(f))))
 
 $(call objects,$(UNIT) $(TORTURE) $(HELPERS)): | build/.bootstrap-test
 
-build-tests: all $(TESTS) $(FAULTS:%=$(B)/fault-%)
+build-tests: all $(TESTS) $(FAULTS:%=$(B)/fault-%) $(B)/bench_load
 build-bench: all $(BENCHES:bench/%.c=$(B)/bench_%)
 bootstrap-test: build/.bootstrap-test
 # --- Try it ---------------------------------------------------------------------------------------

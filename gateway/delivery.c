@@ -8,10 +8,16 @@ enum {
     MARKS_BYTES_MAX = 64 << 20,
 };
 
-struct mark {
+struct mark {     /* small: there is one for each event that waits */
     uint64_t end; /* of the event, in bytes of the stream */
-    struct progress progress;
+    uint32_t events, text, reasoning, counted;
 };
+
+static struct mark mark_of(uint64_t end, const struct progress *p)
+{
+    return (struct mark){ end, (uint32_t)p->events, (uint32_t)p->text, (uint32_t)p->reasoning,
+                          p->counted };
+}
 
 void delivery_init(struct delivery *d)
 {
@@ -51,7 +57,7 @@ static void mark(struct delivery *d, size_t waiting)
 {
     if (waiting < BEHIND_BYTES)
         return;
-    struct mark m = { .end = d->taken_bytes + waiting, .progress = d->added };
+    struct mark m = mark_of(d->taken_bytes + waiting, &d->added);
     if (!buf_add(&d->marks, &m, sizeof m))
         return; /* without memory the client pays for less */
 }
@@ -81,7 +87,7 @@ static void take_marks(struct delivery *d)
         memcpy(&m, d->marks.at + d->marks_used, sizeof m);
         if (m.end > d->taken_bytes)
             return;
-        d->taken = m.progress;
+        d->taken = (struct progress){ m.events, m.text, m.reasoning, m.counted };
         d->marks_used += sizeof m;
     }
 }

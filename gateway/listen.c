@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
     SOCKETS_MAX = 8,
     ACCEPTS_PER_TURN = 64,
     BACKLOG = 4096,
+    UNSENT_BYTES = 128 * 1024,
     PAUSE_MS = 100, /* when the process is out of descriptors: do not spin */
     IP_SLOTS = 1 << 16,
 };
@@ -237,6 +239,16 @@ static enum status open_own(struct acceptor *a, char err[static 256])
     return STATUS_OK;
 }
 
+/* Accepted sockets inherit it.  Without it the kernel buffers megabytes for a reader that has stopped,
+ * and takes tokens off a backend that nobody will read; throughput does not suffer, as what is on its
+ * way does not count. */
+static void bound_unsent(int fd)
+{
+    int bytes = UNSENT_BYTES;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes,
+                     sizeof bytes); /* unix: no such thing */
+}
+
 static void say_where(int fd)
 {
     struct sockaddr_storage addr;
@@ -269,6 +281,7 @@ enum status acceptor_open(struct daemon *d, struct acceptor **ret, char err[stat
     for (unsigned i = 0; i < a->count; i++) {
         uv_poll_init(d->main_loop, &a->polls[i], a->fds[i]);
         a->polls[i].data = a;
+        bound_unsent(a->fds[i]);
         uv_poll_start(&a->polls[i], UV_READABLE, on_acceptable);
         say_where(a->fds[i]);
     }
