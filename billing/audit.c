@@ -19,6 +19,7 @@ static const struct {
     { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
     { "funds", audit_funds },       /* can be read */
     { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
+    { "counts", audit_counts }, /* of a period: each unit once, one behind the other */
     { "rollups", audit_rollups },   /* are the sums of the settlements */
     { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */
     { "balances", audit_balances }, /* are the sums of their entries */
@@ -101,6 +102,7 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     tally_free(&a.usage);
     tally_free(&a.posted);
     tally_free(&a.prices);
+    tally_free(&a.counts);
     free(a.items);
     arena_free(a.words);
     tally_free(&a.drawn);

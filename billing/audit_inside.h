@@ -25,6 +25,7 @@ struct audit {
     struct tally spent;  /* project -> atoms */
     struct tally funds;  /* fund -> kind, amount, organisation, model: as the rows say */
     struct tally prices; /* price version, model, meter, item -> atoms, per units, place in items */
+    struct tally counts; /* organisation, period, model, series -> units, the end of the count, squares */
     struct price_item *items; /* those that are not plain; a place is from 1 */
     size_t item_count, item_room;
     struct arena *words; /* that the items name, and their tiers */
@@ -37,7 +38,7 @@ struct audit_facts { /* what a settlement says of the request that it prices */
 };
 
 struct audit_line {
-    int64_t rid, version, model, accepted_us; /* of its request */
+    int64_t rid, version, model, accepted_us, organization, period; /* of its request */
     const struct audit_facts *facts;
     int64_t meter, qty, atoms, item, before;
 };
@@ -67,7 +68,8 @@ enum { /* columns of a request and its settlement, for audit_requests.c and audi
 
 /* audit_rate.c: price books, and a line held against them. */
 enum status audit_prices(struct audit *a);
-void audit_line(struct audit *a, const struct audit_line *l);
+MUST_CHECK enum status audit_line(struct audit *a, const struct audit_line *l);
+enum status audit_counts(struct audit *a);
 
 enum status audit_boots(struct audit *a);
 enum status audit_funds(struct audit *a);

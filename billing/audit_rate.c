@@ -6,8 +6,11 @@
  */
 #include "billing/audit_inside.h"
 #include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/digest.h"
 #include "billing/pricebook.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -251,12 +254,71 @@ static void check_choice(struct audit *a, const struct audit_line *l, const stru
                       l->rid, l->meter, l->item, holding(a, l));
 }
 
-void audit_line(struct audit *a, const struct audit_line *l)
+/* Its meter, kind and conditions, of whatever version: what a period is counted by. */
+static int64_t series_of(const struct price_item *i)
+{
+    char words[400];
+    uint8_t sha256[DIGEST_BYTES];
+    int64_t id;
+    AUTO(buf_free) struct buf conditions;
+    buf_init(&conditions, sizeof words / 2);
+    bool any = price_conditions_write(&conditions, i) && conditions.len;
+    int len = snprintf(words, sizeof words, "%d %d %d%s", i->meter, i->kind, i->per_period,
+                       any ? conditions.at : "");
+    digest_sha256(words, (size_t)len, sha256);
+    memcpy(&id, sha256, sizeof id);
+    return id;
+}
+
+/* end * end - before * before, as 64 bits keep it.  Added up over lines that stand one behind the
+ * other it is the square of their end; a gap and an overlap of the same size change it. */
+static uint64_t squares(int64_t before, int64_t end)
+{
+    return (uint64_t)end * (uint64_t)end - (uint64_t)before * (uint64_t)before;
+}
+
+/* The units of a line stand behind those that were used before it. */
+static enum status count_units(struct audit *a, const struct audit_line *l,
+                               const struct price_item *i)
+{
+    struct tally_row *row =
+        tally_row(&a->counts, (int64_t[TALLY_KEYS]){ l->organization, l->period, l->model,
+                                                     series_of(i), l->meter });
+    int64_t end;
+    if (!row)
+        return STATUS_NO_MEMORY;
+    if (__builtin_add_overflow(l->before, l->qty, &end))
+        end = INT64_MAX;
+    row->sum[0] += l->qty;
+    row->sum[1] = end > row->sum[1] ? end : row->sum[1];
+    row->sum[2] = (int64_t)((uint64_t)row->sum[2] + squares(l->before, end));
+    return STATUS_OK;
+}
+
+enum status audit_counts(struct audit *a)
+{
+    for (size_t i = 0; i < a->counts.room; i++) {
+        const struct tally_row *row = &a->counts.rows[i];
+        if (!row->used)
+            continue;
+        a->rows++;
+        if (row->sum[0] != row->sum[1] || (uint64_t)row->sum[2] != squares(0, row->sum[1]))
+            audit_problem(a,
+                          "organization %" PRId64 " period %" PRId64 " model %" PRId64
+                          " meter %" PRId64 ": %" PRId64 " units do not stand one behind the other up to "
+                          "%" PRId64,
+                          row->key[0], row->key[1], row->key[2], row->key[4], row->sum[0],
+                          row->sum[1]);
+    }
+    return STATUS_OK;
+}
+
+enum status audit_line(struct audit *a, const struct audit_line *l)
 {
     struct price_item i, other;
     if (!find_item(a, l, l->item, &i)) {
         audit_problem(a, LINE_IN " has no price in its version", l->rid, l->meter);
-        return;
+        return STATUS_OK;
     }
     bool alone = l->item == 0 && price_item_plain(&i) && !find_item(a, l, 1, &other);
     if (!alone)
@@ -266,4 +328,5 @@ void audit_line(struct audit *a, const struct audit_line *l)
                       "request %" PRId64 ": %" PRId64 " units of meter %" PRId64
                       " are billed %" PRId64 " atoms, which is not their price",
                       l->rid, l->qty, l->meter, l->atoms);
+    return price_item_periodic(&i) ? count_units(a, l, &i) : STATUS_OK;
 }

@@ -201,9 +201,13 @@ static enum status check_lines(struct audit *a, struct db_stmt *s, int64_t cover
         l->version = db_col_int(s, S_PRICES);
         l->model = db_col_int(s, S_MODEL);
         l->accepted_us = db_col_int(s, O_ACCEPTED);
+        l->organization = db_col_int(s, S_ORGANIZATION);
+        l->period = db_col_int(s, S_PERIOD);
         l->facts = &facts;
         sum += l->atoms;
-        audit_line(a, l);
+        enum status status = audit_line(a, l);
+        if (status)
+            return status;
     }
     check_context(a, rid, lines, count, &facts);
     if (sum != amount)

@@ -3,6 +3,7 @@
  * integers, statements prepared once, no allocation. */
 #include "billing/books.h"
 #include "base/db.h"
+#include "billing/books_rate.h"
 #include "billing/lines.h"
 #include "billing/opening.h"
 #include "billing/period.h"
@@ -27,6 +28,7 @@ void books_close(struct books *b)
 {
     budgets_free(&b->budgets);
     purses_free(&b->purses);
+    counted_free(&b->counted);
 }
 
 enum status books_reload(struct books *b)
@@ -198,18 +200,21 @@ static enum status roll_up_lines(struct books *b, const struct ledger_settle *t,
 
 enum status books_settle(struct books *b, struct ledger_settle *t)
 {
-    assert_amounts(t);
     struct budget *budget;
     struct purse *purse;
     enum status s = find_payer(b, t->project, &budget, &purse);
+    if (!s)
+        s = books_rate(b, purse, t);
     if (s)
         return s;
+    assert_amounts(t);
     purse_quote(&b->purses, t->rid, t->hold.atoms, t->amount.atoms, &t->held, &t->paid);
     s = insert_settlement(b, t);
     if (s)
         return s;
     purse_settle(&b->purses, purse, t->rid, &t->held, &t->paid);
     budget_settle(budget, t->hold.atoms, t->amount.atoms);
+    books_count(b, purse, t, false);
     floor_add(&b->floor, t->rid, -1);
     posting_note(b, budget, purse, t->amount.atoms);
     s = roll_up_lines(b, t, purse->period);
@@ -277,9 +282,10 @@ void books_undo(struct books *b, const struct ledger_op *op)
     } else if (op->kind == LEDGER_SETTLE) {
         const struct ledger_settle *t = (const struct ledger_settle *)op;
         struct budget *budget = budget_find(&b->budgets, t->project);
+        struct purse *purse = purse_find(&b->purses, budget->organization);
         budget_unsettle(budget, t->hold.atoms, t->amount.atoms);
-        purse_unsettle(&b->purses, purse_find(&b->purses, budget->organization), t->rid, &t->held,
-                       &t->paid);
+        purse_unsettle(&b->purses, purse, t->rid, &t->held, &t->paid);
+        books_count(b, purse, t, true);
         floor_add(&b->floor, t->rid, 1);
     }
 }

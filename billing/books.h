@@ -8,6 +8,7 @@
 #ifndef MAAS_BOOKS_H
 #define MAAS_BOOKS_H
 #include "billing/budget.h"
+#include "billing/counted.h"
 #include "billing/floor.h"
 #include "billing/ledger.h"
 #include "billing/purse.h"
@@ -25,6 +26,7 @@ struct books {
     rid_t floor_stored, floor_written; /* on disk; in this batch */
     struct budgets budgets;            /* of projects */
     struct purses purses;              /* of organisations */
+    struct counted counted;            /* what they used of prices by the period */
     struct budget *unposted_budgets; /* with settlements that are not in the sums yet: posting.h */
     struct purse *unposted_purses;
     bool began_period; /* in this batch, for some organisation */

@@ -180,6 +180,8 @@ static enum status open_body(struct db *db, void *arg)
     if (!s)
         s = budgets_load_spent(&b->budgets, db, b->batch_us);
     if (!s)
+        s = counted_load(&b->counted, db, b->batch_us);
+    if (!s)
         s = begin_boot(b, o->now_us);
     if (!s)
         s = recover(b, last.floor, &o->recovered);

@@ -90,11 +90,14 @@ void price_sheet_close(struct price_sheet *s, unsigned count)
 {
     unsigned at = 0;
     s->dims = 0;
+    s->periodic = false;
     for (unsigned m = 0; m < METER_COUNT; m++) {
         s->first[m] = (uint16_t)at;
-        for (; at < count && s->items[at].meter == m; at++)
+        for (; at < count && s->items[at].meter == m; at++) {
+            s->periodic = s->periodic || price_item_periodic(&s->items[at]);
             for (unsigned d = 0; d < PRICE_DIMS; d++)
                 s->dims |= s->items[at].dim[d].len ? 1u << d : 0;
+        }
     }
     s->first[METER_COUNT] = (uint16_t)count;
 }
@@ -116,6 +119,28 @@ const struct price_item *price_included(const struct price_sheet *s, enum meter 
     unsigned at = s->first[m];
     bool has = at < s->first[m + 1] && s->items[at].kind == PRICE_INCLUDED;
     return has ? &s->items[at] : NULL;
+}
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001B3);
+    hash = (hash ^ len) * UINT64_C(0xFF51AFD7ED558CCD);
+    return hash ^ hash >> 32;
+}
+
+uint64_t price_series(const struct price_item *i)
+{
+    char time[TIME_BAND_TEXT_BYTES];
+    const int64_t numbers[] = { i->meter, i->kind, i->per_period, i->context_min, i->context_max };
+    uint64_t hash = mix(UINT64_C(0xCBF29CE484222325), numbers, sizeof numbers);
+    for (unsigned d = 0; d < PRICE_DIMS; d++)
+        hash = mix(hash, i->dim[d].len ? i->dim[d].at : "", i->dim[d].len);
+    if (!i->time.days)
+        return hash;
+    time_band_text(&i->time, ' ', time);
+    return mix(hash, time, strlen(time));
 }
 
 /* ---- the order in a book ------------------------------------------------------------------- */

@@ -79,6 +79,7 @@ struct price_sheet {
     const struct price_item *items;  /* by meter, then in the order of the book's text */
     uint16_t first[METER_COUNT + 1]; /* items of meter m: first[m] to first[m + 1] - 1 */
     unsigned dims;                   /* bit per dimension that some item names */
+    bool periodic;                   /* some item is */
 };
 
 /* What is known of a request when it is priced. */
@@ -99,6 +100,11 @@ static inline struct price_item price_plain(enum meter m, struct price p)
 bool price_item_plain(const struct price_item *i);
 /* Whether its amount depends on what was used before it in the period. */
 bool price_item_periodic(const struct price_item *i);
+
+/* What a period's count is kept by: the same for every price of this meter, kind and conditions,
+ * whatever its amounts, so that tiers go on when a new version of the book changes them (R5).
+ * Only in memory: it may be another one in another version of the program. */
+uint64_t price_series(const struct price_item *i);
 
 /* How far a line of it can be from the exact amount: the number of halves of an atom, 0 when
  * every quantity comes to whole atoms. */

@@ -146,19 +146,18 @@ static enum status default_prices(struct conf_reader *r, struct catalog_model *m
     return STATUS_OK;
 }
 
-/* The amounts of the first depend on what a customer used before in the period, and the difference
- * at its end is a line of the invoice; the second are for ways to ask that there are not.  Until
- * the gateway has them, such a price would be charged wrongly or have no effect. */
+/* The first is charged at its dearest tier until the end of the period, and then the difference is
+ * given back: nothing does that yet.  The second are for ways to ask that there are not.  Such a
+ * price would be charged wrongly or have no effect. */
 static enum status refuse_unserved(struct conf_reader *r, const struct price_drafts *p)
 {
     for (unsigned i = 0; i < METER_COUNT; i++)
         for (const struct price_draft *d = p->first[i]; d; d = d->next) {
             struct span tier = d->item.dim[PRICE_DIM_TIER];
-            if (price_item_periodic(&d->item))
+            if (d->item.kind == PRICE_VOLUME)
                 return conf_fail(r, d->node,
-                                 "a price by the period (%s) cannot be in force yet; expected "
-                                 "unit, or flat per request",
-                                 price_kind_name(d->item.kind));
+                                 "a volume price cannot be in force yet, as nothing gives back "
+                                 "the difference at the end of a period; expected graduated");
             if (span_is(tier, "batch") || span_is(tier, "provisioned"))
                 return conf_fail(r, d->node,
                                  "has no effect: requests of service_tier %s are not served yet",

@@ -152,15 +152,19 @@ static void add_own_counts(const struct request *r, struct judgement *j)
 }
 
 /* The model that was asked for sets the price; when its parent did the work and
- * is cheaper, the parent's price is billed. */
+ * is cheaper, the parent's price is billed.  What a parent costs by the period is known
+ * only when it is billed, so it is not compared. */
 static enum status rate(struct request *r, struct judgement *j)
 {
     struct ledger_settle *s = &r->ledger.settle;
     const struct catalog_model *by[2] = { r->model, r->work.served };
     s->line_count = 0;
     s->facts = NULL;
+    s->sheet = NULL;
     for (int i = 0; i < (by[1] != by[0] ? 2 : 1); i++) {
         struct price_list prices = facts_prices(r, by[i]);
+        if (i > 0 && by[i]->sheet && by[i]->sheet->periodic)
+            break;
         struct price_bill bill;
         enum status status = price_rate(&prices, &j->usage, &r->bound, &bill);
         if (status != STATUS_OK)
@@ -174,6 +178,8 @@ static enum status rate(struct request *r, struct judgement *j)
         r->work.unpriced = bill.unpriced;
         r->work.clamped = bill.clamped;
         s->facts = facts_text(r, by[i], bill.context);
+        s->sheet = by[i]->sheet && by[i]->sheet->periodic ? by[i]->sheet : NULL;
+        s->chosen_by = s->sheet ? &r->facts->of : NULL;
     }
     return STATUS_OK;
 }

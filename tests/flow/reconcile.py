@@ -174,6 +174,21 @@ def period_of(store, settlement):
     return periods[0] if periods else None
 
 
+def check_counts(store):
+    """Of a price by the period each unit stands behind the one before it, once."""
+    counted = collections.defaultdict(list)
+    for rid, s in store.settled.items():
+        for meter, qty, _, number, before in store.lines[rid]:
+            items = store.price(s, meter)
+            if items and number < len(items) and items[number].periodic():
+                key = store.payer[s["project"]], period_of(store, s), s["model"], meter, items[number].series()
+                counted[key].append((before, before + qty))
+    for key, spans in counted.items():
+        spans.sort()
+        if [low for low, _ in spans] != [0] + [high for _, high in spans[:-1]]:
+            violation(f"price {key}: its units are counted twice or not at all: {spans[:20]}")
+
+
 def check_choice(store, rid, items, number):
     """Among several prices the one that fits the request holds."""
     facts = store.facts[rid]
@@ -292,6 +307,7 @@ def main():
     store = Store(args.db)
     check_requests(store, args.allow_open)
     check_funds(store)
+    check_counts(store)
     check_rollups(store)
     check_ledger(store)
     check_clients(store, clients)

@@ -40,6 +40,19 @@ models:
       output_text_tokens:
         - {{unit: 100/1M}}
         - {{unit: 1/1M, time: UTC Mon-Sun 00:00-24:00, list: 2/1M}}
+  base/tiers:
+    capabilities: [chat]
+    context_length: 4096
+    routes: [{{backend: worker, model: ngram-general}}]
+    price:
+      requests: {{flat: 0.50, per: period}}
+      input_uncached_tokens: 0
+      output_text_tokens:
+        - {{included: 10}}
+        - {{graduated: [{{up_to: 10, unit: 100/1M}}, {{unit: 60/1M}}]}}
+      output_reasoning_tokens: 0
+      output_audio_tokens: 0
+      output_image_tokens: 0
   base/image:
     capabilities: [images]
     routes: [{{backend: worker, model: pattern-image}}]
@@ -79,7 +92,7 @@ def settled(gate, answer):
                          " JOIN request_open o ON o.rid = s.rid WHERE s.rid = ?", (rid,)).fetchone()
     lines = json.loads(row["lines"])
     facts = lines.pop() if isinstance(lines[-1], dict) else None
-    return {(m, item): (qty, atoms) for m, qty, atoms, item in ((x + [0])[:4] for x in lines)}, \
+    return {(m, item): (qty, atoms) for m, qty, atoms, item, *_ in (x + [0] for x in lines)}, \
         facts, row["amount_atoms"], row["hold_atoms"]
 
 
@@ -108,6 +121,37 @@ def test_bands_of_the_context(gate, key, words, band, tier, item):
     assert lines[REQUESTS, 0] == (1, 10**7)
     assert amount == sum(a for _, a in lines.values()) <= held
     assert round(Fraction(answer.headers["x-maas-cost"]) * 10**10) == amount
+
+
+def test_tiers_of_a_period(gate, key):
+    """Ten are included, ten are dear, the others cheap; a restart in the middle changes nothing."""
+    first, used, included = True, 0, 10
+    for number, count in enumerate([7, 5, 12, 1]):
+        if number == 2:
+            gate.terminate()
+            gate.start_daemon()
+            gate.wait_backend()
+        answer = gate.chat(key, f"#tokens={count} hi", model="base/tiers", max_tokens=20)
+        lines, _, amount, held = settled(gate, answer)
+        free = min(count, max(0, included - used))
+        tiers = [max(0, min(20, used + count) - max(10, used)), max(0, used + count - max(20, used))]
+        expected = sum(per_million(price, n) for price, n in zip((100, 60), tiers))
+        assert lines.get((OUTPUT, 0), (0, 0)) == (free, 0)
+        assert lines.get((OUTPUT, 1), (0, 0)) == (count - free, expected)
+        assert lines[REQUESTS, 0] == (1, 5 * 10**9 if first else 0)
+        assert amount == expected + (5 * 10**9 if first else 0) <= held
+        assert round(Fraction(answer.headers["x-maas-cost"]) * 10**10) == amount
+        first, used = False, used + count
+
+
+def test_many_at_once_are_counted_once(gate):
+    """Two loops rate at the same time; the ledger counts one after the other."""
+    from concurrent.futures import ThreadPoolExecutor
+    key = gate.key("crowd")
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: gate.chat(key, "#tokens=3 hi", model="base/tiers", max_tokens=5), range(40)))
+    total = sum(settled(gate, a)[2] for a in answers)
+    assert total == per_million(100, 10) + per_million(60, 100) + 5 * 10**9
 
 
 def test_the_hold_is_for_the_dearest_band_that_can_be_reached(gate, key):

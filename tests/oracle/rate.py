@@ -96,6 +96,10 @@ class Item:
     def names(self):
         return len(self.dims) + (self.time is not None)
 
+    def series(self):
+        """What a period counts it by: all but its amounts."""
+        return self.kind, getattr(self, "each", None), self.context, tuple(sorted(self.dims.items())), str(self.time)
+
     def tier_parts(self, before, end):
         """(units, price) of what lies after `before` up to `end` in each tier."""
         start = 0

@@ -68,15 +68,17 @@ static void setup(void)
                                       { METER_OUTPUT_TEXT, 2, { 100000 }, 1, 0 } };
     bill(project, 1, more, 2, "{\"context\":1500,\"service_tier\":\"standard\"}");
     const struct bill_line vision[] = {
-        { METER_IMAGES, 2, { 1600 }, 1, 0 },  { METER_CHARACTERS, 11, { 1800 }, 0, 0 },
-        { METER_AUDIO_MS, 4, { 28 }, 0, 30 }, { METER_TENSOR_ELEMENTS, 8, { 21 }, 0, 5 },
+        { METER_IMAGES, 2, { 1600 }, 1, 0 },   { METER_CHARACTERS, 11, { 1800 }, 0, 0 },
+        { METER_AUDIO_MS, 30, { 210 }, 0, 0 }, { METER_TENSOR_ELEMENTS, 5, { 15 }, 0, 0 },
         { METER_VIDEO_MS, 5, { 11 }, 0, 0 },
     };
     bill(project, 2, vision, 5, "{\"context\":0,\"size\":\"1024x1024\"}");
-    const struct bill_line later[] = { { METER_IMAGES, 1, { 400 }, 0, 0 },
-                                       { METER_CHARACTERS, 9, { 0 }, 0, 11 },
-                                       { METER_VIDEO_MS, 5, { 0 }, 0, 5 } };
-    bill(project, 2, later, 3, "{\"context\":0,\"size\":\"1x1\",\"quality\":\"hd\"}");
+    const struct bill_line later[] = {
+        { METER_IMAGES, 1, { 400 }, 0, 0 },   { METER_CHARACTERS, 9, { 0 }, 0, 11 },
+        { METER_AUDIO_MS, 4, { 28 }, 0, 30 }, { METER_TENSOR_ELEMENTS, 8, { 21 }, 0, 5 },
+        { METER_VIDEO_MS, 5, { 0 }, 0, 5 },
+    };
+    bill(project, 2, later, 5, "{\"context\":0,\"size\":\"1x1\",\"quality\":\"hd\"}");
 }
 
 static void teardown(void)
