@@ -19,7 +19,7 @@ static const struct {
     { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
     { "funds", audit_funds },       /* can be read */
     { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
-    { "counts", audit_counts }, /* of a period: each unit once, one behind the other */
+    { "counts", audit_counts },     /* of a period: each unit once, one behind the other */
     { "rollups", audit_rollups },   /* are the sums of the settlements */
     { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */
     { "balances", audit_balances }, /* are the sums of their entries */

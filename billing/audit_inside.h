@@ -25,7 +25,8 @@ struct audit {
     struct tally spent;  /* project -> atoms */
     struct tally funds;  /* fund -> kind, amount, organisation, model: as the rows say */
     struct tally prices; /* price version, model, meter, item -> atoms, per units, place in items */
-    struct tally counts; /* organisation, period, model, series -> units, the end of the count, squares */
+    struct tally
+        counts; /* organisation, period, model, series -> units, the end of the count, squares */
     struct price_item *items; /* those that are not plain; a place is from 1 */
     size_t item_count, item_room;
     struct arena *words; /* that the items name, and their tiers */

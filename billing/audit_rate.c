@@ -303,12 +303,12 @@ enum status audit_counts(struct audit *a)
             continue;
         a->rows++;
         if (row->sum[0] != row->sum[1] || (uint64_t)row->sum[2] != squares(0, row->sum[1]))
-            audit_problem(a,
-                          "organization %" PRId64 " period %" PRId64 " model %" PRId64
-                          " meter %" PRId64 ": %" PRId64 " units do not stand one behind the other up to "
-                          "%" PRId64,
-                          row->key[0], row->key[1], row->key[2], row->key[4], row->sum[0],
-                          row->sum[1]);
+            audit_problem(
+                a,
+                "organization %" PRId64 " period %" PRId64 " model %" PRId64 " meter %" PRId64
+                ": %" PRId64 " units do not stand one behind the other up to "
+                "%" PRId64,
+                row->key[0], row->key[1], row->key[2], row->key[4], row->sum[0], row->sum[1]);
     }
     return STATUS_OK;
 }

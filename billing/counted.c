@@ -124,8 +124,8 @@ static enum status read_book(struct db *db, int64_t version, const char *text, s
         if (!price_item_periodic(&line.item))
             continue;
         enum status s = model_id(db, line.model, &model);
-        struct tally_row *row =
-            tally_row(series, (int64_t[TALLY_KEYS]){ version, model, line.item.meter, line.number });
+        struct tally_row *row = tally_row(
+            series, (int64_t[TALLY_KEYS]){ version, model, line.item.meter, line.number });
         if (s || !row)
             return s ? s : STATUS_NO_MEMORY;
         row->sum[0] = (int64_t)price_series(&line.item);

@@ -75,10 +75,10 @@ struct ledger_settle {
     const char *facts; /* what chose the items, a JSON object; lent until done; NULL: all plain */
     /* Of a model with prices by the period, lent until done: the ledger rates what the lines used
      * again, by what the period has used before, and `lines` and `amount` are its answer. */
-    const struct price_sheet *sheet;      /* NULL: the lines are the bill */
+    const struct price_sheet *sheet;     /* NULL: the lines are the bill */
     const struct price_facts *chosen_by; /* context and all */
-    money_t amount;    /* sum of the lines */
-    int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
+    money_t amount;                      /* sum of the lines */
+    int64_t first_byte_us, duration_us;  /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
     struct draws held, paid; /* the ledger's: what the hold had taken, and what paid */
 };

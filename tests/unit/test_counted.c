@@ -14,17 +14,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DAYS(n) ((n) * INT64_C(86400000000))
+#define DAYS(n) ((n)*INT64_C(86400000000))
 
 static struct fixture f;
 static struct arena *arena;
 static int64_t project;
 
 /* Ten are included, then ten at 100, then all at 60. */
-#define TIERS(first, second)                                                \
-    "base/chat characters included 10\n"                                    \
-    "base/chat characters graduated 10:" first "/1,*:" second "/1\n"        \
-    "base/chat images package 500/5\n"                                      \
+#define TIERS(first, second)                                         \
+    "base/chat characters included 10\n"                             \
+    "base/chat characters graduated 10:" first "/1,*:" second "/1\n" \
+    "base/chat images package 500/5\n"                               \
     "base/chat requests flat 7/period\n"
 
 static const char *const books[] = { TIERS("100", "60"), TIERS("90", "50") };
@@ -80,8 +80,8 @@ static void prepare(const struct used *u, struct ledger_hold *h, struct ledger_s
     struct price_bill bill;
     money_t most;
     ck_assert_int_eq(pricebook_sheet(books[u->book], "base/chat", arena, sheet), STATUS_OK);
-    struct price_list list = { .priced = METER_BIT(CHARACTERS) | METER_BIT(IMAGES) |
-                                         METER_BIT(REQUESTS),
+    struct price_list list = { .priced =
+                                   METER_BIT(CHARACTERS) | METER_BIT(IMAGES) | METER_BIT(REQUESTS),
                                .sheet = *sheet,
                                .facts = &facts };
     const struct price_bound bound = { .characters_max = u->characters, .images_max = u->images };
@@ -114,14 +114,15 @@ static int64_t settle(struct used u)
 
 START_TEST(test_one_after_the_other)
 {
-    ck_assert_int_eq(settle((struct used){ 0, 6, 0 }), 7); /* the flat amount, and all is included */
+    ck_assert_int_eq(settle((struct used){ 0, 6, 0 }),
+                     7); /* the flat amount, and all is included */
     ck_assert_int_eq(settle((struct used){ 0, 6, 1 }), 2 * 100 + 500);
     ck_assert_int_eq(settle((struct used){ 0, 10, 4 }), 8 * 100 + 2 * 60);
     ck_assert_int_eq(settle((struct used){ 0, 1, 1 }), 60 + 500);
     fixture_audit_clean(&f);
     ck_assert_int_eq(fixture_int(&f, "SELECT sum(qty) FROM usage_rollup WHERE meter = 7"), 23);
-    ck_assert_int_eq(fixture_int(&f, "SELECT sum(qty) FROM usage_rollup WHERE meter = 7 AND item = 0"),
-                     10);
+    ck_assert_int_eq(
+        fixture_int(&f, "SELECT sum(qty) FROM usage_rollup WHERE meter = 7 AND item = 0"), 10);
 }
 END_TEST
 
