@@ -105,6 +105,37 @@ def chat(call):
     return CHAT[name](call, *words)
 
 
+@worker.on("completions")
+def completions(call):
+    call.usage.input_tokens = len(call.json()["prompt"].split())
+    for n, word in enumerate(("and ", "so ", "on")):
+        call.usage.output_tokens = n + 1
+        yield word
+
+
+@worker.on("speech")
+def speech(call):
+    """A part, a pause until the test has seen it, another part."""
+    call.format("audio/x-raw")
+    yield b"\0\1" * 30_000
+    wait = call.json().get("instructions")
+    while wait and not os.path.exists(wait) and not call.cancelled:
+        time.sleep(0.005)
+    yield b"\2\r\n"
+
+
+@worker.on("transcription")
+def transcription(call):
+    """What kind of body came, and the file in it, as plain text."""
+    kind, _, boundary = call.content_type.partition("; boundary=")
+    parts = call.body.split(b"--" + boundary.encode())
+    file = next(p for p in parts if b'name="file"' in p).split(b"\r\n\r\n", 1)[1][:-2]
+    model = next(p for p in parts if b'name="model"' in p).split(b"\r\n\r\n", 1)[1][:-2]
+    call.usage.audio_ms = 1500
+    call.format("text/plain; charset=utf-8")
+    return b"%s %s %d" % (kind.encode(), model, len(file))
+
+
 @worker.on("embeddings")
 def embeddings(call):
     if call.json()["input"] == "None":

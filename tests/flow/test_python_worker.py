@@ -149,13 +149,13 @@ def test_tensors_json_and_binary(start, transport):
 def test_no_handler(start):
     model = """
   base/words:
-    capabilities: [completions]
-    price: {{input_uncached_tokens: 1/1M, output_text_tokens: 1/1M}}
+    capabilities: [moderation]
+    price: {{requests: 0}}
     routes: [{{backend: worker, model: words}}]
 """
     g, worker, key = start(catalog=CATALOG.rstrip("\n") + model)
-    a = g.post("/v1/completions", {"model": "base/words", "prompt": "x"}, key)
-    assert a.status == 400 and "no handler for completions" in a.body.decode()
+    a = g.post("/v1/moderations", {"model": "base/words", "input": "x"}, key)
+    assert a.status == 400 and "no handler for moderation" in a.body.decode()
 
 
 def test_cancel_closes_a_generator(start):

@@ -28,6 +28,7 @@ PIECE_BYTES = 256 << 10  # of a body; an event of a stream is never cut
 DELTA_BYTES = 128 << 10  # of text, which JSON may write six times as long
 MESSAGE_BYTES_MAX = 200
 ALL = tuple(_c.CAPABILITIES)
+TEXT = ("chat", "completions")  # whose answers libmaasworker can write from mere text
 
 Handler = Callable[["Call"], Any]
 Step = Callable[[int], int]  # takes the handle, returns libmaasworker's verdict
@@ -131,7 +132,7 @@ class Call:
         self._send(_bytes(part), usage_event)
 
     def text(self, piece: str) -> None:
-        """The next piece of a chat answer."""
+        """The next piece of an answer to chat or completions."""
         data = piece.encode(errors="replace")
         if self.stream:
             usage = self.usage._as_c()
@@ -171,7 +172,7 @@ class Call:
             self._one(result)
         elif result is not None:
             self.send(result)
-        elif not self._raw and self.capability != "chat":
+        elif not self._raw and self.capability not in TEXT:
             raise TypeError(f"the handler for {self.capability} sent nothing and returned None")
 
     def _drain(self, pieces: Generator[Any, Any, Any]) -> None:
@@ -184,15 +185,15 @@ class Call:
     def _one(self, piece: Any) -> None:
         if not isinstance(piece, str):
             self.send(piece)
-        elif self.capability == "chat":
+        elif self.capability in TEXT:
             self.text(piece)
         else:
-            raise TypeError(f"text is an answer to chat only; {self.capability} takes a dict or bytes")
+            raise TypeError(f"text is an answer to {' and '.join(TEXT)}; {self.capability} takes a dict or bytes")
 
     def _finish(self) -> None:
         usage = self.usage._as_c()
         text, reason = b"".join(self._text), self.finish_reason.encode()
-        if self._raw or self.capability != "chat":
+        if self._raw or self.capability not in TEXT:
             self._end(_step(_c.call_finish, usage))
         else:
             self._end(_step(_c.chat_finish, text, len(text), reason, usage))
