@@ -5,7 +5,8 @@
  * probe, is let through: its success brings the backend back, its failure ejects
  * it anew.  Calls that began before the ejection do not count any more, so one
  * burst of failures is one ejection.  A backend may be used although it is ejected
- * (route.h: panic): success brings it back then, too.  Pure: the clock is passed in.
+ * (a panic, or nobody else is left): success brings it back then, too.  Pure: the
+ * clock is passed in.
  */
 #ifndef MAAS_HEALTH_H
 #define MAAS_HEALTH_H

@@ -95,10 +95,15 @@ static void count_ejected(struct choice *c, size_t *ret_able, size_t *ret_ejecte
 }
 
 /* With a parent to fall back to, the model's own backends need not be forced. */
+static bool may_panic(const struct choice *c)
+{
+    return c->request->loop->ejected > 0 && !c->model->fallback_to_parent;
+}
+
 static bool panics(struct choice *c)
 {
     size_t able, ejected;
-    if (c->request->loop->ejected == 0 || c->model->fallback_to_parent)
+    if (!may_panic(c))
         return false;
     count_ejected(c, &able, &ejected);
     return route_panics(able, ejected);
@@ -123,7 +128,7 @@ bool choice_able(const struct choice *c, size_t route)
 
 /* ---- before the hold ---- */
 
-static bool any_room(const struct choice *c, bool *ret_able)
+static bool any_room_of(const struct choice *c, bool *ret_able)
 {
     *ret_able = false;
     for (size_t i = 0; i < c->model->route_count; i++) {
@@ -133,6 +138,22 @@ static bool any_room(const struct choice *c, bool *ret_able)
         *ret_able = *ret_able || s.able;
     }
     return false;
+}
+
+/* Nobody is left but the ejected: a call to one of them may fail, none at all would for certain. */
+static bool last_resort(struct choice *c)
+{
+    if (c->panic || !may_panic(c))
+        return false;
+    return c->panic = true;
+}
+
+static bool any_room(struct choice *c, bool *ret_able)
+{
+    bool found = any_room_of(c, ret_able);
+    if (!found && !*ret_able && last_resort(c))
+        found = any_room_of(c, ret_able);
+    return found;
 }
 
 /* OK when it is a matter of backends, not of the request. */
@@ -206,6 +227,8 @@ enum status choose_backend(struct request *r)
     for (int races = 0; races < RACES_MAX;) {
         choice_open(&c, r, r->work.served);
         int at = pick(r, &c);
+        if (at == ROUTE_NONE && last_resort(&c))
+            at = pick(r, &c);
         if (at == ROUTE_FULL)
             return STATUS_OVERLOADED;
         if (at == ROUTE_NONE && !fall_back(r))
@@ -245,10 +268,9 @@ bool choose_holds(struct request *r)
     return is_usable(&c, (size_t)(r->work.route - r->work.served->routes));
 }
 
-void choose_leave(struct request *r, int64_t used)
+void choose_leave(struct request *r, int64_t used, int64_t now_ns)
 {
     struct standing *st = desk_of(r->work.backend)->standing;
-    int64_t now_ns = request_now_ns(r);
     if (standing_leave(st, &r->work.seat, used, now_ns))
         wait_offer(&r->loop->daemon->roster, st, now_ns);
 }

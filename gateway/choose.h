@@ -36,7 +36,7 @@ bool choose_holds(struct request *r);
 /* Whether the backend that was chosen may be ejected, or too many of the model's are already. */
 bool choose_may_eject(struct request *r);
 /* Gives the place back, having used so many tokens. */
-void choose_leave(struct request *r, int64_t used);
+void choose_leave(struct request *r, int64_t used, int64_t now_ns);
 /* Why NO_BACKEND, and when to come back: OVERLOADED when one of them would have been able, but
  * has asked to be left alone or has used up its rate for longer than anybody waits. */
 enum status choose_problem(struct request *r, int64_t *ret_retry_ms);

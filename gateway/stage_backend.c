@@ -65,8 +65,9 @@ static void on_end(void *arg, const struct backend_end *end)
     r->loop->calls--;
     retry_is_over(r);
     bool may_eject = end->health == HEALTH_BAD && choose_may_eject(r);
-    desk_ended(w->backend, w->health_call, end, request_now_ns(r), may_eject);
-    choose_leave(r, tokens_of(r, end));
+    int64_t now = request_now_ns(r);
+    desk_ended(w->backend, w->health_call, end, now, may_eject);
+    choose_leave(r, tokens_of(r, end), now);
     w->end = *end;
     w->phase = WORK_ENDED;
     w->call = NULL;
@@ -175,7 +176,7 @@ static enum verdict begin_somewhere(struct request *r)
         s = begin(r);
         if (s == STATUS_OK)
             return WAIT;
-        choose_leave(r, 0);
+        choose_leave(r, 0, request_now_ns(r));
         if (s != STATUS_NO_BACKEND && s != STATUS_OVERLOADED)
             return request_fail(r, s, NULL, NULL);
     }
@@ -188,7 +189,7 @@ static enum verdict seek(struct request *r)
     enum wait_end end = w->wait_end;
     w->wait_end = WAIT_AGAIN;
     if (w->seat.held && (r->gone || !choose_holds(r)))
-        choose_leave(r, 0);
+        choose_leave(r, 0, request_now_ns(r));
     if (r->gone)
         return request_fail(r, STATUS_CLIENT_GONE, NULL, NULL);
     if (end == WAIT_EXPIRED)
