@@ -16,6 +16,7 @@
 #include "conf/catalog.h"
 
 enum { ROUTE_NONE = -1, ROUTE_FULL = -2 };
+#define ROUTE_DOWN UINT32_MAX
 
 struct route_set { /* bit per route of a model */
     uint64_t bits[CATALOG_ROUTES_MAX / 64];
@@ -44,6 +45,7 @@ struct route_view {
     size_t count;
     struct route_set tried; /* not these any more */
     struct route_state (*look)(void *arg, size_t at);
+    uint32_t (*load)(void *arg, size_t at); /* only what runs there; ROUTE_DOWN: not connected */
     void *arg;
 };
 

@@ -35,7 +35,7 @@ static const struct option_row usage_options[] = {
     { "--to", "to", OPTION_TEXT, "DATE", "the end, not itself counted" },
     { "--project", "project", OPTION_TEXT, "SLUG", "of one project" },
     { "--by", "group_by", OPTION_TEXT, "WHAT",
-      "model (default), key, project, organization or day" },
+      "model (default), served, backend, key, project, organization or day" },
     { "--limit", "limit", OPTION_NUMBER, "N", "at most so many rows" },
     { 0 },
 };

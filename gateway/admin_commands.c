@@ -245,7 +245,7 @@ static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_u
     enum status status = report_usage(db, &q, &job->result);
     if (status == STATUS_BAD_FIELD)
         return admin_refuse(job, status, "group_by",
-                            "group by model, key, project, organization or day");
+                            "group by model, served, backend, key, project, organization or day");
     if (status == STATUS_NOT_FOUND)
         return admin_refuse(job, status, "project", "there is no project '%s'", job->args.project);
     return status;

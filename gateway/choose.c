@@ -77,6 +77,13 @@ static struct route_state look(void *arg, size_t at)
     return s;
 }
 
+static uint32_t load(void *arg, size_t at)
+{
+    const struct backend *b = choice_backend(arg, at);
+    return is_connected(b) ? atomic_load_explicit(&b->stats.running, memory_order_relaxed)
+                           : ROUTE_DOWN;
+}
+
 static bool is_ejected(const struct choice *c, size_t at)
 {
     return !health_available(&desk_of(choice_backend(c, at))->health, c->now_ns / 1000000);
@@ -113,8 +120,9 @@ const struct route_view *choice_open(struct choice *c, struct request *r,
                                      const struct catalog_model *m)
 {
     *c = (struct choice){ .request = r, .model = m, .now_ns = request_now_ns(r) };
-    c->view =
-        (struct route_view){ .routes = m->routes, .count = m->route_count, .look = look, .arg = c };
+    c->view = (struct route_view){
+        .routes = m->routes, .count = m->route_count, .look = look, .load = load, .arg = c
+    };
     if (m == r->work.served)
         c->view.tried = r->work.tried;
     c->panic = panics(c);

@@ -45,7 +45,8 @@ uint64_t conversation_key(const struct request *r)
 {
     const struct jfield *messages = &r->ask.field[ASK_MESSAGES];
     struct jfield message;
-    struct head h = { .len = 0 };
+    struct head h; /* large: only `len` bytes of it are anything */
+    h.len = 0;
     uint8_t digest[DIGEST_BYTES];
     uint64_t key;
     size_t at = 0;

@@ -170,22 +170,26 @@ class Hold:
 
 @pytest.mark.short
 def test_concurrency_of_all_threads_and_the_queue(make_gate):
-    """No more than `concurrency` at once over all loops; the others wait and are served."""
-    g = started(make_gate, one_backend("concurrency: 3"))
-    key = g.key()
-    most, over = [0], threading.Event()
+    """No more than `concurrency` at once over all loops, as the backend sees it; the others wait and are served."""
+    now, most, lock = [0], [0], threading.Lock()
 
-    def watch():
-        while not over.is_set():
-            most[0] = max(most[0], backend(g)["running"])
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    ends = in_threads([lambda: g.chat(key, "#tokens=10 #delay=5 x") for _ in range(24)])
-    over.set()
-    watcher.join()
+    def counted(request):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return upstream.good(request)
+    up = Upstream(counted)
+    g = make_gate(catalog=upstream.CATALOG, worker=False, fields={"port": up.port, "options": "concurrency: 3"})
+    g.wait_backend("up")
+    key = g.key()
+    ends = in_threads([lambda: g.chat(key, "x") for _ in range(24)])
     assert [a.status for _, a in ends] == [200] * 24
-    assert most[0] <= 3 and g.metric("maasgate_requests_queued_total") > 0
-    assert backend(g)["queue"] == 0
+    assert most[0] == 3 and g.metric("maasgate_requests_queued_total") > 0
+    assert backend(g, "up")["queue"] == 0
+    up.stop()
 
 
 def test_who_waits_too_long_is_told_and_not_billed(make_gate):
@@ -486,8 +490,10 @@ def test_retry_after_is_respected(http_two):
     assert len(a.seen) == 1 and len(b.seen) == 20
     row = backend(g, "a")
     assert row["state"] == "limited" and 25000 < row["limited_for_ms"] <= 30000
-    with g.ledger() as db:
-        assert {r[0] for r in db.execute("SELECT n.name FROM settlement s JOIN name n ON n.id = s.backend")} == {"b"}
+    by = {kind: {row[kind]: row for row in g.ask("usage", "--by", kind)["data"]} for kind in ("model", "served", "backend")}
+    assert set(by["backend"]) == {"b"} and set(by["served"]) == set(by["model"]) == {"base/chat"}
+    assert by["backend"]["b"]["amount"] == by["served"]["base/chat"]["amount"] == by["model"]["base/chat"]["amount"]
+    assert by["backend"]["b"]["usage"] == by["model"]["base/chat"]["usage"] and by["backend"]["b"]["requests"] == 20
     b.script = refusal(503, **{"Retry-After": "20"})
     failed = g.chat(key, "x")
     assert failed.status == 502 and 15 <= int(failed.headers["retry-after"]) <= 20

@@ -18,9 +18,17 @@ static struct route_state look(void *arg, size_t at)
     return s->states[at];
 }
 
+static uint32_t load(void *arg, size_t at)
+{
+    const struct scene *s = arg;
+    return s->states[at].able ? s->states[at].running : ROUTE_DOWN;
+}
+
 void scene_open(struct scene *s, size_t count)
 {
-    *s = (struct scene){ .view = { .routes = s->routes, .count = count, .look = look, .arg = s } };
+    *s = (struct scene){
+        .view = { .routes = s->routes, .count = count, .look = look, .load = load, .arg = s }
+    };
     for (size_t i = 0; i < count; i++) {
         s->routes[i].weight = 1;
         s->routes[i].identity = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);

@@ -73,8 +73,10 @@ START_TEST(test_passed_over)
     int second = choose(42, &home);
     ck_assert(!home && second >= 0 && second != first);
     s.states[first] = (struct route_state){ .able = true, .room = true, .running = 100 };
+    s.looks = 0;
     ck_assert_int_eq(choose(42, &home), second);
     ck_assert(!home);
+    ck_assert_uint_eq(s.looks, 2); /* at the home and at the second, however many there are */
     for (int i = 0; i < 3; i++)
         s.states[i].running = 100; /* a crowd everywhere is no crowd */
     ck_assert_int_eq(choose(42, &home), first);

@@ -159,6 +159,8 @@ START_TEST(test_usage_groups_limits_and_refusals)
         q.group_by = groups[i];
         AUTO(json_decref_ptr) json_t *u = usage(&q, STATUS_OK);
         ck_assert_uint_eq(json_array_size(json_object_get(u, "data")), rows[i]);
+        ck_assert_int_eq(NUMBER(u, "requests"), 2);
+        ck_assert_str_eq(TEXT(u, "total"), "0.00005");
     }
     q.group_by = "day";
     q.limit = 1;
