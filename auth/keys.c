@@ -130,11 +130,19 @@ static enum status keyring_put(struct keyring *r, const struct key *row)
 
 /* ---- loading ---- */
 
+enum key_role key_role_find(const char *name)
+{
+    return !name                            ? KEY_NONE
+           : strcmp(name, "inference") == 0 ? KEY_INFERENCE
+           : strcmp(name, "finance") == 0   ? KEY_FINANCE
+                                            : KEY_NONE;
+}
+
 enum query { NEW_KEYS, REVOKED_NAMES };
 
 static const char *const sql[] = {
     [NEW_KEYS] = "SELECT id, project, name, digest, requests_per_minute, tokens_per_minute,"
-                 " concurrency, expires_us, revoked_us FROM api_key WHERE id > ? ORDER BY id",
+                 " concurrency, expires_us, revoked_us, role FROM api_key WHERE id > ? ORDER BY id",
     [REVOKED_NAMES] = "SELECT name FROM api_key WHERE revoked_us > 0",
 };
 
@@ -149,12 +157,15 @@ static bool key_of_row(struct db_stmt *s, const struct limits *defaults, struct 
     size_t name_len, digest_len;
     const char *name = db_col_text(s, 2, &name_len);
     const void *digest = db_col_blob(s, 3, &digest_len);
-    if (!name || name_len != KEY_NAME_DIGITS || !digest || digest_len != KEY_DIGEST_BYTES)
+    enum key_role role = key_role_find(db_col_text(s, 9, NULL));
+    if (!name || name_len != KEY_NAME_DIGITS || !digest || digest_len != KEY_DIGEST_BYTES ||
+        role == KEY_NONE)
         return false;
     int64_t concurrency = db_col_int(s, 6), expires_us = db_col_int(s, 7);
     *k = (struct key){
         .key_id = db_col_int(s, 0),
         .project_id = db_col_int(s, 1),
+        .role = role,
         .expires_us = expires_us > 0 ? expires_us : INT64_MAX,
         .revoked = db_col_int(s, 8) != 0,
         .limits = { .requests = rate_or(db_col_int(s, 4), defaults->requests),

@@ -20,8 +20,18 @@ struct db;
 
 enum { KEY_DIGEST_BYTES = 32, PEPPER_BYTES_MIN = 32 };
 
+/* What a key is for: no key does both, so that one that is lost costs either money or secrets. */
+enum key_role {
+    KEY_NONE,      /* of a path: anybody */
+    KEY_INFERENCE, /* calls models */
+    KEY_FINANCE,   /* reads the money of its project's organization, and calls no model */
+};
+/* "inference" or "finance"; KEY_NONE: neither. */
+enum key_role key_role_find(const char *name);
+
 struct key { /* what a request needs to know about its caller; immutable but for the atomics */
-    int64_t key_id, project_id;     /* row ids */
+    int64_t key_id, project_id; /* row ids */
+    enum key_role role;
     char name[KEY_NAME_DIGITS + 1]; /* public part, safe to log */
     uint8_t digest[KEY_DIGEST_BYTES];
     _Atomic int64_t expires_us; /* wall clock; INT64_MAX: never */
@@ -69,6 +79,7 @@ struct key_new {
     const char *label;
     int64_t requests_per_minute, tokens_per_minute, concurrency; /* 0: the defaults */
     int64_t expires_us;                                          /* 0: never */
+    const char *role;                                            /* NULL: "inference" */
 };
 /* `ret_text` receives the key, the only time it is readable. */
 MUST_CHECK enum status key_create(struct db *db, const struct keyring *r, const struct env *env,
@@ -81,7 +92,7 @@ MUST_CHECK enum status key_revoke(struct db *db, const char *name, int64_t wall_
 /* ---- lists for administration, on any connection; never a digest ---- */
 /* [{"slug","display_name","budget","budget_period","organization","cost_centre","created"}] */
 MUST_CHECK enum status project_list(struct db *db, json_t **ret);
-/* [{"name","project","label","state":"live|expired|revoked","requests_per_minute",..,"expires","revoked","created"}];
+/* [{"name","project","label","role","state":"live|expired|revoked","requests_per_minute",..,"expires","revoked","created"}];
  * project NULL: of all.  Times are ISO 8601 or null, a limit of 0 is the default. */
 MUST_CHECK enum status key_list(struct db *db, const char *project, int64_t wall_us, json_t **ret);
 #endif

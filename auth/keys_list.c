@@ -18,7 +18,7 @@ static const char *const sql[] = {
                  " p.cost_centre, p.created_us FROM project p"
                  " JOIN organization o ON o.id = p.organization ORDER BY p.slug LIMIT ?",
     [KEYS] = "SELECT k.name, p.slug, k.label, k.requests_per_minute, k.tokens_per_minute,"
-             " k.concurrency, k.expires_us, k.revoked_us, k.created_us"
+             " k.concurrency, k.expires_us, k.revoked_us, k.created_us, k.role"
              " FROM api_key k JOIN project p ON p.id = k.project"
              " WHERE p.slug = ?1 OR ?1 IS NULL ORDER BY p.slug, k.id LIMIT ?2",
 };
@@ -51,10 +51,10 @@ static json_t *key_of_row(struct db_stmt *s, int64_t wall_us)
     int64_t expires_us = db_col_int(s, 6), revoked_us = db_col_int(s, 7);
     bool expired = expires_us != 0 && wall_us >= expires_us;
     const char *state = revoked_us != 0 ? "revoked" : expired ? "expired" : "live";
-    return json_pack("{s:s, s:s, s:s?, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "name",
+    return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "name",
                      db_col_text(s, 0, NULL), "project", db_col_text(s, 1, NULL), "label",
-                     db_col_text(s, 2, NULL), "state", state, "requests_per_minute",
-                     (json_int_t)db_col_int(s, 3), "tokens_per_minute",
+                     db_col_text(s, 2, NULL), "role", db_col_text(s, 9, NULL), "state", state,
+                     "requests_per_minute", (json_int_t)db_col_int(s, 3), "tokens_per_minute",
                      (json_int_t)db_col_int(s, 4), "concurrency", (json_int_t)db_col_int(s, 5),
                      "expires", time_or_null(expires_us), "revoked", time_or_null(revoked_us),
                      "created", time_or_null(db_col_int(s, 8)));

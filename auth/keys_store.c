@@ -29,8 +29,8 @@ static const char *const sql[] = {
         "UPDATE project SET budget_atoms = ?, budget_period = coalesce(?, budget_period)"
         " WHERE id = ?",
     [KEY_INSERT] = "INSERT INTO api_key (name, project, label, digest, requests_per_minute,"
-                   " tokens_per_minute, concurrency, expires_us, revoked_us, created_us)"
-                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                   " tokens_per_minute, concurrency, expires_us, revoked_us, created_us, role)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, coalesce(?, 'inference'))",
     [KEY_BY_NAME] = "SELECT id FROM api_key WHERE name = ?",
     [KEY_BY_LABEL] = ("SELECT k.id FROM api_key k JOIN project p ON p.id = k.project"
                       " WHERE p.slug = ? AND k.label = ? AND k.revoked_us = 0"),
@@ -121,6 +121,7 @@ static enum status key_insert(struct db *db, const struct key_new *k, int64_t pr
     db_int(s, 7, k->concurrency);
     db_int(s, 8, k->expires_us);
     db_int(s, 9, wall_us);
+    db_text(s, 10, k->role, -1);
     return db_run(s);
 }
 
@@ -129,7 +130,7 @@ enum status key_create(struct db *db, const struct keyring *r, const struct env 
                        char ret_name[static KEY_NAME_DIGITS + 1])
 {
     if (k->requests_per_minute < 0 || k->tokens_per_minute < 0 || k->concurrency < 0 ||
-        k->expires_us < 0)
+        k->expires_us < 0 || (k->role && key_role_find(k->role) == KEY_NONE))
         return STATUS_BAD_FIELD;
     int64_t project;
     enum status status = project_find(db, k->project, &project);

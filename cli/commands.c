@@ -23,6 +23,8 @@ static const struct option_row budget_options[] = {
 };
 static const struct option_row key_create_options[] = {
     { "--label", "label", OPTION_TEXT, "TEXT", "to find it again; revocable as PROJECT/LABEL" },
+    { "--role", "role", OPTION_TEXT, "ROLE",
+      "inference (default) or finance: it reads the money, and calls no model" },
     { "--rpm", "requests_per_minute", OPTION_NUMBER, "N", "requests a minute" },
     { "--tpm", "tokens_per_minute", OPTION_NUMBER, "N", "tokens a minute" },
     { "--concurrency", "concurrency", OPTION_NUMBER, "N", "requests at once" },

@@ -45,6 +45,7 @@ enum exit_code show_keys(json_t *result)
         { "KEY", "name", false, NULL },
         { "PROJECT", "project", false, NULL },
         { "LABEL", "label", false, NULL },
+        { "ROLE", "role", false, NULL },
         { "STATE", "state", false, NULL },
         { "REQ/MIN", "requests_per_minute", true, "default" },
         { "TOK/MIN", "tokens_per_minute", true, "default" },

@@ -146,7 +146,11 @@ static enum status prepare_key(struct admin_job *job)
 {
     const struct env *env = job->daemon->env;
     job->key_defaults = admin_default_limits(job->daemon->conf);
-    const char *text = job->args.expires;
+    const char *text = job->args.expires, *role = job->args.role;
+    if (role && key_role_find(role) == KEY_NONE)
+        return admin_refuse(
+            job, STATUS_BAD_FIELD, "role",
+            "'%s' is no role: inference (calls models) or finance (reads the money)", role);
     if (!text || admin_read_expiry(text, env->wall_us(env->arg), &job->expires_us))
         return STATUS_OK;
     return admin_refuse(job, STATUS_BAD_FIELD, "expires",
@@ -166,6 +170,7 @@ static enum status run_key_create(struct admin_job *job, struct db *db, int64_t 
         .tokens_per_minute = a->tokens_per_minute,
         .concurrency = a->concurrency,
         .expires_us = job->expires_us,
+        .role = a->role,
     };
     char text[KEY_TEXT_BYTES], name[KEY_NAME_DIGITS + 1];
     enum status status = key_create(db, job->daemon->keyring, job->daemon->env, &k, text, name);
@@ -173,8 +178,9 @@ static enum status run_key_create(struct admin_job *job, struct db *db, int64_t 
         return admin_refuse(job, status, "project", "there is no project '%s'", a->project);
     if (status != STATUS_OK)
         return status;
-    return answered(job, json_pack("{s:s, s:s, s:s, s:s}", "key", text, "name", name, "project",
-                                   k.project, "label", k.label));
+    return answered(job,
+                    json_pack("{s:s, s:s, s:s, s:s, s:s}", "key", text, "name", name, "project",
+                              k.project, "label", k.label, "role", k.role ? k.role : "inference"));
 }
 
 static enum status run_key_list(struct admin_job *job, struct db *db, int64_t now_us)
@@ -380,13 +386,10 @@ static const struct json_spec set_budget_args[] = {
     END,
 };
 static const struct json_spec key_create_args[] = {
-    TEXT(project, true, TEXT_MAX),
-    TEXT(label, false, TEXT_MAX),
-    TEXT(expires, false, TEXT_MAX),
-    COUNT(requests_per_minute, COUNT_MAX),
-    COUNT(tokens_per_minute, COUNT_MAX),
-    COUNT(concurrency, COUNT_MAX),
-    END,
+    TEXT(project, true, TEXT_MAX),         TEXT(label, false, TEXT_MAX),
+    TEXT(role, false, TEXT_MAX),           TEXT(expires, false, TEXT_MAX),
+    COUNT(requests_per_minute, COUNT_MAX), COUNT(tokens_per_minute, COUNT_MAX),
+    COUNT(concurrency, COUNT_MAX),         END,
 };
 static const struct json_spec key_list_args[] = { TEXT(project, false, TEXT_MAX), END };
 static const struct json_spec key_revoke_args[] = { TEXT(name, true, 2 * TEXT_MAX), END };

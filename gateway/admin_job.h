@@ -27,7 +27,7 @@ struct admin_args {
     int64_t priority, line;
     json_t *plan;
     const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference;
-    const char *project, *label, *expires, *name;
+    const char *project, *label, *role, *expires, *name;
     int64_t requests_per_minute, tokens_per_minute, concurrency;
     const char *month, *from, *to, *group_by, *format;
     int64_t limit, timeout_ms;

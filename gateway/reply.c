@@ -101,7 +101,7 @@ static void all_headers(struct MHD_Response *m, const struct request *r)
     header(m, "cache-control", a->stream ? "no-cache, no-transform" : "no-store");
     if (a->stream)
         header(m, "x-accel-buffering", "no");
-    if (r->target.row && r->target.row->needs_key)
+    if (r->target.row && r->target.row->key)
         header(m, "vary", "authorization");
     if (a->allow)
         header(m, "allow", a->allow);

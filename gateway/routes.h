@@ -7,6 +7,7 @@
  */
 #ifndef MAAS_ROUTES_H
 #define MAAS_ROUTES_H
+#include "auth/keys.h"
 #include "base/arena.h"
 #include "base/span.h"
 #include "base/status.h"
@@ -20,9 +21,10 @@ enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
 enum error_shape { ERRORS_OPENAI, ERRORS_OIP, ERRORS_COHERE };
 
 struct route_row {
-    const char *suffix;     /* "/v1/chat/completions"; "{model}" stands for a model id */
-    unsigned methods;       /* enum method bits */
-    bool needs_key, levels; /* levels: also under a level prefix */
+    const char *suffix; /* "/v1/chat/completions"; "{model}" stands for a model id */
+    unsigned methods;   /* enum method bits */
+    enum key_role key;  /* who may; KEY_NONE: anybody */
+    bool levels;        /* also under a level prefix */
     enum error_shape errors;
     enum capability capability; /* of the model it calls; 0: a free question */
     enum endpoint endpoint;     /* billed as; only with capability */

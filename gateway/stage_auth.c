@@ -1,4 +1,4 @@
-/* gateway/stage_auth.c -- whose key is it?  Asked before the body is read, so that
+/* gateway/stage_auth.c -- whose key is it, and is it for this?  Asked before the body is read, so that
  * a stranger cannot make us hold a large one. */
 #include "base/digest.h"
 #include "gateway/request.h"
@@ -19,9 +19,21 @@ static void wipe(struct span *s)
     *s = (struct span){ "", 0 };
 }
 
+/* Not what this key is for. */
+static enum verdict refuse_role(struct request *r)
+{
+    COUNT(&r->loop->counters, refused_auth);
+    return request_fail(r, STATUS_FORBIDDEN, NULL, "%s",
+                        r->key->role == KEY_FINANCE
+                            ? "a finance key reads usage, costs and invoices; this endpoint takes "
+                              "an inference key"
+                            : "this endpoint takes a finance key: maasgate key create PROJECT "
+                              "--role finance");
+}
+
 enum verdict stage_auth(struct request *r)
 {
-    if (!r->target.row->needs_key)
+    if (r->target.row->key == KEY_NONE)
         return NEXT;
     const struct env *env = r->loop->daemon->env;
     struct span text = r->in.authorization.len ? bearer(r->in.authorization) : r->in.api_key;
@@ -29,7 +41,7 @@ enum verdict stage_auth(struct request *r)
     wipe(&r->in.authorization);
     wipe(&r->in.api_key);
     if (s == STATUS_OK)
-        return NEXT;
+        return r->key->role == r->target.row->key ? NEXT : refuse_role(r);
     COUNT(&r->loop->counters, refused_auth);
     return request_fail(r, s, NULL, NULL);
 }

@@ -202,7 +202,7 @@ END_TEST
 START_TEST(test_own_limits)
 {
     make_project("acme");
-    const struct key_new wanted = { "acme", "tiny", 3, 0, 2, 0 };
+    const struct key_new wanted = { "acme", "tiny", 3, 0, 2, 0, NULL };
     struct made m;
     struct key *k;
     ck_assert_int_eq(key_create(db, ring, &env, &wanted, m.text, m.name), STATUS_OK);
@@ -212,6 +212,23 @@ START_TEST(test_own_limits)
     ck_assert_int_eq(k->limits.requests.burst, 3);
     ck_assert_int_eq(k->limits.tokens.units, 1000000);
     ck_assert_int_eq(k->limits.concurrency, 2);
+}
+END_TEST
+
+START_TEST(test_roles)
+{
+    make_project("acme");
+    struct made plain = make_key("acme", "plain", 0), m;
+    const struct key_new wanted = { .project = "acme", .label = "", .role = "finance" };
+    const struct key_new unknown = { .project = "acme", .label = "", .role = "root" };
+    struct key *k;
+    ck_assert_int_eq(key_create(db, ring, &env, &wanted, m.text, m.name), STATUS_OK);
+    ck_assert_int_eq(keyring_load(ring, db, &defaults), STATUS_OK);
+    ck_assert_int_eq(check_key(m.text, 0, &k), STATUS_OK);
+    ck_assert_int_eq(k->role, KEY_FINANCE);
+    ck_assert_int_eq(check_key(plain.text, 0, &k), STATUS_OK);
+    ck_assert_int_eq(k->role, KEY_INFERENCE);
+    ck_assert_int_eq(key_create(db, ring, &env, &unknown, m.text, m.name), STATUS_BAD_FIELD);
 }
 END_TEST
 
@@ -350,6 +367,7 @@ Suite *keys_suite(void)
     tcase_add_test(store, test_life);
     tcase_add_test(store, test_right_name_wrong_secret);
     tcase_add_test(store, test_own_limits);
+    tcase_add_test(store, test_roles);
     tcase_add_loop_test(store, test_project_refusals, 0,
                         sizeof project_cases / sizeof *project_cases);
     tcase_add_test(store, test_key_refusals);

@@ -77,6 +77,7 @@ START_TEST(test_forward)
                      1);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period"), 3);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period WHERE closed_us > 0"), 1);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM api_key WHERE role = 'inference'"), 1);
     /* What was spent before still counts: the budget of acme is 2.00, 1.0000025 are gone. */
     struct ledger_hold h = fixture_hold_of(&f, 1, INT64_C(9999975001));
     ck_assert_int_eq(fixture_hold(&f, &h), STATUS_NO_QUOTA);
