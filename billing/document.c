@@ -191,7 +191,7 @@ enum status document_find(struct db *db, const char *number, json_t **ret)
     return status;
 }
 
-static json_t *summary(const json_t *d)
+json_t *document_summary(const json_t *d)
 {
     static const char *const keys[] = { "number",   "type",       "organization", "month",
                                         "currency", "issue_date", "due_date",     "refers_to",
@@ -225,7 +225,7 @@ enum status document_list(struct db *db, const char *organization, json_t **ret)
         AUTO(json_decref_ptr) json_t *d = NULL;
         if (status || (status = document_find(db, json_string_value(number), &d)))
             break;
-        if (json_array_append_new(list, summary(d)) != 0)
+        if (json_array_append_new(list, document_summary(d)) != 0)
             status = STATUS_NO_MEMORY;
     }
     if (!status)

@@ -8,6 +8,7 @@
  *   document.c  what is printed: the JSON; finding issued ones
  *   issue.c     approval, number, posting, freezing
  *   credit.c    credit notes, voiding
+ *   document_page.c what one organization may read of it all
  *   document_csv.c, document_html.c   other forms of the same JSON
  */
 #ifndef MAAS_DOCUMENT_H
@@ -58,6 +59,27 @@ MUST_CHECK enum status document_find_invoice(struct db *db, int64_t organization
 MUST_CHECK enum status document_find(struct db *db, const char *number, json_t **ret);
 /* [{"number","type","organization","issue_date","due_date","net","tax","gross","state"}], by number. */
 MUST_CHECK enum status document_list(struct db *db, const char *organization, json_t **ret);
+
+/* document_page.c: what one organization may read. */
+struct payer {
+    int64_t organization;
+    char slug[64];
+};
+/* Who pays for the project's usage. */
+MUST_CHECK enum status document_payer(struct db *db, int64_t project, struct payer *ret);
+/* document_find, of that organization's only: NOT_FOUND for another's, too. */
+MUST_CHECK enum status document_find_of(struct db *db, int64_t organization, const char *number,
+                                        json_t **ret);
+struct document_query {
+    int64_t organization;
+    const char *month; /* "2026-11"; NULL: any */
+    int type;          /* DOCUMENT_..; 0: any */
+    const char *after; /* the last number of the page before; NULL: from the first */
+    int64_t limit;     /* >= 1 */
+};
+/* {"object":"list","data":[as of document_list],"has_more","next_page":number or null}, by number;
+ * NOT_FOUND: `after` is no document of the organization. */
+MUST_CHECK enum status document_page(struct db *db, const struct document_query *q, json_t **ret);
 
 /* issue.c; all inside a ledger_call. */
 MUST_CHECK enum status document_approve(struct db *db, const char *organization, const char *month,

@@ -27,6 +27,9 @@ bool http_run(struct loop *l);
 void http_suspend(struct request *r);
 void http_resume(struct request *r);
 
+/* What the client sent under that name, kept until its answer; NULL: nothing. */
+const char *http_request_header(const struct request *r, const char *name);
+
 /* reply.c: the only maker of responses.  False: it could not be queued; the connection must be cut. */
 bool reply_send(struct request *r);
 /* The stream's status and headers; the body follows through r->answer. */

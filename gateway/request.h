@@ -26,7 +26,7 @@
 
 struct MHD_Connection;
 struct conn;
-struct usage_job;
+struct question;
 
 #define REQUEST_MAGIC UINT32_C(0x52455155)
 
@@ -117,8 +117,8 @@ struct request {
         struct ledger_settle settle;
     } ledger;
     enum asked { ASKED_NOT, ASKED_WAITING, ASKED_ANSWERED } asked; /* of the ledger or the reader */
-    uint64_t tokens_used; /* for the token limit; as settled */
-    struct usage_job *usage_job;
+    uint64_t tokens_used;      /* for the token limit; as settled */
+    struct question *question; /* in the arena */
 };
 
 struct request *request_new(struct loop *l, struct conn *c, const char *raw_target);

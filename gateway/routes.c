@@ -19,6 +19,9 @@ const struct route_row route_table[] = {
     {"/v1/models",                     METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, true,  ERRORS_OPENAI,  0,              0,                   answer_models},
     {"/v1/models/{model}",             METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, true,  ERRORS_OPENAI,  0,              0,                   answer_model},
     {"/v1/usage",                      METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, false, ERRORS_OPENAI,  0,              0,                   answer_usage},
+    {"/billing/v1/invoices",          METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoices},
+    {"/billing/v1/invoices/draft",    METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_draft},
+    {"/billing/v1/invoices/{number}", METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoice},
     {"/v2/models/{model}/infer",       METHOD_POST,                KEY_INFERENCE, true,  ERRORS_OIP,     CAP_INFER,      ENDPOINT_INFER,      NULL},
     {"/v2/models/{model}/ready",       METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, true,  ERRORS_OIP,     0,              0,                   answer_oip_model_ready},
     {"/v2/models/{model}",             METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, true,  ERRORS_OIP,     0,              0,                   answer_oip_model},
@@ -120,16 +123,16 @@ static bool decode_model(struct span raw, struct arena *a, struct span *ret)
     return text != NULL && n > 0;
 }
 
-/* Matches "before{model}after"; a pattern without {model} must be equal. */
+/* Matches "before{name}after"; a pattern without a {name} must be equal. */
 static bool matches(const char *pattern, struct span path, struct span *ret_model)
 {
-    const char *hole = strstr(pattern, "{model}");
+    const char *hole = strchr(pattern, '{'), *behind = hole ? strchr(hole, '}') + 1 : NULL;
     *ret_model = (struct span){ "", 0 };
     if (!hole)
         return span_is(path, pattern);
-    size_t before = (size_t)(hole - pattern), after = strlen(hole + 7);
+    size_t before = (size_t)(hole - pattern), after = strlen(behind);
     if (path.len <= before + after || memcmp(path.at, pattern, before) != 0 ||
-        memcmp(path.at + path.len - after, hole + 7, after) != 0)
+        memcmp(path.at + path.len - after, behind, after) != 0)
         return false;
     *ret_model = (struct span){ path.at + before, path.len - before - after };
     return true;

@@ -271,3 +271,8 @@ bool http_run(struct loop *l)
     MHD_run(l->http);
     return MHD_get_timeout64(l->http, &wait_ms) == MHD_YES && wait_ms == 0;
 }
+
+const char *http_request_header(const struct request *r, const char *name)
+{
+    return r->mhd ? MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name) : NULL;
+}

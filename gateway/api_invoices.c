@@ -1,0 +1,223 @@
+/* gateway/api_invoices.c -- /billing/v1/invoices: the documents of the organization whose
+ * finance key asks.  Another's are not there.
+ *
+ *   /billing/v1/invoices            a list: ?month= ?type= ?limit= ?page=
+ *   /billing/v1/invoices/draft      of ?month=: what was issued, else what it comes to so far
+ *   /billing/v1/invoices/{number}   one document
+ *
+ * A document is JSON, CSV or a page to print: ?format=, else the Accept header. */
+#include "billing/document.h"
+#include "gateway/http.h"
+#include "gateway/query.h"
+#include "gateway/question.h"
+#include "gateway/request.h"
+#include <stdlib.h>
+#include <strings.h>
+
+enum { PAGE_DEFAULT = 20, PAGE_MAX = 100 };
+
+static const struct form {
+    const char *name, *media;
+    char *(*print)(const json_t *document); /* NULL: as it is */
+} forms[] = {
+    { "json", "application/json", NULL },
+    { "csv", "text/csv", document_csv },
+    { "html", "text/html", document_html },
+};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+struct invoice_question {
+    struct question q;
+    int64_t project, now_us;
+    struct seller seller; /* borrowed from the snapshot, which the request holds */
+    const struct form *form;
+    struct document_query list;
+    const char *number;
+};
+
+/* ---- reader thread ---- */
+
+static enum status printed(struct question *q, const struct form *f, json_t *document)
+{
+    q->text = f->print ? f->print(document) : json_dumps(document, JSON_COMPACT);
+    q->content_type = !f->print                  ? NULL
+                      : f->print == document_csv ? "text/csv; charset=utf-8"
+                                                 : "text/html; charset=utf-8";
+    json_decref(document);
+    return q->text ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static enum status ask_list(struct question *q, struct db *db)
+{
+    struct invoice_question *i = (struct invoice_question *)q;
+    struct payer payer;
+    json_t *page = NULL;
+    enum status s = document_payer(db, i->project, &payer);
+    if (s)
+        return s;
+    i->list.organization = payer.organization;
+    s = document_page(db, &i->list, &page);
+    if (s == STATUS_NOT_FOUND) {
+        q->param = "page";
+        q->problem = "'page' must be the next_page of an earlier answer";
+        return STATUS_BAD_FIELD;
+    }
+    return s ? s : printed(q, &forms[0], page);
+}
+
+static enum status ask_draft(struct question *q, struct db *db)
+{
+    struct invoice_question *i = (struct invoice_question *)q;
+    struct payer payer;
+    json_t *document = NULL;
+    enum status s = document_payer(db, i->project, &payer);
+    if (!s)
+        s = document_of_month(db, payer.slug, i->list.month, &i->seller, i->now_us, &document);
+    return s ? s : printed(q, i->form, document);
+}
+
+static enum status ask_one(struct question *q, struct db *db)
+{
+    struct invoice_question *i = (struct invoice_question *)q;
+    struct payer payer;
+    json_t *document = NULL;
+    enum status s = document_payer(db, i->project, &payer);
+    if (!s)
+        s = document_find_of(db, payer.organization, i->number, &document);
+    if (s == STATUS_NOT_FOUND) {
+        q->param = "number";
+        q->problem = "there is no such document of your organization";
+    }
+    return s ? s : printed(q, i->form, document);
+}
+
+/* ---- the query ---- */
+
+static enum verdict read_month(struct request *r, const char *value, void *into)
+{
+    struct invoice_question *i = into;
+    int64_t from_us, to_us;
+    i->list.month = value;
+    return report_month(value, &from_us, &to_us)
+               ? NEXT
+               : question_bad(r, "month", "a month such as 2026-11");
+}
+
+static enum verdict read_type(struct request *r, const char *value, void *into)
+{
+    struct invoice_question *i = into;
+    i->list.type = strcmp(value, "invoice") == 0       ? DOCUMENT_INVOICE
+                   : strcmp(value, "credit_note") == 0 ? DOCUMENT_CREDIT_NOTE
+                                                       : 0;
+    return i->list.type ? NEXT : question_bad(r, "type", "'invoice' or 'credit_note'");
+}
+
+static enum verdict read_limit(struct request *r, const char *value, void *into)
+{
+    struct invoice_question *i = into;
+    return query_number(value, 1, PAGE_MAX, &i->list.limit)
+               ? NEXT
+               : question_bad(r, "limit", "from 1 to 100");
+}
+
+static enum verdict read_page(struct request *r, const char *value, void *into)
+{
+    struct invoice_question *i = into;
+    i->list.after = value;
+    return *value && strlen(value) < DOCUMENT_NUMBER_BYTES
+               ? NEXT
+               : question_bad(r, "page", "the next_page of an earlier answer");
+}
+
+static enum verdict read_format(struct request *r, const char *value, void *into)
+{
+    struct invoice_question *i = into;
+    for (size_t k = 0; k < FORMS; k++)
+        if (strcmp(forms[k].name, value) == 0)
+            i->form = &forms[k];
+    return i->form ? NEXT : question_bad(r, "format", "'json', 'csv' or 'html'");
+}
+
+enum { MONTH = 1, TYPE = 2, LIMIT = 4, PAGE = 8, FORMAT = 16 };
+
+static const struct parameter parameters[] = {
+    { "month", MONTH, false, read_month },    { "type", TYPE, false, read_type },
+    { "limit", LIMIT, false, read_limit },    { "page", PAGE, false, read_page },
+    { "format", FORMAT, false, read_format }, { 0 },
+};
+
+/* The first of the media types that a document has; what is not among them is as good as any. */
+static const struct form *accepted(const char *accept)
+{
+    for (const char *at = accept; at && *at; at = strchr(at, ','), at += at != NULL) {
+        at += strspn(at, " \t");
+        size_t len = strcspn(at, ",; \t");
+        for (size_t k = 0; k < FORMS; k++)
+            if (strlen(forms[k].media) == len && strncasecmp(forms[k].media, at, len) == 0)
+                return &forms[k];
+    }
+    return &forms[0];
+}
+
+static struct invoice_question *make(struct request *r, unsigned takes,
+                                     enum status (*ask)(struct question *q, struct db *db))
+{
+    const struct conf *c = r->snapshot->conf;
+    struct invoice_question *i = question_room(r, sizeof *i);
+    if (!i)
+        return NULL;
+    *i = (struct invoice_question){
+        .q.ask = ask,
+        .project = r->key->project_id,
+        .now_us = r->accepted_us,
+        .seller = { c->seller_name, c->seller_address, c->seller_tax_id, c->invoice_series,
+                    (int64_t)c->tax_basis_points, (int)c->currency_minor_digits },
+        .list.limit = PAGE_DEFAULT,
+    };
+    if (question_parameters(r, parameters, takes, i) != NEXT)
+        return NULL;
+    if (!i->form)
+        i->form = accepted(http_request_header(r, "accept"));
+    return i;
+}
+
+static struct question *prepare_list(struct request *r)
+{
+    struct invoice_question *i = make(r, MONTH | TYPE | LIMIT | PAGE, ask_list);
+    return i ? &i->q : NULL;
+}
+
+static struct question *prepare_draft(struct request *r)
+{
+    struct invoice_question *i = make(r, MONTH | FORMAT, ask_draft);
+    if (i && !i->list.month) {
+        (void)request_fail(r, STATUS_MISSING_FIELD, "month", "say of which month: ?month=2026-11");
+        return NULL;
+    }
+    return i ? &i->q : NULL;
+}
+
+static struct question *prepare_one(struct request *r)
+{
+    struct invoice_question *i = make(r, FORMAT, ask_one);
+    if (i)
+        i->number = arena_memdup(r->arena, r->target.model.at, r->target.model.len);
+    if (i && !i->number)
+        (void)request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+    return i && i->number ? &i->q : NULL;
+}
+
+enum verdict answer_invoices(struct request *r)
+{
+    return question_answer(r, prepare_list);
+}
+
+enum verdict answer_draft(struct request *r)
+{
+    return question_answer(r, prepare_draft);
+}
+
+enum verdict answer_invoice(struct request *r)
+{
+    return question_answer(r, prepare_one);
+}
