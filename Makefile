@@ -100,9 +100,10 @@ PROGRAMS := $(call program,gateway/main.c,maasgated) $(call program,cli/main.c,m
             $(call program,backends/refworker/main.c,maasgate-refworker)
 TESTS    := $(call program,tests/unit/main.c,unit) $(call program,tests/oracle/rate_main.c,rate_oracle)
 TORTURES := $(call program,tests/torture/main.c,torture)
+MUTATE   := $(wildcard tests/mutate/*.c)
 GEN      := $(B)/gen/schema.h $(B)/gen/unit_suites.h $(B)/gen/torture_suites.h
 SOURCES  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) $(WORKER) $(REFWORKER) $(CLI) $(HELPERS) \
-            $(UNIT) $(TORTURE) $(SIM) $(FUZZERS) $(BENCHES) $(ORACLE) $(wildcard tests/faults/*/*.c)
+            $(UNIT) $(TORTURE) $(SIM) $(MUTATE) $(FUZZERS) $(BENCHES) $(ORACLE) $(wildcard tests/faults/*/*.c)
 
 READY    := build/deps/.stamp $(if $(filter clang,$(COMPILER)),build/.bootstrap-test)
 
@@ -219,6 +220,10 @@ $(B)/sim: $(call objects,$(SIM)) $(TEST_PARTS) | build/.bootstrap-test
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -o $@
 
+$(B)/mutate: $(call objects,$(MUTATE)) $(TEST_PARTS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -o $@
+
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(TEST_PARTS)
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %.so,$^) $(LIBS) -lz -o $@
@@ -290,7 +295,15 @@ fuzz-run: $(FUZZERS:tests/fuzz/%.c=$(B)/%)
 	    || { tail -n 60 $(B)/$$n.log; echo "fuzz: $$n failed; the input is beside $(B)/$$n.log"; exit 1; }; \
 	  echo "fuzz: $$n ok"; done
 
-.PHONY: models
+MUTATIONS ?= 1000000
+.PHONY: mutate mutate-run models
+mutate: ## MUTATIONS of rings and frames, under ASan and under UBSan
+	@$(MAKE) --no-print-directory KIND=asan mutate-run
+	@$(MAKE) --no-print-directory KIND=ubsan mutate-run
+
+mutate-run: $(B)/mutate
+	@$(B)/mutate $(MUTATIONS)
+
 models: build/.bootstrap-test ## the ring, the slots and the ledger as models, whole; their mutants must fail
 	@tests/models/run.sh
 

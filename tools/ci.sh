@@ -42,6 +42,8 @@ step tsan     run tsan
 step torture  run torture SHORT=1
 step fuzz     run fuzz
 step models   run models
+step mutate   run mutate
+step deaths   env MAASGATE_DEATHS=50 MAASGATE_STOPS='1 10' tests/run.sh --flow test_deaths.py
 
 # The closing lines of all steps, added up: what was counted, in the words of `make check`.
 cat "$logs"/*.log | awk -v seconds=$((SECONDS - began)) '

@@ -4,6 +4,8 @@ Whatever the row: the request it was done to has an answer and a bill by the rul
 worker on the same loop is the same byte for byte, and the next request to the same worker is served.
 """
 import json
+import os
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +16,8 @@ from gate import OUTPUT, SLOW, Gate, Worker, text_of, wait_until
 TWO = ["role", {"tokens": 2}]
 DATA, FINAL, PONG = 6, 7, 11
 MORE = 16
+HARMS = ("tail-back", "tail-odd", "tail-far", "tail-wild", "head-far", "head-back", "head-odd", "head-wild",
+         "len-huge", "len-past", "len-frame", "pad", "zero", "scribble")
 
 
 def frame(times=1, **fields):
@@ -87,9 +91,7 @@ ROWS = {
     "half-a-body": row([{"body": '{"a":'}, "done"], 502, broken=False, stream=False),
     "text-for-a-body": row([{"body": "it worked"}, "done"], 502, broken=False, stream=False),
     # the ring itself, while it is in use
-    **{name: ring({"harm": name}) for name in (
-        "tail-back", "tail-odd", "tail-far", "tail-wild", "head-far", "head-odd", "head-wild", "len-huge",
-        "len-past", "len-frame", "pad", "zero")},
+    **{name: ring({"harm": name}) for name in HARMS if name not in ("head-back", "scribble")},
     "head-back": ring({"harm": "head-back"}, broken=None, timeout=800),  # it may be as far as was known
     "pad-flood": ring({"harm": "pad-flood", "n": 500}),
     "bells": ring({"harm": "bells", "n": 20000}),
@@ -159,16 +161,16 @@ class Hostile:
         return {b["name"]: b["protocol_errors"] for b in self.gate.status()["backends"]}
 
     def do(self, name, r):
-        """(events or answer, settlement) of the row's own request."""
+        """(status, events or answer, settlement) of the row's own request; 503 is none: nothing began."""
         script = json.dumps({"do": r["do"], "cancelled": r.get("cancelled", "final")})
         if r["stream"]:
             s = self.gate.stream(self.key, "x #script=" + script, f"base/{name}", max_tokens=100,
                                  headers={"x-request-timeout-ms": r.get("timeout", 20000) * SLOW})
             s.head()
             what = s.rest() if s.status == 200 else json.loads(s.body())
-            return s.status, what, self.gate.settlement(s.request_id)
+            return s.status, what, s.status != 503 and self.gate.settlement(s.request_id)
         a = self.gate.chat(self.key, "x #script=" + script, f"base/{name}", max_tokens=100)
-        return a.status, a.json(), self.gate.settlement(a.headers["x-request-id"])
+        return a.status, a.json(), a.status != 503 and self.gate.settlement(a.headers["x-request-id"])
 
     def serves(self, name):
         s = self.gate.stream(self.key, "#tokens=2 x", f"base/{name}", max_tokens=100)
@@ -243,3 +245,52 @@ def test_all_of_them_at_once(hostile):
         failed = {name: row.exception() for name, row in rows.items() if row.exception()}
         assert not failed, failed
         assert all(b.result() == hostile.reference for b in beside), "a healthy stream was disturbed"
+
+
+def random_steps(dice, shm):
+    """An answer that begins well, into which something random falls."""
+    steps = ["role", {"tokens": dice.randrange(4)}]
+    for _ in range(dice.randrange(1, 5)):
+        what = dice.randrange(6)
+        if what == 0 and shm:
+            steps.append({"harm": dice.choice(HARMS), "n": dice.randrange(1, 1000)})
+        elif what == 1 and not shm:
+            steps.append({"bytes": "".join(chr(dice.randrange(1, 127)) for _ in range(dice.randrange(1, 200)))})
+        elif what == 2:
+            steps.append({"tokens": dice.randrange(3)})
+        elif what == 3:
+            steps.append({"usage": {"out": dice.choice([0, 1, 5, 2**31, 2**40, 2**63 - 1, -1])}})
+        else:
+            near = [f"{n:+d}" for n in (-2, -1, 0, 0, 0, 0, 1)]
+            steps.append({"frame": {"type": dice.choice([DATA, DATA, FINAL, PONG, dice.randrange(16), 0x8000]),
+                                    "flags": dice.randrange(64), "slot": dice.choice(near), "gen": dice.choice(near),
+                                    "zeros": dice.choice([0, 8, 15, 16, 24, 136, dice.randrange(400)]),
+                                    "text": dice.choice(["", '{"a":1}', "x" * 300])},
+                          "times": dice.choice([1, 1, 1, 2, 50])})
+    return steps + [dice.choice(["final", "final", "done", "hang", "fin"])]
+
+
+@pytest.mark.short
+def test_random_harm(hostile):
+    """The outcome is anybody's guess; that there is one, and for nobody else, is not."""
+    count = int(os.environ.get("MAASGATE_MUTATIONS", 120))
+    dice = random.Random(f"{hostile.carrier} 1")
+    names = [n for n in rows_of(hostile.carrier) if n != "starve"]
+
+    def one(name, steps):
+        r = row(steps, timeout=300, stream=dice.randrange(4) > 0)
+        status, _, bill = wait_until(lambda: (done := hostile.do(name, r))[0] != 503 and done, 30, "a worker")
+        assert status in (200, 400, 413, 502, 504), (status, steps)
+        assert status == 200 or bill["amount_atoms"] == 0, (bill, steps)
+
+    with ThreadPoolExecutor(16) as pool:
+        beside = [pool.submit(hostile.healthy_stream) for _ in range(2)]
+        work = [pool.submit(one, dice.choice(names), random_steps(dice, hostile.carrier == "shm"))
+                for _ in range(count)]
+        while not all(w.done() for w in work):
+            assert hostile.healthy_stream() == hostile.reference, "the healthy stream was disturbed"
+        for w in work:
+            w.result()
+        assert all(b.result() == hostile.reference for b in beside)
+    for name in names:
+        wait_until(lambda name=name: hostile.serves(name), 20, f"{name}'s next answer")
