@@ -172,20 +172,12 @@ void session_connected(struct session *s, int fd)
 
 /* ---- the worker's process, where the kernel knows it ---- */
 
-static void on_orphaned(uv_timer_t *t)
-{
-    session_gone(t->data, "the worker's process has ended");
-}
-
 /* A child that inherited the socket hides the death of the worker, so hanging up is not left to the
  * kernel; what the worker had said before is still taken in. */
 static void on_process(struct session *s, int events)
 {
     (void)events;
-    session_unwatch(&s->process);
-    s->suspect = true; /* no new calls from now on */
-    set_up(s, false);
-    uv_timer_start(&s->retry, on_orphaned, SESSION_ORPHAN_MS, 0);
+    session_gone(s, "the worker's process has ended");
 }
 
 void session_watch_process(struct session *s)

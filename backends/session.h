@@ -17,7 +17,6 @@ enum {
     SESSION_SUSPECT_MS = 3000,
     SESSION_CANCEL_GRACE_MS = 250, /* how long a cancelled call waits for the worker's own count */
     SESSION_HOPELESS_MS = 10000, /* nothing but dead calls, or silence, for so long: start again */
-    SESSION_ORPHAN_MS = 100,     /* after the worker's process has ended: for its last frames */
     SESSION_BACKOFF_MIN_MS = 50,
     SESSION_BACKOFF_MAX_MS = 2000,
     SESSION_CONNECT_MS = 5000, /* when the configuration says nothing */

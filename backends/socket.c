@@ -179,14 +179,16 @@ static bool sock_read(struct session *s)
 
 static void sock_last_words(struct session *s)
 {
+    struct sock *k = sock_of(s);
     bool more = true;
-    for (int i = 0; i < LAST_READS && more && s->state == SESSION_UP; i++) {
+    for (int i = 0; i <= LAST_READS && s->state == SESSION_UP; i++) {
         s->budget = IN_BYTES / sizeof(struct wire_head);
         sock_drain(s);
-        more = s->state == SESSION_UP && sock_read(s);
+        if (!more || s->state != SESSION_UP)
+            return;
+        size_t before = k->in.end - k->in.begin;
+        more = sock_read(s) && k->in.end - k->in.begin > before;
     }
-    s->budget = IN_BYTES / sizeof(struct wire_head);
-    sock_drain(s);
 }
 
 /* Connecting may have gone on in the background: its error comes with the first read. */

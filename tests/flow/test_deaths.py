@@ -25,7 +25,7 @@ POINTS = {
     "idle": None,
     "prefill": (["kill"], {"502"}),
     "mid-token": (["role", {"tokens": 2}, {"wait": 5}, HALF_AN_EVENT, {"wait": 5}, "kill"], {"cut"}),
-    "after-final": (["role", {"tokens": 2}, "final", {"wait": 1}, "kill"], {"ok"}),
+    "after-final": (["role", {"tokens": 2}, "final", {"wait": 20}, "kill"], {"ok"}),
     "with-final": (["role", {"tokens": 2}, "final", "kill"], {"ok", "cut", "502"}),
     "orphaned": (["role", {"tokens": 2}, {"wait": 5}, "orphan"], {"cut"}),
 }
