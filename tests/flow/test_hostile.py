@@ -163,13 +163,15 @@ class Hostile:
     def do(self, name, r):
         """(status, events or answer, settlement) of the row's own request; 503 is none: nothing began."""
         script = json.dumps({"do": r["do"], "cancelled": r.get("cancelled", "final")})
+        patience = {"x-request-timeout-ms": str(r.get("timeout", 20000) * SLOW)}
         if r["stream"]:
-            s = self.gate.stream(self.key, "x #script=" + script, f"base/{name}", max_tokens=100,
-                                 headers={"x-request-timeout-ms": r.get("timeout", 20000) * SLOW})
+            s = self.gate.stream(self.key, "x #script=" + script, f"base/{name}", max_tokens=100, headers=patience)
             s.head()
             what = s.rest() if s.status == 200 else json.loads(s.body())
             return s.status, what, s.status != 503 and self.gate.settlement(s.request_id)
-        a = self.gate.chat(self.key, "x #script=" + script, f"base/{name}", max_tokens=100)
+        a = self.gate.post("/v1/chat/completions", {
+            "model": f"base/{name}", "max_tokens": 100, "messages": [{"role": "user", "content": "x #script=" + script}],
+        }, self.key, patience)
         return a.status, a.json(), a.status != 503 and self.gate.settlement(a.headers["x-request-id"])
 
     def serves(self, name):
@@ -277,15 +279,16 @@ def test_random_harm(hostile):
     dice = random.Random(f"{hostile.carrier} 1")
     names = [n for n in rows_of(hostile.carrier) if n != "starve"]
 
-    def one(name, steps):
-        r = row(steps, timeout=300, stream=dice.randrange(4) > 0)
+    def one(name, steps, stream):
+        r = row(steps, timeout=300, stream=stream)
         status, _, bill = wait_until(lambda: (done := hostile.do(name, r))[0] != 503 and done, 30, "a worker")
         assert status in (200, 400, 413, 502, 504), (status, steps)
         assert status == 200 or bill["amount_atoms"] == 0, (bill, steps)
 
     with ThreadPoolExecutor(16) as pool:
         beside = [pool.submit(hostile.healthy_stream) for _ in range(2)]
-        work = [pool.submit(one, dice.choice(names), random_steps(dice, hostile.carrier == "shm"))
+        work = [pool.submit(one, dice.choice(names), random_steps(dice, hostile.carrier == "shm"),
+                            dice.randrange(4) > 0)
                 for _ in range(count)]
         while not all(w.done() for w in work):
             assert hostile.healthy_stream() == hostile.reference, "the healthy stream was disturbed"
