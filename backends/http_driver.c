@@ -161,6 +161,8 @@ static void transfer_done(struct http_call *c, CURLcode result)
         http_verdict_broken(result, c->connected, c->answered, &c->end);
     if (c->ended)
         return; /* on_data cancelled it */
+    if (c->end.status == STATUS_BACKEND_GARBAGE && result == CURLE_OK)
+        http_loop_discard(c);
     c->ended = true;
     conclude(c);
 }

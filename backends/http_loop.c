@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- sockets ---- */
@@ -25,9 +26,19 @@ static struct http_socket *find_socket(struct http_backend *b, curl_socket_t fd)
     return NULL;
 }
 
+static void forget_socket(struct http_socket *s);
+
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 static struct http_socket *watch_socket(struct http_backend *b, curl_socket_t fd, bool ours)
 {
-    struct http_socket *s = calloc(1, sizeof *s);
+    struct http_socket *stale = find_socket(b, fd), *s = calloc(1, sizeof *s);
+    if (stale) /* closed without a word: see is_closed() */
+        forget_socket(stale);
     if (!s || uv_poll_init_socket(b->loop, &s->poll, fd) != 0) {
         free(s);
         return NULL;
@@ -35,6 +46,7 @@ static struct http_socket *watch_socket(struct http_backend *b, curl_socket_t fd
     s->backend = b;
     s->fd = fd;
     s->ours = ours;
+    s->inode = inode_of(fd);
     s->poll.data = s;
     b->pending++;
     LIST_INSERT_HEAD(&b->sockets[(unsigned)fd % HTTP_SOCKET_BUCKETS], s, bucket);
@@ -107,6 +119,15 @@ static void on_unwanted(struct http_socket *s)
     s->idle = false;
 }
 
+void http_loop_discard(struct http_call *c)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    curl_easy_getinfo(c->easy, CURLINFO_ACTIVESOCKET, &fd);
+    struct http_socket *s = fd == CURL_SOCKET_BAD ? NULL : find_socket(c->backend, fd);
+    if (s && s->idle)
+        on_unwanted(s);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct http_socket *s = poll->data;
@@ -118,12 +139,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         on_unwanted(s);
         return;
     }
-    if (status < 0)
-        act(b, fd, CURL_CSELECT_ERR);
-    else
-        act(b, fd,
-            (events & UV_READABLE ? CURL_CSELECT_IN : 0) |
-                (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0));
+    /* Not CURL_CSELECT_ERR: while it connects libcurl would keep that for its next socket. */
+    act(b, fd,
+        (status < 0 || events & UV_READABLE ? CURL_CSELECT_IN : 0) |
+            (status < 0 || events & UV_WRITABLE ? CURL_CSELECT_OUT : 0));
     s = find_socket(b, fd);
     if (s)
         follow_wish(s);
@@ -151,10 +170,14 @@ static curl_socket_t on_open(void *backend, curlsocktype purpose, struct curl_so
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (!watch_socket(b, fd, true)) {
+    struct http_socket *s = watch_socket(b, fd, true);
+    if (!s) {
         close(fd);
         return CURL_SOCKET_BAD;
     }
+    /* What it wishes next; of a descriptor that is used again at once it would not say it. */
+    s->wanted = UV_WRITABLE;
+    follow_wish(s);
     atomic_fetch_add_explicit(&b->base.stats.connects, 1, memory_order_relaxed);
     return fd;
 }
@@ -210,6 +233,15 @@ void http_loop_held(struct http_call *c)
         }
 }
 
+/* Until a connection is made, TLS included, libcurl 7.88 closes its socket without our callback: when
+ * the time is over, another address was faster, or the call is given up.  Then it lets go of a
+ * descriptor that is nobody's, or already somebody else's. */
+static bool is_closed(struct http_socket *s)
+{
+    s->proven = s->proven || inode_of(s->fd) == s->inode;
+    return !s->proven;
+}
+
 /* Sockets that libcurl makes for itself are not announced, so they are met here first. */
 static int on_wish(CURL *easy, curl_socket_t fd, int what, void *backend, void *unused)
 {
@@ -226,7 +258,7 @@ static int on_wish(CURL *easy, curl_socket_t fd, int what, void *backend, void *
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         s->wanted |= UV_WRITABLE;
     s->idle = what == CURL_POLL_REMOVE && is_idle(easy);
-    if (what == CURL_POLL_REMOVE && !s->ours)
+    if (what == CURL_POLL_REMOVE && (!s->ours || is_closed(s)))
         forget_socket(s);
     else
         follow_wish(s);

@@ -55,7 +55,9 @@ struct http_socket { /* one that libcurl has opened; lives until libcurl closes 
     struct http_backend *backend;
     curl_socket_t fd;
     int wanted, armed; /* UV_READABLE | UV_WRITABLE */
-    bool ours;         /* opened by our callback, so closed by it, too */
+    bool ours;         /* opened by our callback, so closed by it, too: but see is_closed() */
+    bool proven;       /* its connection was made */
+    ino_t inode;       /* of `fd`, as long as it is this socket's */
     bool idle;         /* kept for the next request: nothing may arrive now */
     LIST_ENTRY(http_socket) bucket;
 };
@@ -133,6 +135,8 @@ void http_release(struct http_backend *b); /* one of b->pending has come; the la
 enum status http_loop_open(struct http_backend *b);
 void http_loop_held(struct http_call *c); /* its reader holds it back: its connection is not idle */
 bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and closed by us */
+/* The connection that answered is kept, but what it said makes no sense: nobody gets it again. */
+void http_loop_discard(struct http_call *c);
 /* Lets libcurl do what is due; may call on_data and on_end. */
 void http_loop_kick(struct http_backend *b);
 #endif

@@ -368,6 +368,29 @@ START_TEST(test_only_refused)
 }
 END_TEST
 
+/* Nobody listens at the first addresses: the others are tried, on whatever descriptors. */
+START_TEST(test_other_address)
+{
+    static const char *const rows[] = { "127.0.0.9,127.0.0.8,127.0.0.1", "::1,127.0.0.1",
+                                        "::1,127.0.0.9,127.0.0.1", "127.0.0.9,127.0.0.1,::1" };
+    enum { CALLS = 8, ROUNDS = 3 };
+    struct rig r = { .hurry_ms = 0 };
+    struct call calls[CALLS];
+    open_named(&r, rows[_i]);
+    for (int round = 0; round < ROUNDS; round++) {
+        memset(calls, 0, sizeof calls);
+        for (int i = 0; i < CALLS; i++)
+            ck_assert_int_eq(rig_start(&r, &calls[i], CAP_CHAT, false), STATUS_OK);
+        for (int i = 0; i < CALLS; i++) {
+            rig_finish(&calls[i]);
+            ck_assert_msg(calls[i].end.status == STATUS_OK, "%s", r.backend->trouble);
+        }
+    }
+    ck_assert_uint_eq(stub_http_requests(r.stub), CALLS * ROUNDS);
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(test_unknown_name)
 {
     struct rig r = { 0 };
@@ -481,6 +504,7 @@ Suite *egress_suite(void)
     t = tcase_create("drivers");
     tcase_add_test(t, test_rebinding);
     tcase_add_test(t, test_only_refused);
+    tcase_add_loop_test(t, test_other_address, 0, 4);
     tcase_add_test(t, test_unknown_name);
     tcase_add_test(t, test_last_word);
     tcase_add_test(t, test_disguised);
