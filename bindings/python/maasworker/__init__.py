@@ -16,8 +16,8 @@
 
 A handler gets one `Call` and answers it in one of these ways:
 
-- it yields `str`: the pieces of a chat answer.  OpenAI's shapes are written around them, for a
-  stream as for a whole answer, so the same handler does both;
+- it yields `str`: the pieces of an answer to chat or completions.  OpenAI's shapes are written
+  around them, for a stream as for a whole answer, so the same handler does both;
 - it returns a `dict` (written as JSON) or `bytes`: the whole body;
 - it calls `call.send()`, or yields `dict` or `bytes`: events of a stream, or parts of a body,
   in whatever shape it likes.

@@ -1,6 +1,7 @@
 """llama.cpp's server behind the gateway: what it answers, what it counts, when it dies."""
 import concurrent.futures
 import hashlib
+import re
 
 import openai
 import pytest
@@ -209,6 +210,13 @@ def test_the_official_sdk(gate, key, llama):
     pieces = list(client.chat.completions.create(
         model="base/small", messages=says("Hello"), max_tokens=12, stream=True, stream_options={"include_usage": True}))
     assert pieces[-1].usage.completion_tokens == 12 and not pieces[-1].choices
+
+
+def test_backend_test(gate, llama, vectors):
+    """`maasgate backend test` finds each step in order, usage included."""
+    for name, engine in (("llama", llama), ("vectors", vectors)):
+        told = gate.cli("backend", "test", name).stdout
+        assert re.search(r"^usage +ok", told, re.M) and told.rstrip().endswith("it works"), told
 
 
 def test_embeddings(gate, key, vectors):
