@@ -50,7 +50,7 @@ const struct conf_key backend_keys[] = {
     { "drain_timeout_ms", read_msec, AT(drain_timeout_ms), "a time", 100, HOUR_MS, false,
       "with on_disconnect: drain, how long a call goes on without its client; 30s when not given" },
     { "drain_calls_max", read_count32, AT(drain_calls_max), "a number", 1, 4096, false,
-      "with on_disconnect: drain, such calls at once of one serving thread; 16 when not given; one "
+      "with on_disconnect: drain, such calls at once of all threads together; 16 when not given; one "
       "more is cancelled" },
     { "repeat_unanswered", read_bool, AT(repeat_unanswered), "true|false", 0, 0, false,
       "a call whose connection died before any byte of an answer is run once more, elsewhere or, "

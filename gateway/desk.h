@@ -26,7 +26,6 @@ struct desk {
     struct pace pace;
     struct desk_stats stats;
     unsigned troubles; /* of the backend, when they were last told */
-    uint32_t draining; /* calls that go on after their client has left */
 };
 
 static inline struct desk *desk_of(const struct backend *b)

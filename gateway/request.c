@@ -125,9 +125,11 @@ static bool may_drain(struct request *r)
         return false;
     if (w->drain_until_ns)
         return now < w->drain_until_ns;
-    if (desk_of(w->backend)->draining >= b->drain_calls_max)
+    _Atomic uint32_t *draining = &desk_of(w->backend)->standing->draining;
+    if (atomic_fetch_add_explicit(draining, 1, memory_order_relaxed) >= b->drain_calls_max) {
+        atomic_fetch_sub_explicit(draining, 1, memory_order_relaxed);
         return false;
-    desk_of(w->backend)->draining++;
+    }
     w->drain_until_ns = now + (int64_t)b->drain_timeout_ms * 1000000;
     COUNT(&r->loop->counters, drained);
     return true;
@@ -136,7 +138,8 @@ static bool may_drain(struct request *r)
 void request_drained(struct request *r)
 {
     if (r->work.drain_until_ns)
-        desk_of(r->work.backend)->draining--;
+        atomic_fetch_sub_explicit(&desk_of(r->work.backend)->standing->draining, 1,
+                                  memory_order_relaxed);
     r->work.drain_until_ns = 0;
 }
 

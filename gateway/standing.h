@@ -31,6 +31,7 @@ struct standing {
     struct limits_state state;
     _Atomic int64_t rest_until_ms; /* it asked not to be called before; monotonic */
     _Atomic enum word word;
+    _Atomic uint32_t draining; /* calls that go on after their client has left */
     uint32_t queue_max;
     uint64_t queue_timeout_ms;
     _Atomic uint32_t waiting; /* length of the queue */

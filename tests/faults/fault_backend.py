@@ -17,7 +17,7 @@ backends:
   fault:
     transport: {kind}
     address: {where}
-    concurrency: 512
+    concurrency: {concurrency}
     {options}
 models:
   base/chat:

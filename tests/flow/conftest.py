@@ -46,11 +46,12 @@ def fault_gate(make_gate, tmp_path):
     """Makes (gate, key, scripted backend) over one transport; tests/faults/README.md has the scripts."""
     backends = []
 
-    def make(transport, script=None, options="", catalog=fault_backend.CATALOG, fields=None, **settings):
+    def make(transport, script=None, options="", catalog=fault_backend.CATALOG, fields=None, concurrency=512, **settings):
         b = FaultBackend.over(transport, tmp_path, script)
         backends.append(b)
         g = make_gate(catalog=catalog, worker=False, settings=settings,
-                      fields={"kind": b.kind, "where": b.where, "options": options, **(fields or {})})
+                      fields={"kind": b.kind, "where": b.where, "options": options,
+                              "concurrency": concurrency, **(fields or {})})
         g.wait_backend("fault")
         return g, g.key(), b
     yield make

@@ -77,6 +77,26 @@ def test_the_backend_hears_in_time(fault_gate, transport):
     assert all(amount == 0 for rid, (_, amount) in outcomes.items() if rid not in heard)
 
 
+@pytest.mark.parametrize("transport", ["shm", "http"])
+def test_who_waits_in_a_queue_never_reaches_the_backend(fault_gate, transport):
+    """One call holds the only place; a hundred wait, leave, and cost nothing.  Then the place is free."""
+    g, key, b = fault_gate(transport, {"rules": [{"when": {"has": "first"}, "do": ["hang"]}, {"do": [{"tokens": 1}, "final"]}]},
+                           concurrency=1)
+    first = g.stream(key, "first")
+    b.wait_row("start")
+    waiting = [g.stream(key, f"waits {n}") for n in range(CANCELS)]
+    wait_until(lambda: g.open_holds() == CANCELS + 1, what="a hundred holds")
+    for n, s in enumerate(waiting):
+        s.close(reset=n % 2)
+    left = time.monotonic()
+    wait_until(lambda: g.open_holds() == 1, what="their settlements")
+    print(f"\nqueued {transport}: {CANCELS} settled {1000 * (time.monotonic() - left):.0f} ms after the last had left")
+    assert {(r["outcome"], r["amount_atoms"]) for r in g.settlements()} == {("client_gone_0", 0)}
+    assert len(b.rows("start")) == 1
+    first.close()
+    assert g.chat(key, "next").status == 200 and len(b.rows("start")) == 2
+
+
 def in_close_wait(port):
     """Sockets of that port whose peer has closed and whose owner has not."""
     count = 0

@@ -21,7 +21,7 @@ def behind(make_gate, tmp_path):
         open_.extend([p, b])
         kind, where = ("http", f"http://127.0.0.1:{p.port}/v1") if transport == "http" else ("socket", f"127.0.0.1:{p.port}")
         g = make_gate(catalog=CATALOG, worker=False, settings=settings,
-                      fields={"kind": kind, "where": where, "options": ""})
+                      fields={"kind": kind, "where": where, "options": "", "concurrency": 64})
         g.wait_backend("fault")
         return g, g.key(), b, p
     yield make

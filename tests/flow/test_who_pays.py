@@ -327,9 +327,9 @@ def test_13_a_drain_ends_in_time(fault_gate, transport):
 
 @pytest.mark.parametrize("transport", ["shm", "http"])
 def test_13_only_so_many_drain(fault_gate, transport):
-    """Two may; the others are cancelled at once.  One loop thread: the limit is of each."""
+    """Two may, of all threads together; the others are cancelled at once."""
     g, key, b = fault_gate(transport, {"do": [{"tokens": 2}, "hang"]}, "on_disconnect: drain\n    drain_calls_max: 2\n"
-                           "    drain_timeout_ms: 1h", loop_threads=1, drain_timeout_ms="500ms")
+                           "    drain_timeout_ms: 1h", loop_threads=2, drain_timeout_ms="500ms")
     streams = [g.stream(key, "x") for _ in range(6)]
     for s in streams:
         s.read(2)
