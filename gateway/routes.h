@@ -21,8 +21,8 @@ enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
 enum error_shape { ERRORS_OPENAI, ERRORS_OIP, ERRORS_COHERE };
 
 struct route_row {
-    const char *
-        suffix; /* "/v1/chat/completions"; "{model}" stands for a model id, "{number}" for a document's */
+    const char
+        *suffix; /* "/v1/chat/completions"; "{model}" stands for a model id, other holes likewise */
     unsigned methods;  /* enum method bits */
     enum key_role key; /* who may; KEY_NONE: anybody */
     bool levels;       /* also under a level prefix */
@@ -38,7 +38,7 @@ extern const unsigned route_count;
 struct target {
     const struct route_row *row;
     struct catalog_scope scope;
-    struct span model; /* decoded {model} or {number}; lies in the arena */
+    struct span model; /* decoded {model}, {number} or {kind}; lies in the arena */
 };
 
 /* OK; NOT_FOUND; METHOD_NOT_ALLOWED (*ret_allow: "GET, HEAD"); BAD_FRAMING for a
@@ -50,8 +50,8 @@ MUST_CHECK enum status route_match(const char *method, struct span path, struct 
 enum error_shape route_errors(struct span path);
 
 /* api_*.c */
-stage_fn answer_models, answer_model, answer_usage, answer_invoices, answer_draft, answer_invoice,
-    answer_health, answer_ready, answer_root, answer_oip_live, answer_oip_ready, answer_oip_server,
-    answer_oip_model, answer_oip_model_ready;
+stage_fn answer_models, answer_model, answer_usage, answer_spend, answer_costs, answer_invoices,
+    answer_draft, answer_invoice, answer_health, answer_ready, answer_root, answer_oip_live,
+    answer_oip_ready, answer_oip_server, answer_oip_model, answer_oip_model_ready;
 
 #endif

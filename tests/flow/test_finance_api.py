@@ -1,4 +1,10 @@
 """What finance asks over HTTP, with keys that read the money and call no model."""
+import datetime
+import decimal
+import json
+import time
+
+import openai
 import pytest
 
 REFUSED = {"GET": ("/v1/models", "/v1/usage"), "POST": ("/v1/chat/completions", "/v1/embeddings")}
@@ -130,3 +136,165 @@ def test_hostile_invoice_queries(gate, books, query, param):
     a = gate.get(INVOICES + query.replace(" ", "+"), books[0])
     assert a.status == 400, a
     assert a.json()["error"]["param"] == param
+
+
+# ---- usage and costs, by the official SDK ----
+
+USAGE = "/v1/organization/usage/completions"
+DAY = 86400
+
+
+@pytest.fixture(scope="module")
+def spent(gate):
+    """(finance key, names of the two inference keys of organization 'spender')."""
+    keys = [gate.key(project="spender", label=label) for label in ("one", "two")]
+    for key, count in zip(keys, (2, 3)):
+        for n in range(count):
+            assert gate.chat(key, f"hello #tokens={n + 1}").status == 200
+    assert gate.post("/v1/embeddings", {"model": "base/embed", "input": "words"}, keys[0]).status == 200
+    assert gate.post("/v1/images/generations", {"model": "base/image", "prompt": "x", "n": 2,
+                                                "size": "256x256"}, keys[1]).status == 200
+    gate.cli("project", "create", "branch", "--org", "spender", "--budget", "10")
+    assert gate.chat(gate.key(project="branch"), "hi", model="domain/code/review").status == 200
+    assert gate.chat(gate.key(project="outsider"), "hi").status == 200
+    names = {k["label"]: k["name"] for k in gate.ask("key", "list", "spender")["keys"]}
+    return gate.key(project="spender", role="finance"), names
+
+
+@pytest.fixture(scope="module")
+def admin(gate, spent):
+    with openai.OpenAI(base_url=gate.url + "/v1", api_key="unused", admin_api_key=spent[0],
+                       max_retries=0) as client:
+        yield client.admin.organization.usage
+
+
+def results_of(ask, **fields):
+    """All results of all pages."""
+    found, page = [], {}
+    start = int(time.time()) - DAY
+    while True:
+        answer = ask(start_time=start, **fields, **page)
+        assert answer.object == "page"
+        for bucket in answer.data:
+            assert bucket.object == "bucket" and bucket.end_time > bucket.start_time
+            found += bucket.results
+        if not answer.has_more:
+            assert answer.next_page is None
+            return found
+        page = {"page": answer.next_page}
+
+
+def reported(gate, group, project=None):
+    words = ["--project", project] if project else []
+    return {row[group]: row for row in gate.ask("usage", "--by", group, *words)["data"]}
+
+
+@pytest.mark.short
+def test_usage_is_what_the_command_line_says(gate, admin):
+    rows = results_of(admin.completions, group_by=["model", "project_id"])
+    assert {(r.project_id, r.model) for r in rows} == {("spender", "base/chat"), ("branch", "domain/code/review")}
+    for row in rows:
+        assert row.object == "organization.usage.completions.result" and row.api_key_id is None
+        want = reported(gate, "model", row.project_id)[row.model]
+        assert row.num_model_requests == want["requests"]
+        assert row.input_tokens == row.input_uncached_tokens == want["usage"]["input_uncached_tokens"]
+        assert row.output_tokens == row.output_text_tokens == want["usage"]["output_text_tokens"]
+
+
+def test_each_kind_has_its_own_path(gate, admin):
+    want = reported(gate, "model", "spender")
+    embedded, = results_of(admin.embeddings)
+    assert embedded.input_tokens == want["base/embed"]["usage"]["input_uncached_tokens"]
+    assert embedded.num_model_requests == 1 and embedded.model is None
+    drawn, = results_of(admin.images)
+    assert (drawn.images, drawn.num_model_requests) == (2, 1)
+    for empty in (admin.moderations, admin.audio_speeches, admin.audio_transcriptions):
+        assert results_of(empty) == []
+
+
+@pytest.mark.parametrize("fields, requests", [
+    ({}, 6), ({"project_ids": ["spender"]}, 5), ({"project_ids": ["branch", "spender"]}, 6),
+    ({"models": ["base/chat"]}, 5), ({"models": ["base/none"]}, 0), ({"project_ids": ["outsider"]}, 0),
+    ({"bucket_width": "1h"}, 6), ({"bucket_width": "1h", "limit": 1}, 6), ({"limit": 1}, 6),
+])
+def test_usage_is_filtered_and_paged(admin, fields, requests):
+    assert sum(r.num_model_requests for r in results_of(admin.completions, **fields)) == requests
+
+
+def test_usage_by_key(admin, spent):
+    by_name = {r.api_key_id: r.num_model_requests
+               for r in results_of(admin.completions, group_by=["api_key_id"], project_ids=["spender"])}
+    assert by_name == {spent[1]["one"]: 2, spent[1]["two"]: 3}
+    one, = results_of(admin.completions, api_key_ids=[spent[1]["one"]])
+    assert one.num_model_requests == 2
+
+
+def costs(gate, key, query=""):
+    """Results with numbers as they are written."""
+    body = gate.get(f"/v1/organization/costs?start_time={int(time.time()) - DAY}{query}", key).body
+    buckets = json.loads(body, parse_float=decimal.Decimal)["data"]
+    return [r for b in buckets for r in b["results"]]
+
+
+@pytest.mark.short
+def test_costs_are_the_invoice_s_exact_amounts(gate, admin, spent):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    months = {(now - datetime.timedelta(days=d)).strftime("%Y-%m") for d in (0, 1)}
+    drafts = [gate.get(f"{INVOICES}/draft?month={m}", spent[0]).json() for m in months]
+    lines = {f"{l['model']}, {l['meter']}": l for d in drafts for l in d["lines"]}
+    rows = costs(gate, spent[0], "&group_by=line_item")
+    assert {r["line_item"] for r in rows} == set(lines)
+    for row in rows:
+        line = lines[row["line_item"]]
+        assert row["amount"]["value"] == decimal.Decimal(line["exact"])
+        assert row["quantity"] == line["quantity"] and row["amount"]["currency"] == "usd"
+    total = sum(decimal.Decimal(d["totals"]["exact"]) for d in drafts)
+    assert sum(r["amount"]["value"] for r in rows) == total > 0
+    assert sum(r["amount"]["value"] for r in costs(gate, spent[0])) == total
+    row, = results_of(admin.costs)
+    assert row.object == "organization.costs.result" and row.amount.value == float(total)
+
+
+def test_what_funds_paid_is_beside_the_costs(gate):
+    key = gate.key(project="funded")
+    gate.cli("fund", "add", "funded", "promo", "5.00")
+    assert gate.chat(key, "hi").status == 200
+    row, = costs(gate, gate.key(project="funded", role="finance"))
+    assert row["amount"]["value"] == 0
+    assert row["x_covered"] == gate.usage("funded")[1] != "0.00"
+
+
+@pytest.mark.parametrize("query, param", [
+    ("", "start_time"), ("start_time=-1", "start_time"), ("start_time=99999999999", "start_time"),
+    ("start_time=9999999999", "start_time"), ("start_time=1e9", "start_time"), ("start_time=1&start_time=2", "start_time"),
+    ("start_time=100&end_time=100", "end_time"), ("start_time=100&end_time=x", "end_time"),
+    ("start_time=1&bucket_width=1m", "bucket_width"), ("start_time=1&bucket_width=", "bucket_width"),
+    ("start_time=1&limit=0", "limit"), ("start_time=1&limit=32", "limit"),
+    ("start_time=1&bucket_width=1h&limit=169", "limit"), ("start_time=1&limit=999999999999999999999", "limit"),
+    ("start_time=1&page=", "page"), ("start_time=1&page=page_", "page"), ("start_time=1&page=page_1", "page"),
+    ("start_time=86400&page=page_0", "page"), ("start_time=1&end_time=2&page=page_86400", "page"),
+    ("start_time=1&page=page_99999999999999999999", "page"), ("start_time=1&group_by=user_id", "group_by"),
+    ("start_time=1&group_by=model,project_id", "group_by"), ("start_time=1&models[]=", "models"),
+    ("start_time=1&models=%22]%20OR%201", "models"), ("start_time=1&models=" + "x" * 2100, "models"),
+    ("start_time=1" + "&models=" + "&models=".join(["x" * 20] * 100), "models"),
+    ("start_time=1&user_ids=u", None), ("start_time=1&batch=true", None), ("start_time=1&%00=1", None),
+])
+def test_hostile_usage_queries(gate, books, query, param):
+    a = gate.get(f"{USAGE}?{query}", books[0])
+    assert a.status == 400, a
+    assert a.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize("path, status", [
+    ("/v1/organization/usage/vector_stores", 404), ("/v1/organization/usage/", 404),
+    ("/v1/organization/usage/completions/x", 404), ("/v1/organization/costs?start_time=1&bucket_width=1h", 400),
+    ("/v1/organization/costs?start_time=1&limit=181", 400), ("/v1/organization/costs?start_time=1&group_by=model", 400),
+])
+def test_what_there_is_not(gate, books, path, status):
+    assert gate.get(path, books[0]).status == status
+
+
+def test_the_longest_range_is_answered_in_pages(gate, books):
+    a = gate.get(f"{USAGE}?start_time=0&limit=31", books[0]).json()
+    assert len(a["data"]) == 31 and a["has_more"] and a["next_page"] == f"page_{31 * DAY}"
+    assert all(b["results"] == [] for b in a["data"])
