@@ -6,9 +6,9 @@
 /* Read this table to know the gateway.
  *
  *   accept   is it well-formed HTTP for an endpoint we have?      (waits: never)
- *   auth     whose key is it?
+ *   auth     whose key is it, and is it for this?
  *   limit    what is asked for, and may the key have that now?    (waits: for the body)
- *   route    which model and backend serve it?  Free questions (models, usage,
+ *   route    which model and backend serve it?  Free questions (models, money,
  *            health) are answered here and leave                  (waits: for the reader)
  *   hold     the most it can cost is on disk                      (waits: for the commit)
  *   backend  the model works; a stream's bytes flow               (waits: for the backend)
