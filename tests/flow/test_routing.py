@@ -360,6 +360,12 @@ def test_prefix_affinity(make_gate):
     hits = sum(b["affinity_hits"] for b in g.status()["backends"])
     misses = sum(b["affinity_misses"] for b in g.status()["backends"])
     assert (hits, misses) == (96, 0)
+    before = hits
+    in_threads([lambda n=n: turns(keys[n % 2], f"#tokens=4 #delay=2 busy {n}", 6) for n in range(16)])
+    rows = g.status()["backends"]
+    hits, misses = sum(b["affinity_hits"] for b in rows) - before, sum(b["affinity_misses"] for b in rows)
+    print(f"prefix affinity: 16 conversations at once of 6 turns, {hits} of {hits + misses} turns at home")
+    assert hits + misses == 96 and hits > 86
     workers[0].kill()
     g.wait_backend("a", up=0)
     assert set(turns(keys[0], "#tokens=2 conversation 0")) == {"b"}
@@ -537,6 +543,18 @@ def test_ejection_probe_and_panic(http_two):
     assert [backend(g, name)["state"] for name in "ab"].count("ejected") == 1
     seen = len(a.seen) + len(b.seen)
     assert g.chat(key, "x").status == 502 and len(a.seen) + len(b.seen) == seen + 1, "the last one is never ejected"
+
+
+def test_who_begins_earlier_gets_more(http_two):
+    """Time to first token: the slow one is spared, is seen in the status, and is not starved."""
+    def slow(request):
+        status, headers, pieces = upstream.good(request)
+        return status, headers, [0.08, *pieces]
+    g, key, a, b = http_two(slow, upstream.good, loop_threads=1)
+    for _ in range(60):
+        assert g.stream(key, "x").rest()[-1] == "[DONE]"
+    assert 1 <= len(a.seen) <= 25 and len(b.seen) >= 35, (len(a.seen), len(b.seen))
+    assert backend(g, "a")["ttft_ms"] >= 75 and backend(g, "b")["ttft_ms"] < backend(g, "a")["ttft_ms"]
 
 
 @pytest.mark.parametrize("repeat", ["true", "false"])
