@@ -148,6 +148,11 @@ static void *take_counted(struct arena *a, size_t bytes)
     return taken;
 }
 
+void *arena_room(struct arena *a, size_t bytes)
+{
+    return take_counted(a, bytes);
+}
+
 void *arena_alloc(struct arena *a, size_t bytes)
 {
     void *taken = take_counted(a, bytes);

@@ -18,6 +18,8 @@ void arena_free(struct arena *a);            /* NULL is fine */
 
 /* NULL when the limit or the machine is out of memory; zeroed otherwise. */
 MUST_CHECK void *arena_alloc(struct arena *a, size_t bytes);
+/* The same, with whatever was there before: for what is written before it is read. */
+MUST_CHECK void *arena_room(struct arena *a, size_t bytes);
 /* A copy of `len` bytes and a NUL after them. */
 MUST_CHECK char *arena_memdup(struct arena *a, const void *bytes, size_t len);
 MUST_CHECK char *arena_strdup(struct arena *a, const char *text);

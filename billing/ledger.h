@@ -30,9 +30,9 @@ struct ledger;
 
 struct bill_line {
     enum meter meter;
+    uint16_t item; /* which price of the meter (conf/price_item.h); 0 of a plain one */
     uint64_t qty;
     money_t amount;
-    uint16_t item;  /* which price of the meter (conf/price_item.h); 0 of a plain one */
     int64_t before; /* units that the period had used of that item; 0 of a kind without periods */
 };
 /* {"context":19 digits,"size":"..","quality":"..","service_tier":".."} */

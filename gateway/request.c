@@ -47,12 +47,13 @@ struct request *request_new(struct loop *l, struct conn *c, const char *raw_targ
 {
     const struct env *env = l->daemon->env;
     struct arena *a = arena_new(l->snapshot->conf->request_memory_max);
-    struct request *r = a ? arena_alloc(a, sizeof *r) : NULL;
+    struct request *r = a ? arena_room(a, sizeof *r) : NULL;
     char *target = r ? arena_strdup(a, raw_target) : NULL;
     if (!target) {
         arena_free(a);
         return NULL;
     }
+    memset(r, 0, offsetof(struct request, ledger));
     r->magic = REQUEST_MAGIC;
     r->arena = a;
     r->loop = l;

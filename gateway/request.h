@@ -112,13 +112,14 @@ struct request {
     struct answer answer;
 
     struct loop_message message_back; /* hand-back from the ledger or reader thread */
+    enum asked { ASKED_NOT, ASKED_WAITING, ASKED_ANSWERED } asked; /* of the ledger or the reader */
+    uint64_t tokens_used;      /* for the token limit; as settled */
+    struct question *question; /* in the arena */
+    /* Last, and not zeroed with the rest: a stage writes all of it before it is read. */
     union {
         struct ledger_hold hold;
         struct ledger_settle settle;
     } ledger;
-    enum asked { ASKED_NOT, ASKED_WAITING, ASKED_ANSWERED } asked; /* of the ledger or the reader */
-    uint64_t tokens_used;      /* for the token limit; as settled */
-    struct question *question; /* in the arena */
 };
 
 struct request *request_new(struct loop *l, struct conn *c, const char *raw_target);

@@ -227,7 +227,9 @@ static enum status settle_one(void)
                                .http_status = 200,
                                .amount = { tokens * 25000 },
                                .line_count = tokens > 0 };
-    t.lines[0] = (struct bill_line){ METER_INPUT_UNCACHED, (uint64_t)tokens, { tokens * 25000 } };
+    t.lines[0] = (struct bill_line){ .meter = METER_INPUT_UNCACHED,
+                                     .qty = (uint64_t)tokens,
+                                     .amount = { tokens * 25000 } };
     enum status s = books_settle(&books, &t);
     if (s)
         return s;

@@ -58,25 +58,25 @@ static void setup(void)
     ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
     ck_assert_int_eq(version, 2);
     const struct bill_line chat[] = {
-        { METER_REQUESTS, 1, { 700 }, 0, 0 },
-        { METER_INPUT_UNCACHED, 1000, { 20000000 }, 0, 0 },
-        { METER_OUTPUT_TEXT, 100, { 0 }, 0, 0 },
-        { METER_OUTPUT_TEXT, 3, { 150000 }, 1, 0 },
+        { METER_REQUESTS, 0, 1, { 700 }, 0 },
+        { METER_INPUT_UNCACHED, 0, 1000, { 20000000 }, 0 },
+        { METER_OUTPUT_TEXT, 0, 100, { 0 }, 0 },
+        { METER_OUTPUT_TEXT, 1, 3, { 150000 }, 0 },
     };
     bill(project, 1, chat, 4, "{\"context\":1000}");
-    const struct bill_line more[] = { { METER_INPUT_UNCACHED, 1001, { 30030000 }, 1, 0 },
-                                      { METER_OUTPUT_TEXT, 2, { 100000 }, 1, 0 } };
+    const struct bill_line more[] = { { METER_INPUT_UNCACHED, 1, 1001, { 30030000 }, 0 },
+                                      { METER_OUTPUT_TEXT, 1, 2, { 100000 }, 0 } };
     bill(project, 1, more, 2, "{\"context\":1500,\"service_tier\":\"standard\"}");
     const struct bill_line vision[] = {
-        { METER_IMAGES, 2, { 1600 }, 1, 0 },   { METER_CHARACTERS, 11, { 1800 }, 0, 0 },
-        { METER_AUDIO_MS, 30, { 210 }, 0, 0 }, { METER_TENSOR_ELEMENTS, 5, { 15 }, 0, 0 },
-        { METER_VIDEO_MS, 5, { 11 }, 0, 0 },
+        { METER_IMAGES, 1, 2, { 1600 }, 0 },   { METER_CHARACTERS, 0, 11, { 1800 }, 0 },
+        { METER_AUDIO_MS, 0, 30, { 210 }, 0 }, { METER_TENSOR_ELEMENTS, 0, 5, { 15 }, 0 },
+        { METER_VIDEO_MS, 0, 5, { 11 }, 0 },
     };
     bill(project, 2, vision, 5, "{\"context\":0,\"size\":\"1024x1024\"}");
     const struct bill_line later[] = {
-        { METER_IMAGES, 1, { 400 }, 0, 0 },   { METER_CHARACTERS, 9, { 0 }, 0, 11 },
-        { METER_AUDIO_MS, 4, { 28 }, 0, 30 }, { METER_TENSOR_ELEMENTS, 8, { 21 }, 0, 5 },
-        { METER_VIDEO_MS, 5, { 0 }, 0, 5 },
+        { METER_IMAGES, 0, 1, { 400 }, 0 },   { METER_CHARACTERS, 0, 9, { 0 }, 11 },
+        { METER_AUDIO_MS, 0, 4, { 28 }, 30 }, { METER_TENSOR_ELEMENTS, 0, 8, { 21 }, 5 },
+        { METER_VIDEO_MS, 0, 5, { 0 }, 5 },
     };
     bill(project, 2, later, 5, "{\"context\":0,\"size\":\"1x1\",\"quality\":\"hd\"}");
 }
