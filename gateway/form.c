@@ -1,8 +1,11 @@
 /* gateway/form.c -- see form.h. */
 #include "gateway/form_parts.h"
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
-enum { BOUNDARY_BYTES_MAX = 70 };
+enum { BOUNDARY_BYTES_MAX = 70, MARK_BYTES = 4 };
 
 /* RFC 2046 5.1.1. */
 static bool is_boundary(struct span s)
@@ -45,20 +48,39 @@ static struct span behind(struct span s, size_t n)
     return (struct span){ s.at + n, s.len - n };
 }
 
-/* The next CRLF "--" boundary; NULL: there is none.  Return characters are rare enough in audio and
- * in text that looking for them is many times faster than looking for the whole. */
+/* The next CRLF "--"; NULL: none.  Sixteen places at a time, whatever the bytes are: a body made to
+ * be slow shall not be. */
+static const char *find_mark(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i cr = _mm_set1_epi8('\r'), lf = _mm_set1_epi8('\n'), dash = _mm_set1_epi8('-');
+    for (; end - p >= 16 + MARK_BYTES - 1; p += 16) {
+        const __m128i_u *v[MARK_BYTES];
+        for (int i = 0; i < MARK_BYTES; i++)
+            v[i] = (const __m128i_u *)(p + i);
+        __m128i line = _mm_and_si128(_mm_cmpeq_epi8(_mm_loadu_si128(v[0]), cr),
+                                     _mm_cmpeq_epi8(_mm_loadu_si128(v[1]), lf));
+        __m128i dashes = _mm_and_si128(_mm_cmpeq_epi8(_mm_loadu_si128(v[2]), dash),
+                                       _mm_cmpeq_epi8(_mm_loadu_si128(v[3]), dash));
+        int mask = _mm_movemask_epi8(_mm_and_si128(line, dashes));
+        if (mask)
+            return p + __builtin_ctz((unsigned)mask);
+    }
+#endif
+    for (; end - p >= MARK_BYTES; p++)
+        if (memcmp(p, "\r\n--", MARK_BYTES) == 0)
+            return p;
+    return NULL;
+}
+
+/* The next CRLF "--" boundary; NULL: there is none. */
 static const char *find_delimiter(struct span s, struct span boundary)
 {
     const char *end = s.at + s.len;
-    size_t need = 4 + boundary.len;
-    for (const char *at = s.at; (size_t)(end - at) >= need; at++) {
-        at = memchr(at, '\r', (size_t)(end - at) - need + 1);
-        if (!at)
-            return NULL;
-        if (at[1] == '\n' && at[2] == '-' && at[3] == '-' &&
-            memcmp(at + 4, boundary.at, boundary.len) == 0)
+    for (const char *at = find_mark(s.at, end); at; at = find_mark(at + MARK_BYTES, end))
+        if ((size_t)(end - at) >= MARK_BYTES + boundary.len &&
+            memcmp(at + MARK_BYTES, boundary.at, boundary.len) == 0)
             return at;
-    }
     return NULL;
 }
 

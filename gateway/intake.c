@@ -73,10 +73,10 @@ static enum status make_room(struct request *r, size_t need)
     struct intake *in = &r->in;
     const struct conf *conf = r->snapshot->conf;
     size_t room = in->body_room ? in->body_room : BODY_ROOM_FIRST;
-    if (need > conf->body_bytes_max)
+    if (need > in->body_max)
         return STATUS_BODY_TOO_LARGE;
     if (in->guard.has_length && in->guard.length >= need)
-        room = (size_t)in->guard.length; /* checked against body_bytes_max before the first byte */
+        room = (size_t)in->guard.length; /* checked against body_max before the first byte */
     while (room < need)
         room *= 2;
     uint64_t more = room - in->body_room;

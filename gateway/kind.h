@@ -31,7 +31,8 @@ enum kind_trait {
 struct kind {
     enum capability capability;
     enum kind_body body;
-    ask_reader *read; /* NULL: ask_form */
+    uint64_t body_max; /* bytes; 0: as the setting body_bytes_max says, which never is exceeded */
+    ask_reader *read;  /* NULL: ask_form */
     enum kind_output output;
     int64_t default_out; /* OUTPUT_ASKED: when the request says nothing; 0: the model's default */
     unsigned traits;     /* enum kind_trait */

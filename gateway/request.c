@@ -66,6 +66,7 @@ struct request *request_new(struct loop *l, struct conn *c, const char *raw_targ
     r->accepted_us = env->wall_us(env->arg);
     r->in.target = (struct span){ target, strlen(target) };
     r->answer.retry_after_ms = -1;
+    r->in.body_max = r->snapshot->conf->body_bytes_max;
     buf_init(&r->answer.body, r->snapshot->conf->answer_bytes_max);
     delivery_init(&r->work.delivery);
     link_request(l, r);

@@ -52,6 +52,7 @@ struct intake { /* what the connection delivers */
     uint64_t tensor_header_len; /* bytes of JSON before binary tensors; UINT64_MAX: no number */
     struct span multipart;      /* the Content-Type when it is multipart/..; in the arena */
     struct span boundary;       /* in it */
+    uint64_t body_max;          /* bytes of a body that this request may have */
     char *body;                 /* malloc'd */
     size_t discarded;
     size_t body_len, body_room; /* room is counted against bodies_bytes_max */

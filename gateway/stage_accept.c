@@ -65,6 +65,14 @@ static enum verdict check_head(struct request *r)
     return check_media(r);
 }
 
+static uint64_t body_max(const struct request *r)
+{
+    unsigned capability = r->target.row->capability;
+    uint64_t all = r->in.body_max;
+    uint64_t own = capability ? kind_of(capability)->body_max : 0;
+    return own && own < all ? own : all;
+}
+
 enum verdict stage_accept(struct request *r)
 {
     struct intake *in = &r->in;
@@ -89,9 +97,10 @@ enum verdict stage_accept(struct request *r)
         r->answer.retry_after_ms = 1000;
         return request_fail(r, STATUS_DRAINING, NULL, NULL);
     }
-    if (in->guard.has_length && in->guard.length > r->snapshot->conf->body_bytes_max)
+    in->body_max = body_max(r);
+    if (in->guard.has_length && in->guard.length > in->body_max)
         return request_fail(r, STATUS_BODY_TOO_LARGE, NULL, "the body may have at most %llu bytes",
-                            (unsigned long long)r->snapshot->conf->body_bytes_max);
+                            (unsigned long long)in->body_max);
     if (in->sdk_retry)
         COUNT(&r->loop->counters, client_retries);
     return check_head(r);

@@ -3,6 +3,7 @@ import json
 
 import pytest
 from gate import CATALOG, INPUT, OUTPUT, REQUESTS, Gate, atoms
+from raw import send_raw
 
 MODELS = CATALOG + """
   base/text:
@@ -230,6 +231,26 @@ def test_methods_keys_and_encodings(gate, key, path):
     a = gate.post(path, b"\x1f\x8b", key, {"Content-Encoding": "gzip"})
     assert a.status == 415
     assert gate.post(path, b"no json", key).status == 400
+
+
+@pytest.mark.parametrize("path, most", [
+    ("/v1/chat/completions", 32 << 20), ("/v1/completions", 8 << 20), ("/v1/embeddings", 8 << 20),
+    ("/v1/images/generations", 1 << 20), ("/v1/audio/speech", 256 << 10), ("/v1/audio/transcriptions", 32 << 20),
+    ("/v1/audio/translations", 32 << 20), ("/v1/rerank", 16 << 20), ("/v1/moderations", 8 << 20),
+    ("/v2/models/base/simple/infer", 32 << 20),
+])
+def test_bodies_have_a_limit_by_endpoint(gate, key, path, most):
+    """By its head alone, with the length; and a chunked one when it has come so far."""
+    head = (f"POST {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {key}\r\n"
+            + ("Content-Type: multipart/form-data; boundary=b\r\n" if "trans" in path else ""))
+    small = b" " * (most + 1) if most < 1 << 20 else b""  # is read and dropped before it is answered
+    long = send_raw(gate.port, f"{head}Content-Length: {most + 1}\r\n\r\n".encode() + small, expect=1)
+    assert long.statuses == [413] and str(most).encode() in long.data
+    fits = send_raw(gate.port, f"{head}Content-Length: {most}\r\nExpect: 100-continue\r\n\r\n".encode(), limit=1)
+    assert fits.statuses == [100]
+    if most <= 1 << 20:
+        chunk = b"%x\r\n" % (most + 1) + b" " * (most + 1) + b"\r\n0\r\n\r\n"
+        assert send_raw(gate.port, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk, expect=1).final == [413]
 
 
 def test_models_say_what_they_do(gate, key):
