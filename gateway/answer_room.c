@@ -3,7 +3,7 @@
 #include "gateway/request.h"
 #include <stdatomic.h>
 
-static _Atomic uint64_t answers_bytes; /* room of all answers in the process that are not small */
+static _Atomic uint64_t answers_bytes; /* of all answers in the process that are not small */
 
 static bool take(uint64_t more, uint64_t most)
 {
@@ -16,11 +16,12 @@ static bool take(uint64_t more, uint64_t most)
 bool answer_room_count(struct request *r)
 {
     struct answer *a = &r->answer;
-    if (a->body.room <= ANSWER_SMALL_BYTES || a->body.room <= a->counted)
+    if (a->body.len <= ANSWER_SMALL_BYTES || a->body.len <= a->counted)
         return true;
-    if (!take(a->body.room - a->counted, r->snapshot->conf->answers_bytes_max))
+    size_t need = (a->body.len + ANSWER_SMALL_BYTES - 1) / ANSWER_SMALL_BYTES * ANSWER_SMALL_BYTES;
+    if (!take(need - a->counted, r->snapshot->conf->answers_bytes_max))
         return false;
-    a->counted = a->body.room;
+    a->counted = need;
     return true;
 }
 

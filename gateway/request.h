@@ -70,7 +70,7 @@ struct answer { /* what the client is sent */
     struct buf
         body;       /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
     size_t taken;   /* of body, by the HTTP server */
-    size_t counted; /* of body's room, against answers_bytes_max */
+    size_t counted; /* of body, against answers_bytes_max: its longest so far, in steps */
     bool stream, queued, finished, cut; /* queued: status and headers are with the HTTP server */
     bool suspended;
     int64_t retry_after_ms; /* < 0: none */

@@ -5,6 +5,7 @@
 #include "backends/refworker/chat_order.h"
 #include "backends/refworker/mix64.h"
 #include "backends/refworker/pieces.h"
+#include "backends/refworker/directive.h"
 #include <stdlib.h>
 
 struct reading { /* while the messages are walked */
@@ -191,20 +192,6 @@ static bool read_stops(const json_t *body, struct stops *stops, struct fault *fa
     json_array_foreach (field, i, stop)
         if (!add_stop(stops, stop, fault))
             return false;
-    return true;
-}
-
-/* "#name=123" in the prompt; false when it is not there. */
-static bool directive(struct span prompt, const char *name, uint32_t max, uint32_t *ret)
-{
-    const char *at = prompt.len ? memmem(prompt.at, prompt.len, name, strlen(name)) : NULL;
-    const char *digit = at ? at + strlen(name) : NULL, *end = prompt.at + prompt.len;
-    if (!digit || digit == end || *digit < '0' || *digit > '9')
-        return false;
-    uint32_t value = 0;
-    for (; digit < end && *digit >= '0' && *digit <= '9' && value < max; digit++)
-        value = value * 10 + (uint32_t)(*digit - '0');
-    *ret = value < max ? value : max;
     return true;
 }
 

@@ -19,6 +19,8 @@ static bool read_size(struct image_order *o, struct fault *fault)
     } sizes[] = { { "256x256", 256 },
                   { "512x512", 512 },
                   { "1024x1024", 1024 },
+                  { "2048x2048", 2048 },
+                  { "4096x4096", IMAGE_SIDE_MAX },
                   { "auto", IMAGE_SIZE_DEFAULT } };
     const json_t *size = json_object_get(o->tree, "size");
     o->size = IMAGE_SIZE_DEFAULT;
@@ -30,7 +32,8 @@ static bool read_size(struct image_order *o, struct fault *fault)
             o->size = sizes[i].side;
             return true;
         }
-    return fault_set(fault, "size must be '256x256', '512x512', '1024x1024' or 'auto'");
+    return fault_set(fault, "size must be '256x256', '512x512', '1024x1024', '2048x2048', "
+                            "'4096x4096' or 'auto'");
 }
 
 /* The field may be absent, null or the one value that is possible here. */

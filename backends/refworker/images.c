@@ -8,7 +8,6 @@
 
 enum {
     TURN_PIXELS = 16 * 1024,
-    SIDE_MAX = 1024,
     /* A turn's rows, should they not compress at all, as base64 and with the JSON around them. */
     OUT_BYTES_MAX = 128 * 1024,
 };
@@ -77,7 +76,7 @@ static bool close_answer(struct images *i)
 
 static bool draw_some(struct images *i)
 {
-    uint8_t rgb[3 * SIDE_MAX];
+    uint8_t rgb[3 * IMAGE_SIDE_MAX];
     uint32_t rows = TURN_PIXELS / i->order.size;
     if (i->row == 0 && !begin_image(i))
         return false;

@@ -5,7 +5,7 @@
 #include "backends/refworker/job.h"
 #include <jansson.h>
 
-enum { IMAGES_MAX = 4, IMAGE_SIZE_DEFAULT = 512 };
+enum { IMAGES_MAX = 4, IMAGE_SIZE_DEFAULT = 512, IMAGE_SIDE_MAX = 4096 };
 
 struct image_order {
     json_t *tree; /* owns the prompt */

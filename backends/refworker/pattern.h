@@ -9,9 +9,11 @@ struct pattern {
     uint8_t from[3], to[3], ink[3];
     uint32_t figure, grain, size;
     uint32_t centre_x, centre_y;
+    uint32_t noise_rows; /* at the top: what does not compress */
+    uint64_t noise;
 };
 
-/* `index` tells the pictures of one request apart. */
+/* "#noise=20" in the prompt: the first 20 MiB of pixels are noise. `index` tells the pictures of one request apart. */
 void pattern_choose(struct span prompt, uint32_t index, uint32_t size, struct pattern *ret);
 
 /* Row y of a size x size picture, 3 bytes a pixel: red, green, blue. */

@@ -8,14 +8,22 @@ static const struct {
     size_t max, part; /* parts of that size are added until one is refused */
     size_t fit;
 } growths[] = {
-    { 0, 1, 0 },     { 0, 0, 0 },       { 1, 1, 1 },     { 100, 7, 98 },         { 100, 100, 100 },
-    { 100, 101, 0 }, { 256, 256, 256 }, { 257, 1, 257 }, { 100000, 333, 99900 },
+    { 0, 1, 0 },
+    { 0, 0, 0 },
+    { 1, 1, 1 },
+    { 100, 7, 98 },
+    { 100, 100, 100 },
+    { 100, 101, 0 },
+    { 256, 256, 256 },
+    { 257, 1, 257 },
+    { 100000, 333, 99900 },
+    { 80 << 20, 100000, 83800000 },
 };
 enum { GROWTHS = sizeof growths / sizeof *growths };
 
 START_TEST(grows_to_its_maximum_and_no_further)
 {
-    static const char zeros[1000];
+    static const char zeros[100000];
     AUTO(buf_free) struct buf b;
     buf_init(&b, growths[_i].max);
     while (growths[_i].part && buf_add(&b, zeros, growths[_i].part))
