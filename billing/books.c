@@ -54,8 +54,8 @@ static enum status find_payer(struct books *b, int64_t project, struct budget **
         return STATUS_BAD_FIELD;
     bool began;
     purse_enter_period(*ret_purse, b->batch_us);
-    budget_enter_period(*ret_budget, (*ret_purse)->period_from_us);
     enum status s = opening_period(b, *ret_purse, &began);
+    budget_enter_period(*ret_budget, (*ret_purse)->period_from_us);
     b->began_period |= began;
     return books_is_answer(s) && s ? STATUS_STORE_FAILED : s;
 }

@@ -115,11 +115,13 @@ static unsigned join(const struct work *w, unsigned at,
     return last;
 }
 
-/* The share of the period's days that [from, to) has; the day of a change is the new contract's. */
+/* The share of the month's days that [from, to) has; the day of a change is the new contract's. */
 static enum status by_days(const struct work *w, int64_t atoms, int64_t from_us, int64_t to_us,
                            int64_t *ret)
 {
-    return prorate(atoms, days(w->zone, from_us, to_us), days(w->zone, w->from_us, w->to_us), ret);
+    int64_t month_from, month_to;
+    zone_month(w->zone, w->from_us, &month_from, &month_to);
+    return prorate(atoms, days(w->zone, from_us, to_us), days(w->zone, month_from, month_to), ret);
 }
 
 /* ---- the fee ------------------------------------------------------------------------------- */

@@ -89,6 +89,8 @@ MUST_CHECK enum status document_approve(struct db *db, const char *organization,
  * FORBIDDEN: the contract wants an approval of just this draft. */
 MUST_CHECK enum status document_issue(struct db *db, const char *organization, const char *month,
                                       const struct seller *s, int64_t now_us, json_t **ret);
+/* Ends the period now, before its month is over: what follows is for the next invoice. */
+MUST_CHECK enum status document_cut(struct db *db, const char *organization, int64_t now_us);
 /* NOT_FOUND; BAD_FIELD: more than is open. */
 MUST_CHECK enum status document_pay(struct db *db, const char *number, const char *amount,
                                     const char *note, int64_t now_us, json_t **ret);

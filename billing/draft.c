@@ -23,7 +23,8 @@ static const char sql_organization[] =
     "SELECT id, buyer_name, buyer_address, buyer_tax_id, buyer_reference, po_number,"
     " display_name, (SELECT currency FROM meta) FROM organization WHERE slug = ?1";
 static const char sql_period[] =
-    "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
+    "SELECT id, starts_us, ends_us FROM billing_period WHERE organization = ?1"
+    " AND starts_us >= ?2 AND starts_us < ?3 ORDER BY starts_us DESC LIMIT 1";
 static const char sql_usage[] =
     "SELECT n.name, r.meter, r.price_version, sum(r.qty), sum(r.atoms), sum(r.covered_atoms),"
     " r.item FROM usage_rollup r JOIN name n ON n.id = r.model"
@@ -81,7 +82,8 @@ static enum status read_organization(struct db *db, struct draft *d)
     return status;
 }
 
-/* The month in the contract's time zone.  Its contract is the one at its end, or today's. */
+/* The month in the contract's time zone, or its last period when it was cut.  Its contract is the
+ * one at its end, or today's. */
 static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
 {
     int64_t utc_from, utc_to;
@@ -99,9 +101,13 @@ static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
         return db_status(db);
     db_int(find, 1, d->organization);
     db_int(find, 2, d->from_us);
+    db_int(find, 3, d->to_us);
     enum db_row row = db_step(find);
-    if (row == DB_ROW)
+    if (row == DB_ROW) {
         d->period = db_col_int(find, 0);
+        d->from_us = db_col_int(find, 1);
+        d->to_us = db_col_int(find, 2);
+    }
     s = row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(find);
     return s;

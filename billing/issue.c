@@ -7,6 +7,8 @@
 #include "billing/closing.h"
 #include "billing/decimal.h"
 #include "billing/document.h"
+#include "billing/opening.h"
+#include "billing/organization.h"
 #include "billing/period.h"
 #include "billing/posting.h"
 #include "billing/zone.h"
@@ -199,6 +201,13 @@ enum status document_issue(struct db *db, const char *organization, const char *
     if (!status)
         status = draft_build(db, organization, month, s, false, now_us, &d);
     return status ? status : freeze(db, &d, now_us, ret);
+}
+
+enum status document_cut(struct db *db, const char *organization, int64_t now_us)
+{
+    int64_t id;
+    enum status s = organization_find(db, organization, &id);
+    return s ? s : opening_cut(db, id, now_us);
 }
 
 /* ---- approval and payment ------------------------------------------------------------------ */

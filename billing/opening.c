@@ -4,8 +4,12 @@
 #include "billing/contract.h"
 #include "billing/fund.h"
 
-static const char sql_find[] =
-    "SELECT id FROM billing_period WHERE organization = ?1 AND starts_us = ?2";
+static const char sql_find[] = "SELECT id, starts_us, ends_us FROM billing_period"
+                               " WHERE organization = ?1 AND starts_us <= ?2 AND ends_us > ?2";
+static const char sql_last[] =
+    "SELECT max(ends_us) FROM billing_period WHERE organization = ?1 AND ends_us <= ?2";
+static const char sql_cut[] = "UPDATE billing_period SET ends_us = ?2 WHERE organization = ?1"
+                              " AND starts_us < ?2 AND ends_us > ?2 AND closed_us = 0";
 static const char sql_add[] =
     "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone)"
     " VALUES (?1,?2,?3,?4)";
@@ -19,10 +23,31 @@ static enum status find_row(struct books *b, struct purse *o)
     if (!s)
         return db_status(b->db);
     db_int(s, 1, o->organization);
-    db_int(s, 2, o->period_from_us);
+    db_int(s, 2, b->batch_us);
     enum db_row row = db_step(s);
     enum status status = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
     o->period = row == DB_ROW ? db_col_int(s, 0) : 0;
+    if (row == DB_ROW) {
+        o->period_from_us = db_col_int(s, 1);
+        o->period_to_us = db_col_int(s, 2);
+    }
+    db_reset(s);
+    return status;
+}
+
+/* A period that was cut short is followed by one that begins where it ended. */
+static enum status begin_after_last(struct books *b, struct purse *o)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_last);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, o->organization);
+    db_int(s, 2, b->batch_us);
+    enum db_row row = db_step(s);
+    int64_t last_us = row == DB_ROW ? db_col_int(s, 0) : 0;
+    if (last_us > o->period_from_us)
+        o->period_from_us = last_us;
+    enum status status = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
     db_reset(s);
     return status;
 }
@@ -70,12 +95,15 @@ static enum status include(struct books *b, const struct purse *o, int64_t atoms
 static enum status begin(struct books *b, struct purse *o)
 {
     struct contract c;
+    int64_t month_us = o->period_from_us;
     enum status s = books_flush(b);
+    if (!s)
+        s = begin_after_last(b, o);
     if (!s)
         s = add_row(b, o);
     if (!s)
         s = contract_at(b->db, o->organization, b->batch_us, &c);
-    if (!s && c.plan.included.atoms)
+    if (!s && c.plan.included.atoms && o->period_from_us == month_us)
         s = include(b, o, c.plan.included.atoms + carried_on(o, c.plan.rollover_basis_points));
     if (!s)
         s = funds_expire(b->db, &b->purses.marks, b->batch_us);
@@ -92,4 +120,15 @@ enum status opening_period(struct books *b, struct purse *o, bool *ret_began)
         return s;
     *ret_began = true;
     return begin(b, o);
+}
+
+enum status opening_cut(struct db *db, int64_t organization, int64_t now_us)
+{
+    struct db_stmt *s = db_prepare(db, sql_cut);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, organization);
+    db_int(s, 2, now_us + 1);
+    enum status status = db_run(s);
+    return status ? status : db_changes(db) == 1 ? STATUS_OK : STATUS_NOT_FOUND;
 }

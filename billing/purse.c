@@ -236,6 +236,8 @@ enum status purses_load(struct purses *p, struct db *db, int64_t now_us)
         return db_status(db);
     db_int(next, 1, now_us);
     enum status s = each_row(p, db, next, set_next_change);
+    for (size_t i = 0; i < p->room; i++) /* looked up again: it may have been cut */
+        p->slots[i].period = p->slots[i].period_from_us = p->slots[i].period_to_us = 0;
     return s ? s : purse_load(p, db, now_us, 0);
 }
 

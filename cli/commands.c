@@ -47,6 +47,8 @@ static const struct option_row invoice_options[] = {
     { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
     { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
     { "--issue", "issue", OPTION_FLAG, NULL, "number and freeze it; the month must have ended" },
+    { "--until-now", "cut", OPTION_FLAG, NULL,
+      "with --org: end its period now, before the month is over" },
     { "--approve", "by", OPTION_TEXT, "NAME", "say yes to the draft, where the contract wants it" },
     { 0 },
 };

@@ -203,6 +203,18 @@ static const char *invoice_command(json_t *args)
     return json_object_get(args, "by") ? "invoice.approve" : "invoice.get";
 }
 
+/* Ends the period of one organisation; never of all at once. */
+static enum exit_code cut(const struct session *s, const char *organization)
+{
+    AUTO(json_decref_ptr) json_t *result = NULL;
+    if (!organization) {
+        fprintf(stderr, "maasgate: --until-now needs --org\n");
+        return EXIT_USAGE;
+    }
+    AUTO(json_decref_ptr) json_t *args = json_pack("{s:s}", "organization", organization);
+    return ask(s, "invoice.cut", args, &result);
+}
+
 enum exit_code run_invoice(const struct session *s, json_t *args)
 {
     AUTO(json_decref_ptr) json_t *all = json_array();
@@ -221,6 +233,10 @@ enum exit_code run_invoice(const struct session *s, json_t *args)
     if (code != EXIT_OK)
         return code;
     const char *organization = json_string_value(json_object_get(args, "organization"));
+    if (json_object_get(args, "cut"))
+        code = cut(s, organization);
+    if (code != EXIT_OK)
+        return code;
     code = organization ? one_organization(&r, organization) : all_organizations(&r);
     if (r.form == FORM_JSON && code == EXIT_OK) {
         json_dumpf(organization ? json_array_get(all, 0) : all, stdout, JSON_INDENT(2));

@@ -422,6 +422,7 @@ const struct admin_command admin_commands[] = {
     { "health",             ADMIN_MAIN,   false, no_args,             NULL,            run_health,         "whether requests are being served" },
     { "help",               ADMIN_MAIN,   false, no_args,             NULL,            run_help,           "these commands and their arguments" },
     { "invoice.approve",    ADMIN_LEDGER, false, admin_approve_args,       prepare_document, run_invoice_approve, "say yes to the draft of a month that has ended" },
+    { "invoice.cut",        ADMIN_LEDGER, false, admin_org_args,      NULL,            run_invoice_cut,    "end the current period now, for an invoice before the month is over" },
     { "invoice.get",        ADMIN_READER, false, admin_invoice_args,       prepare_document, run_invoice_get,     "the invoice of an organization and month, or its draft" },
     { "invoice.issue",      ADMIN_LEDGER, false, admin_invoice_args,       prepare_document, run_invoice_issue,   "number and freeze the invoice of a month that has ended" },
     { "invoice.pay",        ADMIN_LEDGER, false, admin_pay_args,           prepare_document, run_invoice_pay,     "note a payment of an invoice" },

@@ -98,6 +98,18 @@ static enum status money_moved(struct admin_job *job, enum status status)
     return status ? status : ledger_reload_projects(job->daemon->ledger);
 }
 
+enum status run_invoice_cut(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const char *organization = job->args.organization;
+    enum status s = document_cut(db, organization, now_us);
+    if (s == STATUS_NOT_FOUND)
+        return admin_refuse(job, s, "organization",
+                            "'%s' is no organization, or has used nothing since its last invoice",
+                            organization);
+    job->result = s ? NULL : json_pack("{s:s}", "organization", organization);
+    return money_moved(job, s ? s : job->result ? STATUS_OK : STATUS_NO_MEMORY);
+}
+
 enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_us)
 {
     const struct admin_args *a = &job->args;

@@ -6,6 +6,7 @@
 enum status prepare_document(struct admin_job *job);
 enum status run_invoice_get(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_invoice_approve(struct admin_job *job, struct db *db, int64_t now_us);
+enum status run_invoice_cut(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_invoice_pay(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_document_get(struct admin_job *job, struct db *db, int64_t now_us);

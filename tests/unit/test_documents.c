@@ -227,6 +227,49 @@ START_TEST(test_a_year_is_earned_month_by_month)
 }
 END_TEST
 
+static enum status cut_it(struct db *db, int64_t now_us, void *arg)
+{
+    return document_cut(db, arg, now_us);
+}
+
+/* 300.00 for 30 days: ten of them on the first invoice, the rest on the second, no usage twice. */
+START_TEST(test_a_period_is_cut_for_an_invoice)
+{
+    static char acme[] = "acme", nobody[] = "nobody";
+    plan("{\"fee\":\"300.00\",\"included\":\"1.00\"}");
+    ck_assert_int_eq(on_ledger(cut_it, nobody), STATUS_NOT_FOUND);
+    ck_assert_int_eq(on_ledger(cut_it, acme), STATUS_NOT_FOUND); /* nothing was used */
+    fixture_request(&f, project, 800000, 0);                     /* 2.00, one of them included */
+    f.wall_us = APR_1 + 10 * DAY_US + 3600000000;
+    ck_assert_int_eq(on_ledger(cut_it, acme), STATUS_OK);
+    fixture_request(&f, project, 400000, 0);
+    AUTO(json_decref_ptr) json_t *second = NULL;
+    f.wall_us = MAY_1 + 1;
+    second = issue("2027-04");
+    ck_assert_str_eq(total(second, "net"), "201.00");
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period"), 2);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM fund"), 1);
+}
+END_TEST
+
+START_TEST(test_a_cut_period_is_issued_at_once)
+{
+    static char acme[] = "acme";
+    fixture_request(&f, project, 400000, 0);
+    ck_assert_int_eq(on_ledger(cut_it, acme), STATUS_OK);
+    f.wall_us += 2;
+    AUTO(json_decref_ptr) json_t *first = issue("2027-04");
+    ck_assert_str_eq(total(first, "net"), "1.00");
+    fixture_request(&f, project, 800000, 0);
+    ck_assert_int_eq(on_ledger(cut_it, acme), STATUS_OK);
+    f.wall_us += 2;
+    AUTO(json_decref_ptr) json_t *second = issue("2027-04");
+    ck_assert_str_eq(total(second, "net"), "2.00");
+    ck_assert_str_ne(json_string_value(json_object_get(first, "number")),
+                     json_string_value(json_object_get(second, "number")));
+}
+END_TEST
+
 /* ---- taxes --------------------------------------------------------------------------------- */
 
 struct charge_args {
@@ -394,6 +437,8 @@ Suite *documents_suite(void)
     tcase_add_test(t, test_a_minimum_and_its_shortfall);
     tcase_add_test(t, test_capacity_costs_by_the_hour);
     tcase_add_test(t, test_a_year_is_earned_month_by_month);
+    tcase_add_test(t, test_a_period_is_cut_for_an_invoice);
+    tcase_add_test(t, test_a_cut_period_is_issued_at_once);
     tcase_add_test(t, test_tax_is_of_groups);
     tcase_add_test(t, test_credit_notes_never_exceed);
     tcase_add_test(t, test_only_what_was_approved_is_issued);
