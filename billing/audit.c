@@ -26,6 +26,7 @@ static const struct {
     { "spent", audit_spent },       /* by projects is the sum of their settlements */
     { "draws", audit_fund_balances }, /* on a fund add up to its balance, within its amount */
     { "documents", audit_documents }, /* no gap in the numbers, sums right, posted as printed */
+    { "shares", audit_shares },       /* parts of what is left of lines, posted as written */
 };
 
 void audit_problem(struct audit *a, const char *format, ...)

@@ -81,4 +81,5 @@ enum status audit_rollups(struct audit *a);
 enum status audit_ledger(struct audit *a);
 enum status audit_balances(struct audit *a);
 enum status audit_documents(struct audit *a);
+enum status audit_shares(struct audit *a);
 #endif

@@ -11,6 +11,7 @@
 #include "billing/accounts.h"
 #include "billing/decimal.h"
 #include "billing/document_inside.h"
+#include "billing/payout.h"
 #include "billing/posting.h"
 #include "billing/zone.h"
 #include <inttypes.h>
@@ -309,6 +310,8 @@ static enum status issue(struct note *n, int64_t now_us, json_t **ret)
         s = write_lines(n, number);
     if (!s)
         s = post(n, number, now_us);
+    if (!s)
+        s = payout_return(n->db, d, now_us);
     if (!s)
         *ret = TAKE(d);
     return s;

@@ -9,6 +9,7 @@
 #include "billing/document.h"
 #include "billing/opening.h"
 #include "billing/organization.h"
+#include "billing/payout.h"
 #include "billing/period.h"
 #include "billing/posting.h"
 #include "billing/zone.h"
@@ -150,6 +151,8 @@ static enum status freeze(struct db *db, struct draft *d, int64_t now_us, json_t
                         now_us);
     if (!s)
         s = post(db, d, number, now_us);
+    if (!s)
+        s = payout_share(db, document, now_us);
     if (!s)
         *ret = TAKE(document);
     return s;

@@ -157,3 +157,40 @@ enum exit_code show_charge(json_t *result)
            text_of(result, "text"));
     return EXIT_OK;
 }
+
+enum exit_code show_share(json_t *result)
+{
+    printf("%s gets %" JSON_INTEGER_FORMAT "/10000 of %s\n", text_of(result, "partner"),
+           json_integer_value(json_object_get(result, "basis_points")), text_of(result, "model"));
+    return EXIT_OK;
+}
+
+enum exit_code show_shares(json_t *result)
+{
+    static const struct column columns[] = {
+        { "MODEL", "model", false, NULL },
+        { "PARTNER", "partner", false, NULL },
+        { "BASIS POINTS", "basis_points", true, NULL },
+        { "FROM", "from", false, NULL },
+        { 0 },
+    };
+    table_print(json_object_get(result, "shares"), columns);
+    return EXIT_OK;
+}
+
+enum exit_code show_payout(json_t *result)
+{
+    static const struct column columns[] = {
+        { "DOCUMENT", "document", false, NULL },
+        { "LINE", "line", true, NULL },
+        { "MODEL", "model", false, NULL },
+        { "NET", "net", true, NULL },
+        { "BASIS POINTS", "basis_points", true, NULL },
+        { "AMOUNT", "amount", true, NULL },
+        { 0 },
+    };
+    printf("PAYOUT STATEMENT %s of %s\n\n", text_of(result, "partner"), text_of(result, "month"));
+    table_print(json_object_get(result, "lines"), columns);
+    printf("\ntotal %s; open in all %s\n", text_of(result, "total"), text_of(result, "open"));
+    return EXIT_OK;
+}

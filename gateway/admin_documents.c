@@ -2,6 +2,7 @@
 #include "gateway/admin_documents.h"
 #include "base/cleanup.h"
 #include "billing/document.h"
+#include "billing/payout.h"
 #include <stddef.h>
 
 enum { TEXT_MAX = 200 };
@@ -170,6 +171,45 @@ enum status run_credit_note(struct admin_job *job, struct db *db, int64_t now_us
     return s ? s : money_moved(job, printed(job, document));
 }
 
+/* ---- shares ---- */
+
+enum status run_share_set(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    enum status s = payout_rule(db, a->model, a->partner, a->basis_points, now_us);
+    if (s == STATUS_NOT_FOUND)
+        return admin_refuse(job, s, "partner", "there is no organization '%s'", a->partner);
+    if (s == STATUS_BAD_FIELD)
+        return admin_refuse(job, s, "basis_points", "more than all of '%s' would be given away",
+                            a->model);
+    if (s)
+        return s;
+    job->result = json_pack("{s:s, s:s, s:I}", "model", a->model, "partner", a->partner,
+                            "basis_points", (json_int_t)a->basis_points);
+    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status run_share_list(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    json_t *list = NULL;
+    enum status s = payout_rules(db, now_us, &list);
+    if (s)
+        return s;
+    job->result = json_pack("{s:o}", "shares", list);
+    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status run_payout(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    const struct admin_args *a = &job->args;
+    enum status s =
+        payout_statement(db, a->partner, a->month, job->seller.minor_digits, &job->result);
+    if (s == STATUS_NOT_FOUND)
+        return admin_refuse(job, s, "partner", "there is no organization '%s'", a->partner);
+    return s;
+}
+
 /* ---- arguments ---- */
 
 #define TEXT(field, required)                                                        \
@@ -189,6 +229,13 @@ const struct json_spec admin_pay_args[] = { TEXT(number, true), TEXT(amount, tru
                                             TEXT(note, false), TEXT(format, false), END };
 const struct json_spec admin_document_args[] = { TEXT(number, true), TEXT(format, false), END };
 const struct json_spec admin_document_list_args[] = { TEXT(organization, false), END };
+const struct json_spec admin_share_args[] = {
+    TEXT(model, true),
+    TEXT(partner, true),
+    { "basis_points", WANT_INT, true, offsetof(struct admin_args, basis_points), 0, 10000 },
+    END,
+};
+const struct json_spec admin_payout_args[] = { TEXT(partner, true), TEXT(month, true), END };
 const struct json_spec admin_credit_args[] = {
     TEXT(number, true),  TEXT(reason, true),
     TEXT(amount, false), { "line", WANT_INT, false, offsetof(struct admin_args, line), 1, 1000000 },

@@ -23,8 +23,8 @@ struct admin_args {
     const char *slug, *display_name, *budget, *budget_period;
     const char *organization, *cost_centre;
     const char *time_zone, *price_book, *credit, *kind, *amount, *model, *note, *text;
-    const char *by, *number, *reason;
-    int64_t priority, line;
+    const char *by, *number, *reason, *partner;
+    int64_t priority, line, basis_points;
     json_t *plan;
     const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference;
     const char *project, *label, *role, *expires, *name;

@@ -73,3 +73,27 @@ def test_a_draft_shows_fees_and_forms(gate):
     done = gate.cli("invoice", month, "--org", "drafted", "--issue", check=False)
     assert done.returncode == 1 and "has not ended" in done.stderr
     assert gate.ask("document", "list")["documents"] == []
+
+
+def test_a_customer_that_leaves_a_partner_that_earns(gate):
+    """Issued before the month is over, shared, partly taken back; the rest is a period by itself."""
+    import datetime
+    key = org(gate, "leaver", fee="120.00", fee_every="year", tax_rate="1900")
+    gate.cli("org", "create", "maker", "--buyer-name", "Maker")
+    gate.cli("share", "set", "base/", "maker", "--basis-points", "2500")
+    done = gate.cli("share", "set", "base/chat", "maker", "--basis-points", "10001", check=False)
+    assert done.returncode == 1 and "basis_points" in done.stderr
+    assert [(r["model"], r["basis_points"]) for r in gate.ask("share", "list")["shares"]] == [("base/", 2500)]
+    assert status_of(gate, key, tokens=1000) == 200
+    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    invoice = gate.ask("invoice", month, "--org", "leaver", "--until-now", "--issue")
+    assert [line["category"] for line in invoice["lines"]].count("subscription") == 1
+    nets = {line["line"]: float(line["net"]) for line in invoice["lines"] if line["category"] == "usage"}
+    shares = {row["line"]: float(row["amount"]) for row in gate.ask("payout", month, "maker")["lines"]}
+    assert shares and all(abs(shares.get(line, 0) - net / 4) < 0.01 for line, net in nets.items())
+    gate.cli("credit-note", invoice["number"], "the customer has left")
+    statement = gate.ask("payout", month, "maker")
+    assert float(statement["total"]) == float(statement["open"]) == 0
+    assert status_of(gate, key) == 200  # on the next period, which the draft shows
+    assert gate.ask("invoice", month, "--org", "leaver")["status"] in ("draft", "open")
+    assert gate.cli("audit").returncode == 0

@@ -1,6 +1,7 @@
 /* tests/unit/test_audit.c -- the audit finds each kind of damage, and nothing else. */
 #include "base/cleanup.h"
 #include "billing/document.h"
+#include "billing/payout.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 
@@ -14,6 +15,12 @@ static enum status issue(struct ledger_call *call, struct db *db, int64_t now_us
     static const struct seller seller = { "S", "A", "T", "MG", 600, 2 };
     AUTO(json_decref_ptr) json_t *document = NULL;
     return document_issue(db, call->arg, "2026-11", &seller, now_us, &document);
+}
+
+static enum status share_it(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    (void)call;
+    return payout_rule(db, "base/", "beta", 2000, now_us);
 }
 
 /* Two projects, three batches, a failure, an open request and two issued invoices. */
@@ -33,7 +40,9 @@ static void setup(void)
     ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
     ck_assert_int_eq(fixture_settle(&f, &s), STATUS_OK);
     f.wall_us += 20 * DAY_US;
-    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = issue, .arg = first };
+    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = share_it };
+    ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
+    call = (struct ledger_call){ .op.kind = LEDGER_CALL, .run = issue, .arg = first };
     ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
     call.arg = second;
     ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
@@ -53,7 +62,7 @@ START_TEST(test_clean_while_the_daemon_works)
     json_t *result = NULL;
     ck_assert_int_eq(audit_run(db, f.wall_us, &result), STATUS_OK);
     const json_t *checks = json_object_get(result, "checks");
-    ck_assert_uint_eq(json_array_size(checks), 11);
+    ck_assert_uint_eq(json_array_size(checks), 12);
     ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(checks, 3), "rows")), 5);
     fixture_request(&f, 1, 10, 0); /* no lock of the audit is left */
     json_decref(result);
@@ -119,6 +128,9 @@ static const struct {
     { "invoice number", INVOICE("number = 'MG-2026-000007' WHERE number = 'MG-2026-000002'") },
     { "lost invoice", WITHOUT("document_stays_d") "DELETE FROM document WHERE organization = 2" },
     { "counter", "UPDATE doc_counter SET next = next + 1" },
+    { "share", WITHOUT("share_stays_u") "UPDATE share SET amount_minor = amount_minor + 1" },
+    { "share of whom", WITHOUT("share_stays_u") "UPDATE share SET partner = 1" },
+    { "lost share", WITHOUT("share_stays_d") "DELETE FROM share" },
     { "price book",
       WITHOUT(
           "price_version_stays_u") "UPDATE price_version SET text = replace(text, '25000000000', '1')" },

@@ -4,6 +4,8 @@
 #include "billing/contract.h"
 #include "billing/document.h"
 #include "billing/fund.h"
+#include "billing/organization.h"
+#include "billing/payout.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 #include <stdio.h>
@@ -344,6 +346,61 @@ START_TEST(test_credit_notes_never_exceed)
 }
 END_TEST
 
+/* ---- shares -------------------------------------------------------------------------------- */
+
+static enum status share_it(struct db *db, int64_t now_us, void *arg)
+{
+    const struct organization_new o = { "builder", "builder", "", "", "", "", "" };
+    const struct organization_new vendor = { "vendor", "vendor", "", "", "", "", "" };
+    int64_t id;
+    (void)arg;
+    ck_assert_int_eq(organization_create(db, &o, now_us, &id), STATUS_OK);
+    ck_assert_int_eq(organization_create(db, &vendor, now_us, &id), STATUS_OK);
+    ck_assert_int_eq(payout_rule(db, "base/", "builder", 1000, now_us), STATUS_OK);
+    ck_assert_int_eq(payout_rule(db, "base/chat", "builder", 2500, now_us), STATUS_OK);
+    return payout_rule(db, "base/chat", "vendor", 1500, now_us);
+}
+
+static enum status too_much(struct db *db, int64_t now_us, void *arg)
+{
+    (void)arg;
+    return payout_rule(db, "base/chat", "vendor", 7501, now_us);
+}
+
+static const char *earned(const char *partner, const char *key, char buf[static 32])
+{
+    json_t *statement = NULL;
+    struct db *db = fixture_reader(&f);
+    ck_assert_int_eq(payout_statement(db, partner, "2027-05", 2, &statement), STATUS_OK);
+    snprintf(buf, 32, "%s", json_string_value(json_object_get(statement, key)));
+    json_decref(statement);
+    db_close(db);
+    return buf;
+}
+
+START_TEST(test_shares_are_given_and_taken_back) /* V11: 60/25/15 of 123.45 */
+{
+    char text[32];
+    ck_assert_int_eq(on_ledger(share_it, NULL), STATUS_OK);
+    ck_assert_int_eq(on_ledger(too_much, NULL), STATUS_BAD_FIELD);
+    fixture_request(&f, project, 49380000, 0); /* 123.45 */
+    charge("10.00", NULL, 0);
+    f.wall_us = MAY_1 + 1;
+    AUTO(json_decref_ptr) json_t *d = issue("2027-04");
+    const char *number = json_string_value(json_object_get(d, "number"));
+    ck_assert_str_eq(earned("builder", "total", text), "30.86");
+    ck_assert_str_eq(earned("vendor", "total", text), "18.52");
+    json_t *note = NULL;
+    ck_assert_int_eq(credit(number, 1, "41.15", &note), STATUS_OK);
+    json_decref(note);
+    ck_assert_str_eq(earned("builder", "total", text), "20.57");
+    ck_assert_int_eq(credit(number, 0, NULL, &note), STATUS_OK);
+    json_decref(note);
+    ck_assert_str_eq(earned("builder", "total", text), "0.00");
+    ck_assert_str_eq(earned("vendor", "open", text), "0.00");
+}
+END_TEST
+
 /* ---- approval, payment, forms -------------------------------------------------------------- */
 
 START_TEST(test_only_what_was_approved_is_issued)
@@ -441,6 +498,7 @@ Suite *documents_suite(void)
     tcase_add_test(t, test_a_cut_period_is_issued_at_once);
     tcase_add_test(t, test_tax_is_of_groups);
     tcase_add_test(t, test_credit_notes_never_exceed);
+    tcase_add_test(t, test_shares_are_given_and_taken_back);
     tcase_add_test(t, test_only_what_was_approved_is_issued);
     tcase_add_test(t, test_payments_up_to_what_is_open);
     tcase_add_test(t, test_html_escapes);
