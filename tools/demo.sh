@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make demo: a worker, the daemon, a project with a key, one request of each kind, the usage, an
-# invoice, an audit; then everything ends again.
+# make demo: a worker, the daemon, two customers with keys, one request of each kind, the usage,
+# invoices, a credit note, a payout statement, an audit; then everything ends again.
 # make run:  the same set-up on PORT, in the foreground, with build/demo/env to source.
 #
 # Each begins with an empty ledger.  Only processes started here are ended, by their pid.
@@ -106,6 +106,13 @@ make_keys() {
         --budget-period month --buyer-name 'Demo Organisation'
     key=$(new_key demo --label demo)
     key_tiny=$(new_key demo --label tiny --rpm 3)
+    # A mine on a subscription that includes some usage, and whose own industry model is built by a partner.
+    "$bin/maasgate" org create mine --name 'Mine' --buyer-name 'Mine Operations'
+    "$bin/maasgate" contract set mine --fee 300.00 --fee-every year --included 0.0050 --tax-rate 1300
+    "$bin/maasgate" project create mine-shift --org mine --budget 100.00
+    key_mine=$(new_key mine-shift --label shift)
+    "$bin/maasgate" org create builder --name 'Builder of mining models'
+    "$bin/maasgate" share set industry/mining/ builder --basis-points 3000
     # A small chat request holds between 0.0010 and 0.0019: one fits, a second never does.
     "$bin/maasgate" project create broke --name 'Nearly Broke' --budget 0.0019 --budget-period total
     key_broke=$(new_key broke --label broke)
@@ -119,7 +126,7 @@ make_keys() {
 call() {
     local show=$1 path=$2 body=$3
     printf '$ curl %s -d '\''%s'\''\n' "\$BASE$path" "${body:0:160}"
-    curl -sS --fail-with-body --no-buffer --max-time 60 "$url$path" -H "Authorization: Bearer $key" \
+    curl -sS --fail-with-body --no-buffer --max-time 60 "$url$path" -H "Authorization: Bearer ${4:-$key}" \
         -H 'Content-Type: application/json' -d "$body" | python3 tools/demo_show.py "$show"
 }
 
@@ -134,6 +141,8 @@ ask_everything() {
     call chat /industry/finance/v1/chat/completions '{"max_tokens":60,"messages":[{"role":"user","content":"What is the risk of a long bond?"}]}'
     say 'A scene of an industry, a recipe over its parents: industry/mining/safety/gas-warning'
     call chat /v1/chat/completions '{"model":"industry/mining/safety/gas-warning","max_tokens":40,"messages":[{"role":"user","content":"Methane 1.2 percent, rising."}]}'
+    say 'The same scene for a customer on a subscription'
+    call chat /v1/chat/completions '{"model":"industry/mining/safety/gas-warning","max_tokens":40,"messages":[{"role":"user","content":"Methane 1.4 percent, rising fast."}]}' "$key_mine"
     say 'An embedding: base/embed'
     call embedding /v1/embeddings '{"model":"base/embed","input":"a text to compare"}'
     say 'An image: base/image'
@@ -150,13 +159,22 @@ ask_everything() {
 }
 
 show_money() {
-    local month
+    local month number
     month=$(date -u +%Y-%m)
-    say "What was metered (maasgate usage --project demo)"
+    say 'What was metered (maasgate usage --project demo)'
     "$bin/maasgate" usage --project demo
-    say "The invoice so far (maasgate invoice $month --org demo)"
+    say "The invoice so far, pay as you go (maasgate invoice $month --org demo)"
     "$bin/maasgate" invoice "$month" --org demo
-    "$bin/maasgate" invoice "$month" --org demo --json | python3 tools/demo_show.py invoice
+    say 'Issued before the month is over (--until-now --issue), and added again by other code'
+    "$bin/maasgate" invoice "$month" --org demo --until-now --issue --json >"$dir/invoice.json"
+    python3 tools/demo_show.py invoice <"$dir/invoice.json"
+    number=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["number"])' <"$dir/invoice.json")
+    say "One line of it is taken back (maasgate credit-note $number 'a wrong price' --line 1)"
+    "$bin/maasgate" credit-note "$number" 'a wrong price' --line 1
+    say "The other customer's invoice: a subscription and what it includes (maasgate invoice --org mine)"
+    "$bin/maasgate" invoice "$month" --org mine --until-now --issue
+    say "What the builder of the industry model has earned (maasgate payout $month builder)"
+    "$bin/maasgate" payout "$month" builder
     say 'Everything recomputed from the rows (maasgate audit)'
     "$bin/maasgate" audit
 }
