@@ -1,0 +1,35 @@
+"""Every command that docs/finance.md shows is run, in its order, on one store."""
+import datetime
+import pathlib
+import re
+import shlex
+
+DOC = pathlib.Path(__file__).parents[2] / "docs" / "finance.md"
+
+
+def commands():
+    for block in re.findall(r"```sh\n(.*?)```", DOC.read_text(), re.S):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] == "maasgate":
+                yield [w for w in words[1:] if not w.startswith(">")]
+
+
+def test_the_walk_through_a_month_works_as_printed(gate):
+    key = gate.key(project="acme")
+    image = {"model": "base/image", "prompt": "a pit", "size": "256x256", "n": 4}
+    assert gate.post("/v1/images/generations", image, key).status == 200
+    now = datetime.datetime.now(datetime.timezone.utc)
+    printed, ended = {}, False
+    for words in commands():
+        issued = gate.ask("document", "list")["documents"]
+        number = issued[0]["number"] if issued else "none is issued yet"
+        words = [w.replace("2026-11", now.strftime("%Y-%m")).replace("MG-2026-000001", number) for w in words]
+        if not ended and "--approve" in words:
+            words.append("--until-now")  # the month of a test is not over
+            ended = True
+        printed[" ".join(w for w in words if w.startswith("--") or w == words[0])] = gate.cli(*words).stdout
+    assert ended and printed["audit"].rstrip().endswith("clean")
+    assert "on-premises licence" in printed["invoice --org --html"]
+    assert "CREDIT NOTE" in printed["credit-note"]
+    assert number in printed["document --org"]
