@@ -85,10 +85,18 @@ models:
 """
 
 
+ports_given = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """The kernel may name a port twice before anybody listens on it: none is given twice here."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port not in ports_given:
+            ports_given.add(port)
+            return port
 
 
 def wait_until(check, seconds=10, what="it"):
