@@ -82,7 +82,7 @@ ROOMS    := gateway backends billing auth conf base
 room_src  = $(filter-out %/main.c,$(wildcard $(1)/*.c))
 WORKER   := $(wildcard backends/worker/*.c)
 REFWORKER := $(wildcard backends/refworker/*.c)
-CLI      := $(wildcard cli/*.c)
+CLI      := $(wildcard cli/*.c) $(wildcard backends/workertest/*.c)
 HELPERS  := $(wildcard tests/helpers/*.c)
 UNIT     := $(wildcard tests/unit/*.c)
 TORTURE  := $(wildcard tests/torture/*.c)
@@ -177,13 +177,18 @@ $(B)/maasgated: $(call objects,gateway/main.c) $(ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(LINK) $^ $(LIBS) -o $@
 
-$(B)/maasgate: $(call objects,$(CLI)) $(B)/libconf.a $(B)/libbase.a
+$(B)/maasgate: $(call objects,$(CLI)) $(B)/libbackends.a $(B)/libconf.a $(B)/libbase.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $^ $(LIBS) -o $@
 
 $(B)/maasgate-refworker: $(call objects,$(REFWORKER)) $(SDK:%.so=) $(B)/libbase.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %.so,$^) $(LIBS) -lz -lm -o $@
+
+# As its first lines say, but with the library of this build.
+$(B)/worker-echo: examples/worker-echo.c $(SDK:%.so=) $(B)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(LINK) -std=gnu17 -fPIE -Ibackends/worker $(filter-out %.so,$^) $(LIBS) -o $@
 
 # One relocatable object of the SDK and just those parts of base that it uses, made private.
 $(B)/pic/libbase.a: $(patsubst %.c,$(B)/pic/%.o,$(call room_src,base)) $(B)/gen/sources
@@ -241,7 +246,7 @@ $(foreach f,$(FAULTS),$(eval $(call fault,$(f))))
 
 $(call objects,$(UNIT) $(TORTURE) $(HELPERS)): | build/.bootstrap-test
 
-build-tests: all $(TESTS) $(FAULTS:%=$(B)/fault-%) $(B)/bench_load
+build-tests: all $(TESTS) $(B)/worker-echo $(FAULTS:%=$(B)/fault-%) $(B)/bench_load
 build-bench: all $(BENCHES:bench/%.c=$(B)/bench_%)
 bootstrap-test: build/.bootstrap-test
 # --- Try it ---------------------------------------------------------------------------------------

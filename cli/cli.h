@@ -98,6 +98,7 @@ enum exit_code run_contract_set(const struct session *s, json_t *args);
 enum exit_code show_contracts(json_t *result);
 enum exit_code show_organization(json_t *result);
 enum exit_code show_organizations(json_t *result);
+enum exit_code run_worker_test(const struct session *s, json_t *args);
 enum exit_code show_fund(json_t *result);
 enum exit_code show_funds(json_t *result);
 enum exit_code show_charge(json_t *result);

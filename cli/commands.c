@@ -125,6 +125,17 @@ static const struct option_row test_options[] = {
     { 0 },
 };
 
+static const struct option_row worker_test_options[] = {
+    { "--ask", "ask", OPTION_TEXT, "CAN=MODEL,..",
+      "what it can, such as chat=my-model,embeddings=other; the first is asked most" },
+    { "--body", "body", OPTION_TEXT, "FILE",
+      "a request for the first of these; default: a plain one" },
+    { "--only", "only", OPTION_TEXT, "NAME,..", "these checks alone, after the first" },
+    { "--patience-ms", "patience_ms", OPTION_NUMBER, "MS",
+      "for each thing that is waited for; default 5000" },
+    { 0 },
+};
+
 const struct command commands[] = {
     { .words = "org create",
       .positions = { "slug" },
@@ -297,6 +308,12 @@ const struct command commands[] = {
       .show = show_backend_test,
       .verdict = verdict_backend_test,
       .help = "one request to a backend, told step by step; exit 1 when one fails" },
+    { .words = "worker-test",
+      .positions = { "address" },
+      .required = 1,
+      .options = worker_test_options,
+      .run = run_worker_test,
+      .help = "check a worker against the protocol: /PATH (shared memory), unix:/PATH, HOST:PORT" },
     { .words = "reload",
       .ask = "reload",
       .show = show_reloaded,

@@ -15,12 +15,14 @@ static struct maas_worker *worker;
 static void on_request(struct maas_call *call, const struct maas_request *req, void *arg)
 {
     struct maas_usage usage = MAAS_USAGE_NONE;
-    size_t at = 0;
+    size_t at = 0, len = req->body_len, most = (size_t)req->max_output_tokens * TOKEN_BYTES;
+    bool cut = most && most < len;
     (void)arg;
+    len = cut ? most : len;
     usage.input_tokens = (int64_t)req->body_len / TOKEN_BYTES;
     usage.output_tokens = 0;
-    while (req->stream && at < req->body_len) {
-        size_t n = req->body_len - at < PIECE_BYTES ? req->body_len - at : PIECE_BYTES;
+    while (req->stream && at < len) {
+        size_t n = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
         usage.output_tokens = (int64_t)(at + n) / TOKEN_BYTES;
         int rc = maas_chat_delta(call, req->body + at, n, &usage);
         if (rc == MAAS_AGAIN) /* the rest did not fit; a real engine would go on in on_writable */
@@ -32,8 +34,8 @@ static void on_request(struct maas_call *call, const struct maas_request *req, v
         at += n;
     }
     if (!req->stream)
-        usage.output_tokens = usage.input_tokens;
-    maas_chat_finish(call, req->body, req->body_len, "stop", &usage);
+        usage.output_tokens = (int64_t)len / TOKEN_BYTES;
+    maas_chat_finish(call, req->body, len, cut ? "length" : "stop", &usage);
 }
 
 static void on_signal(int number)

@@ -5,6 +5,13 @@
  * calls your handler for each request.  One thread: all functions are called from
  * the thread that runs maas_worker_run(), except maas_worker_stop() and
  * maas_worker_post().  This header needs nothing else of maasgate.
+ *
+ * What a binding must know: a call is yours until maas_call_finish or _fail has
+ * returned MAAS_OK or on_gone has been called for it; after that its pointer may
+ * stand for another request.  No function here calls a handler before it returns.
+ * What is sent is copied before it returns; what a request points to lives as long
+ * as its call.  Gateways watch the process that called listen(): it must not end
+ * before the worker does.
  */
 #ifndef MAASWORKER_H
 #define MAASWORKER_H
