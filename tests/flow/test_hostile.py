@@ -7,6 +7,7 @@ import json
 import os
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -297,3 +298,58 @@ def test_random_harm(hostile):
         assert all(b.result() == hostile.reference for b in beside)
     for name in names:
         wait_until(lambda name=name: hostile.serves(name), 20, f"{name}'s next answer")
+
+
+# How a worker may greet, and what `maasgate status` then says of it.
+GREETINGS = {
+    "says-nothing": ([{"wait": 60000}], ""),
+    "hangs-up": (["fin"], "hung up"),
+    "another-frame": ([{"frame": {"type": DATA, "zeros": 64}}], "did not begin with HELLO"),
+    "short-hello": ([{"frame": {"type": 1, "zeros": 63}}], "did not begin with HELLO"),
+    "another-magic": ([{"frame": {"type": 1, "zeros": 64}}], "another version"),
+    "garbage": ([{"bytes": "\x7f" * 300}], ""),
+    "ready-first": ([{"frame": {"type": 3}}], "did not begin with HELLO"),
+}
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("carrier", ["shm", "unix"])
+def test_greetings(make_gate, carrier):
+    """Whoever cannot greet is down, says why, takes no descriptor and harms nobody."""
+    names = list(GREETINGS)
+    transport, prefix = ("shm", "") if carrier == "shm" else ("socket", "unix:")
+    text = "backends:" + BACKEND.format(name="healthy", transport="shm", address="{dir}/healthy.sock")
+    for name in names:
+        text += BACKEND.format(name=name, transport=transport, address=f"{prefix}{{dir}}/{name}.sock")
+    text += "\nmodels:" + MODEL.format(name="healthy", model="ngram-general")
+    text += "".join(MODEL.format(name=name, model="m") for name in names) + "\n"
+    g = make_gate(start=False, catalog=text, worker=False, settings={"loop_threads": 1, "connect_timeout_ms": "300ms"})
+    g.write_conf()
+    g.workers.append(Worker(g.dir, f"shm:{g.dir}/healthy.sock"))
+    for name in names:
+        g.workers.append(FaultBackend(g.dir, f"{carrier}:{g.dir}/{name}.sock",
+                                      script={"connections": [{"do": GREETINGS[name][0]}], "do": ["final"]}))
+    g.start()
+    g.wait_backend("healthy")
+    key = g.key()
+
+    def known():
+        return {b["name"]: b for b in g.status()["backends"]}
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{g.daemon.pid}/fd"))
+
+    for name in names:
+        wait_until(lambda name=name: known()[name]["trouble"] and GREETINGS[name][1] in known()[name]["trouble"], 20,
+                   f"the trouble of {name}: {known()[name]}")
+    before = descriptors()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:  # back-offs go by: each dials again and again
+        s = g.stream(key, "#tokens=5 x", "base/healthy", max_tokens=5)
+        assert s.rest()[-1] == "[DONE]"
+    assert descriptors() <= before + 2 * len(names) + 8
+    for name in names:
+        assert known()[name]["up"] == 0
+        a = g.chat(key, "x", f"base/{name}")
+        assert (a.status, a.code) == (503, "backend_unavailable")
+    assert known()["healthy"]["connects"] == 1
