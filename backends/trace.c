@@ -14,8 +14,9 @@ const char *trace_step_name(enum trace_step s)
 }
 
 /* Names in certificates and what a worker calls itself are the other side's choice. */
-static void note(struct trace_note *n, enum trace_result result, const char *hint, const char *fmt,
-                 va_list args)
+__attribute__((format(printf, 4, 0))) static void note(struct trace_note *n,
+                                                       enum trace_result result, const char *hint,
+                                                       const char *fmt, va_list args)
 {
     n->result = result;
     n->hint = hint;

@@ -10,18 +10,17 @@
 #include <string.h>
 
 static const char sql_at[] =
-    "SELECT id, starts_us, time_zone, credit_atoms, price_book, plan FROM contract"
+    "SELECT id, starts_us, time_zone, credit_atoms, plan FROM contract"
     " WHERE organization = ?1 AND starts_us <= ?2 ORDER BY starts_us DESC LIMIT 1";
 static const char sql_insert[] =
-    "INSERT INTO contract (organization, starts_us, time_zone, credit_atoms, price_book, plan,"
-    " created_us) VALUES (?1,?2,?3,?4,?5,?6,?7)";
+    "INSERT INTO contract (organization, starts_us, time_zone, credit_atoms, plan, created_us)"
+    " VALUES (?1,?2,?3,?4,?5,?6)";
 static const char sql_later[] =
     "SELECT count(*) FROM contract WHERE organization = ?1 AND starts_us >= ?2";
 static const char sql_other_zone[] =
     "SELECT count(*) FROM billing_period WHERE organization = ?1 AND time_zone <> ?2";
-static const char sql_list[] =
-    "SELECT starts_us, time_zone, credit_atoms, price_book, plan FROM contract"
-    " WHERE organization = ?1 ORDER BY starts_us DESC";
+static const char sql_list[] = "SELECT starts_us, time_zone, credit_atoms, plan FROM contract"
+                               " WHERE organization = ?1 ORDER BY starts_us DESC";
 
 /* ---- the plan ------------------------------------------------------------------------------ */
 
@@ -154,8 +153,7 @@ static enum status read_row(struct db_stmt *s, int64_t organization, struct cont
                               .starts_us = db_col_int(s, 1),
                               .credit_atoms = db_col_int(s, 3) };
     snprintf(ret->time_zone, sizeof ret->time_zone, "%s", db_col_text(s, 2, NULL));
-    snprintf(ret->price_book, sizeof ret->price_book, "%s", db_col_text(s, 4, NULL));
-    AUTO(json_decref_ptr) json_t *plan = json_loads(db_col_text(s, 5, NULL), 0, NULL);
+    AUTO(json_decref_ptr) json_t *plan = json_loads(db_col_text(s, 4, NULL), 0, NULL);
     return plan && plan_read(plan, &ret->plan, err) == STATUS_OK ? STATUS_OK : STATUS_STORE_FAILED;
 }
 
@@ -173,7 +171,7 @@ static enum status find_at(struct db *db, int64_t organization, int64_t us, stru
     if (row == DB_ROW)
         status = read_row(s, organization, ret);
     if (row == DB_ROW && !status && ret_plan)
-        *ret_plan = json_loads(db_col_text(s, 5, NULL), 0, NULL);
+        *ret_plan = json_loads(db_col_text(s, 4, NULL), 0, NULL);
     db_reset(s);
     return status;
 }
@@ -230,9 +228,8 @@ static enum status insert(struct db *db, const struct contract *c, const json_t 
     db_int(s, 2, c->starts_us);
     db_text(s, 3, c->time_zone, -1);
     db_int(s, 4, c->credit_atoms);
-    db_text(s, 5, c->price_book, -1);
-    db_text(s, 6, text, -1);
-    db_int(s, 7, now_us);
+    db_text(s, 5, text, -1);
+    db_int(s, 6, now_us);
     return db_run(s);
 }
 
@@ -271,8 +268,6 @@ enum status contract_change(struct db *db, int64_t organization, const struct co
     next.starts_us = c->starts_us;
     if (c->time_zone)
         snprintf(next.time_zone, sizeof next.time_zone, "%s", c->time_zone);
-    if (c->price_book)
-        snprintf(next.price_book, sizeof next.price_book, "%s", c->price_book);
     if (c->credit_atoms >= 0)
         next.credit_atoms = c->credit_atoms;
     if (!plan || !merge(plan, c->plan))
@@ -287,11 +282,11 @@ static json_t *listed(struct db_stmt *s)
 {
     char begins[PERIOD_TEXT_BYTES], credit[MONEY_TEXT_BYTES];
     bool unlimited = db_col_int(s, 2) == MONEY_ATOMS_MAX;
-    return json_pack(
-        "{s:s, s:s, s:s?, s:s, s:o}", "starts", period_instant_text(db_col_int(s, 0), begins),
-        "time_zone", db_col_text(s, 1, NULL), "credit",
-        unlimited ? NULL : money_text((money_t){ db_col_int(s, 2) }, 2, credit), "price_book",
-        db_col_text(s, 3, NULL), "plan", json_loads(db_col_text(s, 4, NULL), 0, NULL));
+    return json_pack("{s:s, s:s, s:s?, s:o}", "starts",
+                     period_instant_text(db_col_int(s, 0), begins), "time_zone",
+                     db_col_text(s, 1, NULL), "credit",
+                     unlimited ? NULL : money_text((money_t){ db_col_int(s, 2) }, 2, credit),
+                     "plan", json_loads(db_col_text(s, 3, NULL), 0, NULL));
 }
 
 enum status contract_list(struct db *db, int64_t organization, json_t **ret)

@@ -41,7 +41,7 @@ struct plan {
 
 struct contract {
     int64_t id, organization, starts_us;
-    char time_zone[64], price_book[64];
+    char time_zone[64];
     int64_t credit_atoms; /* MONEY_ATOMS_MAX: no limit of its own */
     struct plan plan;
 };
@@ -56,7 +56,7 @@ MUST_CHECK enum status contract_at(struct db *db, int64_t organization, int64_t 
 /* What changes; the rest is as in the contract in force at starts_us.  NULL, and < 0: as it was. */
 struct contract_change {
     int64_t starts_us;
-    const char *time_zone, *price_book;
+    const char *time_zone;
     int64_t credit_atoms;
     const json_t *plan; /* members here replace those of the old plan; null takes one away */
 };
@@ -65,6 +65,6 @@ struct contract_change {
 MUST_CHECK enum status contract_change(struct db *db, int64_t organization,
                                        const struct contract_change *c, int64_t now_us,
                                        char err[static 256]);
-/* [{"starts","time_zone","credit","price_book","plan"}], newest first. */
+/* [{"starts","time_zone","credit","plan"}], newest first. */
 MUST_CHECK enum status contract_list(struct db *db, int64_t organization, json_t **ret);
 #endif

@@ -112,10 +112,10 @@ static bool row(struct buf *b, const json_t *line)
     const json_t *qty = json_object_get(line, "quantity");
     snprintf(number, sizeof number, "%lld",
              (long long)json_integer_value(json_object_get(line, "line")));
-    snprintf(quantity, sizeof quantity, qty ? "%lld" : "", (long long)json_integer_value(qty));
+    snprintf(quantity, sizeof quantity, "%lld", (long long)json_integer_value(qty));
     snprintf(rate, sizeof rate, "%lld.%02lld %%", (long long)points / 100, (long long)points % 100);
     return buf_text(b, "<tr>") && element(b, "td", number) && description(b, line) &&
-           element(b, "td class=n", quantity) &&
+           element(b, "td class=n", qty ? quantity : "") &&
            element(b, "td class=n", text_of(line, "unit_price")) &&
            element(b, "td class=n", text_of(line, "exact")) && element(b, "td class=n", rate) &&
            element(b, "td class=n", text_of(line, "net")) && buf_text(b, "</tr>");

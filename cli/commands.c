@@ -90,7 +90,6 @@ static const struct option_row contract_options[] = {
     { "--from", "from", OPTION_TEXT, "DATE", "when it begins (UTC); default: now" },
     { "--time-zone", "time_zone", OPTION_TEXT, "ZONE", "of its months, such as Asia/Shanghai" },
     { "--credit", "credit", OPTION_TEXT, "AMOUNT", "0 is prepaid; none: no limit of its own" },
-    { "--price-book", "price_book", OPTION_TEXT, "NAME", "instead of the list's prices" },
     { "--fee", "fee", OPTION_TEXT, "AMOUNT", "a subscription; none: no more" },
     { "--fee-every", "fee_every", OPTION_TEXT, "PERIOD", "month (default) or year" },
     { "--included", "included", OPTION_TEXT, "AMOUNT", "usage that the fee pays, each month" },

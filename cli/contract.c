@@ -13,8 +13,7 @@ static const char *text_of(json_t *object, const char *key)
 /* What the daemon takes beside the plan. */
 static bool is_contract_arg(const char *key)
 {
-    static const char *const keys[] = { "organization", "from", "time_zone", "price_book",
-                                        "credit" };
+    static const char *const keys[] = { "organization", "from", "time_zone", "credit" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (strcmp(keys[i], key) == 0)
             return true;
@@ -91,9 +90,11 @@ static json_t *plan_text(json_t *plan)
 enum exit_code show_contracts(json_t *result)
 {
     static const struct column columns[] = {
-        { "FROM", "starts", false, NULL },    { "TIME ZONE", "time_zone", false, NULL },
-        { "CREDIT", "credit", true, NULL },   { "PRICE BOOK", "price_book", false, NULL },
-        { "PLAN", "plan_text", false, NULL }, { 0 },
+        { "FROM", "starts", false, NULL },
+        { "TIME ZONE", "time_zone", false, NULL },
+        { "CREDIT", "credit", true, NULL },
+        { "PLAN", "plan_text", false, NULL },
+        { 0 },
     };
     size_t i;
     json_t *c, *list = json_object_get(result, "contracts");

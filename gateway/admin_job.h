@@ -22,7 +22,7 @@ struct admin_job;
 struct admin_args {
     const char *slug, *display_name, *budget, *budget_period;
     const char *organization, *cost_centre;
-    const char *time_zone, *price_book, *credit, *kind, *amount, *model, *note, *text;
+    const char *time_zone, *credit, *kind, *amount, *model, *note, *text;
     const char *by, *number, *reason, *partner;
     int64_t priority, line, basis_points;
     json_t *plan;

@@ -106,7 +106,6 @@ enum status run_contract_set(struct admin_job *job, struct db *db, int64_t now_u
     const struct contract_change c = {
         .starts_us = job->from_us ? job->from_us : now_us,
         .time_zone = a->time_zone,
-        .price_book = a->price_book,
         .credit_atoms = job->budget.atoms,
         .plan = a->plan ? a->plan : nothing,
     };
@@ -239,7 +238,6 @@ const struct json_spec admin_contract_args[] = {
     TEXT(organization, true, TEXT_MAX),
     TEXT(from, false, TEXT_MAX),
     TEXT(time_zone, false, 63),
-    TEXT(price_book, false, 63),
     TEXT(credit, false, TEXT_MAX),
     { "plan", WANT_OBJECT, false, offsetof(struct admin_args, plan), 0, PLAN_MEMBERS_MAX },
     END,

@@ -27,7 +27,6 @@ CREATE TABLE contract (
     starts_us    INTEGER NOT NULL,
     time_zone    TEXT NOT NULL DEFAULT 'UTC',
     credit_atoms INTEGER NOT NULL CHECK (credit_atoms >= 0),
-    price_book   TEXT NOT NULL DEFAULT '',
     plan         TEXT NOT NULL DEFAULT '{}',
     created_us   INTEGER NOT NULL,
     UNIQUE (organization, starts_us)

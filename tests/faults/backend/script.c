@@ -69,10 +69,11 @@ static bool read_argument(struct step *s, char *err)
     case NOTHING:
         return !s->value || json_is_true(s->value) || fail(err, "takes no argument", name);
     case NUMBER_OR_ASKED:
-        s->n = ASKED;
-        if (word && strcmp(word, "asked") == 0)
+        if (word && strcmp(word, "asked") == 0) {
+            s->n = ASKED;
             return true;
-        /* fall through */
+        }
+        __attribute__((fallthrough));
     case NUMBER:
         if (!json_is_integer(s->value))
             return fail(err, "needs a number", name);
