@@ -161,19 +161,19 @@ class Hostile:
     def errors(self):
         return {b["name"]: b["protocol_errors"] for b in self.gate.status()["backends"]}
 
-    def do(self, name, r):
+    def do(self, name, r, raw=False):
         """(status, events or answer, settlement) of the row's own request; 503 is none: nothing began."""
         script = json.dumps({"do": r["do"], "cancelled": r.get("cancelled", "final")})
         patience = {"x-request-timeout-ms": str(r.get("timeout", 20000) * SLOW)}
         if r["stream"]:
             s = self.gate.stream(self.key, "x #script=" + script, f"base/{name}", max_tokens=100, headers=patience)
             s.head()
-            what = s.rest() if s.status == 200 else json.loads(s.body())
+            what = json.loads(s.body()) if s.status != 200 else list(s.raw_chunks()) if raw else s.rest()
             return s.status, what, s.status != 503 and self.gate.settlement(s.request_id)
         a = self.gate.post("/v1/chat/completions", {
             "model": f"base/{name}", "max_tokens": 100, "messages": [{"role": "user", "content": "x #script=" + script}],
         }, self.key, patience)
-        return a.status, a.json(), a.status != 503 and self.gate.settlement(a.headers["x-request-id"])
+        return a.status, a.body if raw else a.json(), a.status != 503 and self.gate.settlement(a.headers["x-request-id"])
 
     def serves(self, name):
         s = self.gate.stream(self.key, "#tokens=2 x", f"base/{name}", max_tokens=100)
@@ -282,7 +282,7 @@ def test_random_harm(hostile):
 
     def one(name, steps, stream):
         r = row(steps, timeout=300, stream=stream)
-        status, _, bill = wait_until(lambda: (done := hostile.do(name, r))[0] != 503 and done, 30, "a worker")
+        status, _, bill = wait_until(lambda: (done := hostile.do(name, r, raw=True))[0] != 503 and done, 30, "a worker")
         assert status in (200, 400, 413, 502, 504), (status, steps)
         assert status == 200 or bill["amount_atoms"] == 0, (bill, steps)
 
