@@ -219,3 +219,33 @@ def test_a_stopped_worker(make_gate, carrier, seconds):
           f"worker answered meanwhile, {len(heard)} watchdog ticks, at most {gap * 1000:.0f} ms apart")
     assert stale == 0 and answered > 0
     assert gap < 0.6 * SLOW * 3, "a loop stood still"
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("carrier", ["shm", "unix"])
+def test_the_gateway_dies(make_gate, carrier):
+    """Its workers stop at once, and the next gateway begins with fresh memory, slots and generations."""
+    g = make_gate(start=False, catalog=catalog(carrier, ["one"]).replace("healthy.sock", "unused.sock"), worker=False)
+    g.write_conf()
+    worker = FaultBackend(g.dir, f"{carrier}:{g.dir}/one.sock")
+    g.workers.append(worker)
+    g.start()
+    g.wait_backend("one")
+    key = g.key()
+    slowest = 0
+    for _ in range(3):
+        before = len(worker.rows("cancel"))
+        streams = [g.stream(key, "canary-old #tokens=4000 #delay=5", "base/one", max_tokens=4000) for _ in range(8)]
+        for s in streams:
+            s.read(3)
+        killed = time.monotonic_ns()
+        g.kill_daemon()
+        wait_until(lambda before=before: len(worker.rows("cancel")) == before + 8, what="the end of the work")
+        slowest = max(slowest, *(r["t"] - killed for r in worker.rows("cancel")[-8:]))
+        g.start_daemon()
+        g.wait_backend("one")
+        s = g.stream(key, "canary-new #tokens=20", "base/one", max_tokens=50)
+        assert set(text_of(s.rest()).split()) == {"canary-new"}
+    print(f"gateway: {carrier} killed 3 times with 8 streams: their work ended after at most {slowest / 1e6:.1f} ms")
+    assert slowest < 1e9 * SLOW
+    assert [r["outcome"] for r in g.settlements()].count("orphan_0") == 24

@@ -18,7 +18,7 @@ TWO = ["role", {"tokens": 2}]
 DATA, FINAL, PONG = 6, 7, 11
 MORE = 16
 HARMS = ("tail-back", "tail-odd", "tail-far", "tail-wild", "head-far", "head-back", "head-odd", "head-wild",
-         "len-huge", "len-past", "len-frame", "pad", "zero", "scribble")
+         "len-huge", "len-past", "len-frame", "pad", "zero", "truncate", "punch", "scribble")
 
 
 def frame(times=1, **fields):
@@ -92,7 +92,10 @@ ROWS = {
     "half-a-body": row([{"body": '{"a":'}, "done"], 502, broken=False, stream=False),
     "text-for-a-body": row([{"body": "it worked"}, "done"], 502, broken=False, stream=False),
     # the ring itself, while it is in use
-    **{name: ring({"harm": name}) for name in HARMS if name not in ("head-back", "scribble")},
+    **{name: ring({"harm": name}) for name in HARMS
+       if name not in ("head-back", "scribble", "truncate", "punch")},
+    "truncate": row([*TWO, {"harm": "truncate"}, "final"], "ok", broken=False, shm=True),  # the seals refuse it
+    "punch": ring({"harm": "punch"}, broken=None, timeout=800),
     "head-back": ring({"harm": "head-back"}, broken=None, timeout=800),  # it may be as far as was known
     "pad-flood": ring({"harm": "pad-flood", "n": 500}),
     "bells": ring({"harm": "bells", "n": 20000}),

@@ -1,8 +1,11 @@
 /* tests/faults/backend/harm.c -- what only a hostile worker does: to the ring it writes, to its bell, to its ears. */
 #include "tests/faults/backend/carrier.h"
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct ring_side *side(struct session *s)
 {
@@ -102,6 +105,20 @@ static void zero(struct session *s, int64_t n)
     memset(s->map_w, 0, s->map_w_bytes);
 }
 
+/* Both are for the gateway to survive: the seals refuse the first, the second leaves zeros. */
+static void truncate_memory(struct session *s, int64_t n)
+{
+    (void)n;
+    if (ftruncate(s->fds[1], 0) == 0)
+        fputs("fault-backend: the gateway's memory could be truncated: it is not sealed\n", stderr);
+}
+
+static void punch_hole(struct session *s, int64_t n)
+{
+    (void)n;
+    fallocate(s->fds[1], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)s->map_w_bytes);
+}
+
 static void bells(struct session *s, int64_t n)
 {
     struct pollfd p = { .fd = s->fd, .events = POLLOUT };
@@ -113,10 +130,8 @@ static const struct {
     const char *name;
     void (*run)(struct session *s, int64_t n);
 } deeds[] = {
-    { "pad-flood", pad_flood },
-    { "scribble", scribble },
-    { "zero", zero },
-    { "bells", bells },
+    { "pad-flood", pad_flood },      { "scribble", scribble }, { "zero", zero },
+    { "truncate", truncate_memory }, { "punch", punch_hole },  { "bells", bells },
 };
 
 static bool do_deed(struct session *s, const char *what, int64_t n)
