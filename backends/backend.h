@@ -8,6 +8,7 @@
 #define MAAS_BACKEND_H
 #include "backends/health.h"
 #include "backends/trace.h"
+#include "base/allowance.h"
 #include "base/rid.h"
 #include "base/span.h"
 #include "base/status.h"
@@ -39,6 +40,9 @@ struct backend_order {
     struct span body;             /* already spliced for this backend */
     /* A driver that must have an answer whole ends the call beyond it; 0: its own limit. */
     uint64_t answer_bytes_max;
+    /* Where such a driver counts what it has gathered, and how much all together may have; NULL: nowhere. */
+    struct allowance *answers;
+    uint64_t answers_bytes_max;
     uint64_t max_out; /* reported output beyond it is clamped by the meter, not here */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, total_timeout_ms; /* from start(); never 0 */
     struct trace *trace; /* how each step went is noted there until on_end; NULL: nobody asks */

@@ -88,7 +88,12 @@ static enum status take_body(struct http_call *c, struct span bytes)
 {
     if (bytes.len > c->body_max - c->body.len)
         return STATUS_BACKEND_GARBAGE;
-    return buf_add(&c->body, bytes.at, bytes.len) ? STATUS_OK : STATUS_NO_MEMORY;
+    if (!buf_add(&c->body, bytes.at, bytes.len))
+        return STATUS_NO_MEMORY;
+    const struct backend_order *o = &c->order;
+    bool covered =
+        !o->answers || allowance_cover(o->answers, o->answers_bytes_max, c->body.len, &c->counted);
+    return covered ? STATUS_OK : STATUS_OVERLOADED;
 }
 
 static enum status take(struct http_call *c, struct span bytes)

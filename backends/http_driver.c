@@ -88,6 +88,8 @@ static void stop(struct http_call *c, enum status why)
 static void recycle(struct http_call *c)
 {
     struct http_backend *b = c->backend;
+    if (c->order.answers)
+        allowance_give_back(c->order.answers, &c->counted);
     if (c->order.trace) {
         http_call_free(c); /* its handle has options of its own */
         return;

@@ -1,33 +1,16 @@
 /* gateway/answer_room.c -- see answer_room.h. */
 #include "gateway/answer_room.h"
 #include "gateway/request.h"
-#include <stdatomic.h>
 
-static _Atomic uint64_t answers_bytes; /* of all answers in the process that are not small */
-
-static bool take(uint64_t more, uint64_t most)
-{
-    if (atomic_fetch_add_explicit(&answers_bytes, more, memory_order_relaxed) + more <= most)
-        return true;
-    atomic_fetch_sub_explicit(&answers_bytes, more, memory_order_relaxed);
-    return false;
-}
+struct allowance answers_allowance;
 
 bool answer_room_count(struct request *r)
 {
-    struct answer *a = &r->answer;
-    if (a->body.len <= ANSWER_SMALL_BYTES || a->body.len <= a->counted)
-        return true;
-    size_t need = (a->body.len + ANSWER_SMALL_BYTES - 1) / ANSWER_SMALL_BYTES * ANSWER_SMALL_BYTES;
-    if (!take(need - a->counted, r->snapshot->conf->answers_bytes_max))
-        return false;
-    a->counted = need;
-    return true;
+    return allowance_cover(&answers_allowance, r->snapshot->conf->answers_bytes_max,
+                           r->answer.body.len, &r->answer.counted);
 }
 
 void answer_room_release(struct request *r)
 {
-    if (r->answer.counted)
-        atomic_fetch_sub_explicit(&answers_bytes, r->answer.counted, memory_order_relaxed);
-    r->answer.counted = 0;
+    allowance_give_back(&answers_allowance, &r->answer.counted);
 }

@@ -3,6 +3,7 @@
  * A call that certainly never began may be tried on another backend.  So may, once
  * and where the operator allows it, one whose backend died before any byte of an
  * answer.  After the first byte, never. */
+#include "gateway/answer_room.h"
 #include "gateway/choose.h"
 #include "gateway/desk.h"
 #include "gateway/kind.h"
@@ -104,6 +105,8 @@ static enum status begin(struct request *r)
         .format = w->format,
         .body = w->body,
         .answer_bytes_max = conf->answer_bytes_max,
+        .answers = &answers_allowance,
+        .answers_bytes_max = conf->answers_bytes_max,
         .max_out = r->bound.output_tokens_max,
         .first_byte_timeout_ms =
             lesser(left, b->first_byte_timeout_ms ? b->first_byte_timeout_ms
