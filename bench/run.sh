@@ -13,9 +13,9 @@ cd "$(dirname "$0")/.."
 bin=${B:-build/${KIND:-release}}
 quick=${QUICK:-}
 [ "${1:-}" != --quick ] || quick=1
-if [ -n "$quick" ]; then rounds=3 seconds=1 stream_rounds=1 stream_seconds=3
-else rounds=7 seconds=3 stream_rounds=5 stream_seconds=5; fi
-connections=64 streams=200 tokens=100 delay_ms=50
+if [ -n "$quick" ]; then rounds=3 seconds=1 stream_rounds=1 stream_seconds=3 conversations=40
+else rounds=7 seconds=3 stream_rounds=5 stream_seconds=5 conversations=200; fi
+connections=64 streams=200 tokens=100 delay_ms=50 slow_delay_ms=500
 
 dir=$(mktemp -d /tmp/maasgate-bench.XXXXXX) # short: a socket's path has at most 107 bytes
 rows=$dir/rows
@@ -63,11 +63,12 @@ wait_for() { # what, pid, command that succeeds when it is there
 
 # --- the servers ------------------------------------------------------------------------------------
 
-write_configs() {
-    read -r gate_port plain_port unbuffered_port origin_port <<<"$(free_ports 4)"
-    local price='{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}'
-    cat >"$dir/maasgate.yaml" <<END
+price='{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}'
+
+settings() {
+    cat <<END
 listen: 127.0.0.1:$gate_port
+metrics_listen: 127.0.0.1:$metrics_port
 admin_socket: $dir/admin.sock
 state_dir: $dir/state
 loop_threads: 1
@@ -77,15 +78,75 @@ idle_timeout_ms: 1h
 default_requests_per_minute: 1000000000
 default_tokens_per_minute: 1000000000000
 default_concurrency: 1000000
+END
+}
+
+# The plain ways, one backend each.
+write_plain_config() {
+    settings >"$dir/maasgate.yaml"
+    cat >>"$dir/maasgate.yaml" <<END
 backends:
   shm: {transport: shm, address: $dir/shm.sock, concurrency: 4096}
+  shm2: {transport: shm, address: $dir/shm.sock, concurrency: 4096}
   uds: {transport: socket, address: "unix:$dir/uds.sock", concurrency: 4096}
   net: {transport: http, address: "http://127.0.0.1:$origin_port/v1", concurrency: 4096}
+  tls: {transport: http, address: "https://127.0.0.1:$tls_port/v1", ca_file: $dir/tls.crt, concurrency: 4096}
 models:
   base/shm: {capabilities: [chat], routes: [{backend: shm, model: ngram-general}], price: $price}
+  # A session has at most 4,096 calls.
+  base/live: {capabilities: [chat], routes: [{backend: shm, model: ngram-general}, {backend: shm2, model: ngram-general}], price: $price}
   base/uds: {capabilities: [chat], routes: [{backend: uds, model: ngram-general}], price: $price}
   base/net: {capabilities: [chat], routes: [{backend: net, model: ngram-general}], price: $price}
+  base/tls: {capabilities: [chat], routes: [{backend: tls, model: ngram-general}], price: $price}
 END
+}
+
+# One model with 1, one with 10 and one with 100 backends, over shared memory and over HTTP.  They
+# all lead to the same worker and the same origin: it is the choice and the upkeep that is measured.
+write_many_config() {
+    local n i kind routes
+    {
+        settings
+        echo backends:
+        for i in $(seq 100); do
+            echo "  shm$i: {transport: shm, address: $dir/shm.sock, concurrency: 64}"
+            echo "  net$i: {transport: http, address: 'http://127.0.0.1:$origin_port/v1', concurrency: 64}"
+        done
+        echo models:
+        for kind in shm net; do
+            for n in 1 10 100; do
+                routes=$(seq -f "{backend: $kind%g, model: ngram-general}" -s ', ' "$n")
+                echo "  base/$kind-$n: {capabilities: [chat], routes: [$routes], price: $price}"
+            done
+        done
+    } >"$dir/many.yaml"
+}
+
+# Four workers that remember beginnings of conversations, and a model that keeps a conversation on
+# one of them beside a model that does not.
+write_turns_config() {
+    local i routes
+    routes=$(seq -f '{backend: turn%g, model: ngram-general}' -s ', ' 4)
+    {
+        settings
+        echo backends:
+        for i in $(seq 4); do echo "  turn$i: {transport: shm, address: $dir/turn$i.sock}"; done
+        cat <<END
+models:
+  base/none: {capabilities: [chat], routes: [$routes], price: $price}
+  base/prefix: {capabilities: [chat], affinity: prefix, routes: [$routes], price: $price}
+END
+    } >"$dir/turns.yaml"
+}
+
+write_configs() {
+    read -r gate_port metrics_port plain_port unbuffered_port origin_port slow_port slow_unbuffered_port \
+        tls_port nginx_tls_port <<<"$(free_ports 9)"
+    write_plain_config
+    write_many_config
+    write_turns_config
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bench \
+        -addext subjectAltName=IP:127.0.0.1,DNS:bench -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
     cat >"$dir/nginx.conf" <<END
 daemon off;
 worker_processes 1;
@@ -106,6 +167,16 @@ http {
         keepalive 2048;
         keepalive_requests 1000000000;
     }
+    upstream slow {
+        server 127.0.0.1:$slow_port;
+        keepalive 8192;
+        keepalive_requests 1000000000;
+    }
+    upstream tls {
+        server 127.0.0.1:$tls_port;
+        keepalive 2048;
+        keepalive_requests 1000000000;
+    }
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     server { listen 127.0.0.1:$plain_port; location / { proxy_pass http://origin; } }
@@ -113,17 +184,55 @@ http {
         listen 127.0.0.1:$unbuffered_port;
         location / { proxy_pass http://origin; proxy_buffering off; }
     }
+    server {
+        listen 127.0.0.1:$slow_unbuffered_port;
+        location / { proxy_pass http://slow; proxy_buffering off; }
+    }
+    server {
+        listen 127.0.0.1:$nginx_tls_port;
+        location / {
+            proxy_pass https://tls;
+            proxy_ssl_verify on;
+            proxy_ssl_name bench; # of addresses it checks no names
+            proxy_ssl_trusted_certificate $dir/tls.crt;
+        }
+    }
+}
+END
+    # What takes the TLS off in front of the origin is no part of what is measured.
+    cat >"$dir/tls.conf" <<END
+daemon off;
+worker_processes 1;
+pid $dir/tls.pid;
+error_log $dir/tls.log;
+events { worker_connections 8192; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    client_body_temp_path $dir/tls-body;
+    proxy_temp_path $dir/tls-proxy;
+    fastcgi_temp_path $dir/tls-fastcgi;
+    uwsgi_temp_path $dir/tls-uwsgi;
+    scgi_temp_path $dir/tls-scgi;
+    upstream origin { server 127.0.0.1:$origin_port; keepalive 2048; keepalive_requests 1000000000; }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    ssl_certificate $dir/tls.crt;
+    ssl_certificate_key $dir/tls.key;
+    server { listen 127.0.0.1:$tls_port ssl; location / { proxy_pass http://origin; } }
 }
 END
 }
 
 write_bodies() {
     local way message="Tell me about rivers"
-    for way in shm uds net; do
+    for way in shm live uds net tls {shm,net}-{1,10,100}; do
         printf '{"model":"base/%s","messages":[{"role":"user","content":"%s"}],"max_tokens":8}' \
             $way "$message" >"$dir/$way.json"
         printf '{"model":"base/%s","messages":[{"role":"user","content":"%s #delay=%s #tokens=%s"}],"stream":true,"stream_options":{"include_usage":true},"max_tokens":%s}' \
             $way "$message" $delay_ms $tokens $tokens >"$dir/$way-stream.json"
+        sed "s/#delay=$delay_ms/#delay=$slow_delay_ms/" "$dir/$way-stream.json" >"$dir/$way-slow.json"
     done
 }
 
@@ -134,22 +243,24 @@ start_worker() {
     wait_for 'the worker' $! grep -q ready "$dir/worker.log"
 }
 
+# The configuration; then bodies of requests that must be answered before anything is measured.
 start_gate() {
+    local config=$1 body
+    shift
     rm -rf "$dir/state"
-    $on_proxy "$bin/maasgated" --config "$dir/maasgate.yaml" 2>"$dir/maasgated.log" &
+    $on_proxy "$bin/maasgated" --config "$dir/$config" 2>"$dir/maasgated.log" &
     gate_pid=$!
     pids+=("$gate_pid")
     wait_for 'maasgated' "$gate_pid" curl -fs "http://127.0.0.1:$gate_port/readyz"
     export MAASGATE_ADMIN=$dir/admin.sock
     "$bin/maasgate" project create bench --budget 100000000 --budget-period total >/dev/null
     key=$("$bin/maasgate" key create bench 2>/dev/null | awk 'NR == 1 { print $1 }')
-    wait_for 'the way to the worker' "$gate_pid" ask shm.json
-    wait_for 'the way over the socket' "$gate_pid" ask uds.json
+    for body in "$@"; do wait_for "the way of $body" "$gate_pid" ask "$body"; done
 }
 
 restart_gate() {
     end_process "$gate_pid"
-    start_gate
+    start_gate "$@"
 }
 
 ask() {
@@ -162,19 +273,27 @@ start_origin() {
     ask shm.json >"$dir/answer.json"
     sed 's/#delay=[0-9]*/#delay=0/' "$dir/shm-stream.json" >"$dir/fast.json"
     ask fast.json >"$dir/answer.events"
-    $on_rest "$bin/bench_origin" --answer "$dir/answer.json" --stream "$dir/answer.events" \
-        --delay-ms $delay_ms --port "$origin_port" >"$dir/origin.log" 2>&1 &
-    pids+=($!)
-    wait_for 'the origin' $! curl -fs "http://127.0.0.1:$origin_port/"
+    start_one_origin "$origin_port" $delay_ms
+    start_one_origin "$slow_port" $slow_delay_ms
     wait_for 'the way to the origin' "$gate_pid" ask net.json
 }
 
+start_one_origin() {
+    $on_rest "$bin/bench_origin" --answer "$dir/answer.json" --stream "$dir/answer.events" \
+        --delay-ms "$2" --port "$1" >"$dir/origin-$2.log" 2>&1 &
+    pids+=($!)
+    wait_for 'the origin' $! curl -fs "http://127.0.0.1:$1/"
+}
+
 start_nginx() {
-    ulimit -n "$(ulimit -H -n)"
+    $on_rest nginx -c "$dir/tls.conf" -e "$dir/tls.log" -p "$dir" >"$dir/tls.out.log" 2>&1 &
+    pids+=($!)
+    wait_for 'the TLS server' $! curl -fs --cacert "$dir/tls.crt" "https://127.0.0.1:$tls_port/"
     $on_proxy nginx -c "$dir/nginx.conf" -e "$dir/nginx.log" -p "$dir" >"$dir/nginx.out.log" 2>&1 &
     local master=$!
     pids+=("$master")
     wait_for nginx "$master" curl -fs "http://127.0.0.1:$plain_port/"
+    wait_for 'nginx over TLS' "$master" curl -fs "http://127.0.0.1:$nginx_tls_port/"
     nginx_pid=$(pgrep -P "$master" | head -n 1)
 }
 
@@ -186,6 +305,8 @@ target() {
     case $1 in
     nginx) body=net port=$plain_port cpu=$nginx_pid ;;
     unbuffered) body=net port=$unbuffered_port cpu=$nginx_pid ;;
+    slow) body=net port=$slow_unbuffered_port cpu=$nginx_pid ;;
+    nginx-tls) body=net port=$nginx_tls_port cpu=$nginx_pid ;;
     direct) body=net port=$origin_port cpu=$nginx_pid ;;
     esac
 }
@@ -208,6 +329,43 @@ measure_requests() {
         for way in nginx shm uds net; do
             load request $way request '' --connections $connections --seconds $seconds
         done
+    done
+}
+
+measure_tls() {
+    local round way
+    for round in $(seq $stream_rounds); do
+        say "requests over TLS, round $round of $stream_rounds"
+        for way in nginx-tls tls; do
+            load tls $way request '' --connections $connections --seconds $seconds
+        done
+    done
+}
+
+measure_many() {
+    local round way
+    restart_gate many.yaml {shm,net}-{1,10,100}.json
+    for round in $(seq $stream_rounds); do
+        say "1, 10 and 100 backends, round $round of $stream_rounds"
+        for way in {shm,net}-{1,10,100}; do
+            load many "$way" request '' --connections $connections --seconds $seconds
+        done
+    done
+}
+
+measure_turns() {
+    local i way
+    say 'conversations of many turns'
+    for i in $(seq 4); do
+        $on_rest "$bin/maasgate-refworker" --listen "shm:$dir/turn$i.sock" --prefix-cache \
+            --corpus backends/refworker/corpus >"$dir/turn$i.log" 2>&1 &
+        pids+=($!)
+        wait_for 'a worker with a memory' $! grep -q ready "$dir/turn$i.log"
+    done
+    restart_gate turns.yaml
+    for way in none prefix; do
+        echo "turns $way $($on_rest bench/turns.py --port "$gate_port" --metrics-port "$metrics_port" \
+            --key "$key" --model base/$way --conversations $conversations)" >>"$rows"
     done
 }
 
@@ -256,14 +414,18 @@ hold_idle() {
 # A fresh daemon: what earlier rows made it keep is not what connections cost.
 measure_memory() {
     local way
-    say 'memory: 10,000 idle connections, 1,000 streams'
-    restart_gate
+    say 'memory: 10,000 idle connections, 1,000 and 5,000 streams'
+    restart_gate maasgate.yaml shm.json
     load empty shm request '' --connections 1 --seconds 0.2
     hold_idle nginx /
     hold_idle shm /healthz
-    restart_gate
+    restart_gate maasgate.yaml shm.json
     for way in unbuffered shm; do
         load streams1000 $way stream -stream --connections 1000 --seconds 2 --warmup 2
+    done
+    restart_gate maasgate.yaml live.json
+    for way in slow live; do
+        load streams5000 $way stream -slow --connections 5000 --seconds $stream_seconds --warmup 5
     done
 }
 
@@ -310,15 +472,19 @@ command -v nginx >/dev/null || die 'nginx is not there; make bench installs it'
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+ulimit -n "$(ulimit -H -n)"
 write_configs
 write_bodies
 start_worker
-start_gate
+start_gate maasgate.yaml shm.json uds.json
 start_origin
 start_nginx
 measure_requests
+measure_tls
 measure_streams
 measure_latency
+measure_many
+measure_turns
 measure_memory
 measure_ledger
 measure_sizes

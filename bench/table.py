@@ -9,7 +9,8 @@ from statistics import median
 
 NAMES = {"nginx": "nginx `proxy_pass`", "unbuffered": "nginx `proxy_buffering off`",
          "shm": "maasgate, shared memory", "uds": "maasgate, unix socket",
-         "net": "maasgate, HTTP upstream"}
+         "net": "maasgate, HTTP upstream", "nginx-tls": "nginx `proxy_pass https`",
+         "tls": "maasgate, HTTPS upstream"}
 REQUEST_GOALS = {"shm": 1.0, "net": 1.6}
 STREAM_GOALS = {"shm": 0.65}
 
@@ -69,6 +70,28 @@ def latency_table(rows):
     print()
 
 
+def many_table(rows):
+    """The goal: what a request costs grows by at most a fifth."""
+    print("| CPU us a request by backends of its model | 1 | 10 | 100 | 100 to 1 | goal |")
+    print("|---|---|---|---|---|---|")
+    for kind in ("shm", "net"):
+        m = {n: rows["many", f"{kind}-{n}"] for n in (1, 10, 100)}
+        r = ratio(m[100], m[1], "cpu_us")
+        print(f"| {NAMES[kind]} | " + " | ".join(f"{mid(m[n], 'cpu_us'):.1f}" for n in m)
+              + f" | {r:.2f} | {verdict(r, 1.2)} |")
+    print()
+
+
+def turns_table(rows):
+    print("| conversations of many turns, four backends | requests | input from cache | at their home |")
+    print("|---|---|---|---|")
+    for way, name in (("none", "no affinity"), ("prefix", "`affinity: prefix`")):
+        m = rows["turns", way][0]
+        home = f"{m['home']:.1%}" if way == "prefix" else "–"
+        print(f"| {name} | {m['requests']:,.0f} | {m['cached'] / m['input']:.1%} | {home} |")
+    print()
+
+
 def rest_table(rows):
     def megabytes(kind, way):
         return mid(rows[kind, way], "rss_kb") / 1024
@@ -79,8 +102,14 @@ def rest_table(rows):
     print(f"| resident memory after a start, MB | – | {megabytes('empty', 'shm'):.1f} | – |")
     print(f"| at 10,000 idle connections, MB | {megabytes('idle', 'nginx'):.1f} | {idle:.1f}"
           f" | {verdict(idle, 300, '{:.0f}')} |")
-    print(f"| at 1,000 live streams, MB | {megabytes('streams1000', 'unbuffered'):.1f} | {live:.1f}"
-          f" | <= 400 at 5,000 |")
+    print(f"| at 1,000 live streams, MB | {megabytes('streams1000', 'unbuffered'):.1f} | {live:.1f} | – |")
+    nginx, ours = rows["streams5000", "slow"], rows["streams5000", "live"]
+    live = megabytes("streams5000", "live")
+    print(f"| at 5,000 live streams, MB | {megabytes('streams5000', 'slow'):.1f} | {live:.1f}"
+          f" | {verdict(live, 400, '{:.0f}')} |")
+    r = ratio(ours, nginx, "cpu_us")
+    print(f"| CPU us a chunk at 5,000 live streams | {mid(nginx, 'cpu_us'):.1f} | {mid(ours, 'cpu_us'):.1f}"
+          f" ({r:.2f}) | {verdict(r, STREAM_GOALS['shm'])} |")
     ledger = rows["ledger", "-"][0]
     print(f"| ledger alone, settled requests/s | – | {ledger['settled_per_s']:,.0f}"
           f" | >= 100,000: {'met' if ledger['settled_per_s'] >= 100000 else 'missed'} |")
@@ -99,8 +128,11 @@ def main():
         print(f"{mid(rows['request', sys.argv[3]], 'per_s') / 2:.0f}")
         return
     cpu_table(rows, "request", "nginx", "request", REQUEST_GOALS)
+    cpu_table(rows, "tls", "nginx-tls", "request", {})
     cpu_table(rows, "stream", "unbuffered", "chunk", STREAM_GOALS)
     latency_table(rows)
+    many_table(rows)
+    turns_table(rows)
     rest_table(rows)
 
 
