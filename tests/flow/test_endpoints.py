@@ -4,6 +4,7 @@ import json
 import pytest
 from gate import CATALOG, INPUT, OUTPUT, REQUESTS, Gate, atoms
 from raw import send_raw
+from upstream import Upstream, whole
 
 MODELS = CATALOG + """
   base/text:
@@ -274,3 +275,83 @@ def test_the_hold_covers_every_answer_that_is_written(gate):
     assert wide.status == 400 and "prompt" in wide.json()["error"]["message"]
     row = gate.settlement(wide.headers["x-request-id"])
     assert (row["outcome"], row["amount_atoms"]) == ("failed_pre", 0)
+
+
+# ---- over HTTP: what is reported, and what is missed ----
+
+OVER_HTTP = """
+backends:
+  up: {{transport: http, address: "http://127.0.0.1:{port}/v1"}}
+models:
+  base/text:
+    capabilities: [completions]
+    max_output_tokens: 100
+    price: {{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}
+    routes: [{{backend: up, model: m}}]
+  base/rank:
+    capabilities: [rerank]
+    price: {{requests: 0.002}}
+    routes: [{{backend: up, model: m}}]
+  base/strict:
+    capabilities: [rerank]
+    price: {{input_uncached_tokens: 1/1M}}
+    routes: [{{backend: up, model: m}}]
+  base/guard:
+    capabilities: [moderation]
+    price: {{requests: 0.0003}}
+    routes: [{{backend: up, model: m}}]
+"""
+RANK = {"query": "q", "documents": ["a"]}
+
+
+@pytest.fixture(scope="module")
+def http():
+    answers = {}
+    up = Upstream(lambda request: whole(answers["next"]))
+    g = Gate(catalog=OVER_HTTP, worker=False, fields={"port": up.port})
+    try:
+        g.start()
+        g.wait_backend("up")
+        our_key = g.key("http")
+
+        def ask(path, body, answer):
+            answers["next"] = answer
+            a = g.post(path, body, our_key)
+            assert a.status == 200, a
+            row = g.settlement(a.headers["x-request-id"])
+            return row["outcome"], row["evidence"], {m: qty for m, (qty, _) in row["lines"].items()}
+        yield ask
+        g.stop()
+    finally:
+        g.abandon()
+        up.stop()
+
+
+@pytest.mark.parametrize("path, model, body, usage, expected", [
+    # a report is missed only where a price needs it
+    ("rerank", "rank", RANK, None, ("ok", "gateway", {REQUESTS: 1})),
+    ("rerank", "strict", RANK, None, ("ok_nousage", "none", {})),
+    ("rerank", "strict", RANK, {"total_tokens": 9}, ("ok", "upstream", {INPUT: 9})),
+    ("rerank", "strict", RANK, {"prompt_tokens": 8, "total_tokens": 9}, ("ok", "upstream", {INPUT: 8})),
+    ("moderations", "guard", {"input": "a"}, None, ("ok", "gateway", {REQUESTS: 1})),
+    # 0 is a value, null and nothing are none
+    ("rerank", "strict", RANK, {"total_tokens": 0}, ("ok", "upstream", {})),
+    ("completions", "text", {"prompt": "a"}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+     ("ok", "upstream", {REQUESTS: 1})),
+    ("completions", "text", {"prompt": "a"}, None, ("ok_nousage", "none", {REQUESTS: 1})),
+    ("completions", "text", {"prompt": "a"}, {"prompt_tokens": None, "completion_tokens": None},
+     ("ok_nousage", "none", {REQUESTS: 1})),
+    # a query is read with every document: its tokens are within the hold; beyond it they are cut
+    ("rerank", "strict", {"query": "q" * 100, "documents": ["a"] * 50}, {"total_tokens": 5200},
+     ("ok", "upstream", {INPUT: 5200})),
+    # six answers of 16 tokens are held for two prompts, three tries each
+    ("completions", "text", {"prompt": ["a", "b"], "best_of": 3}, {"prompt_tokens": 2, "completion_tokens": 96},
+     ("ok", "upstream", {REQUESTS: 1, INPUT: 2, OUTPUT: 96})),
+    ("completions", "text", {"prompt": ["a", "b"], "best_of": 3}, {"prompt_tokens": 2, "completion_tokens": 97},
+     ("ok", "upstream", {REQUESTS: 1, INPUT: 2, OUTPUT: 96})),
+])
+def test_what_is_reported_is_billed_within_the_hold(http, path, model, body, usage, expected):
+    answer = {"id": "x", "object": "x", "model": "m", "choices": [], "results": []}
+    if usage is not None:
+        answer["usage"] = usage
+    assert http(f"/v1/{path}", {"model": f"base/{model}", **body}, answer) == expected
