@@ -188,7 +188,7 @@ def test_what_remains_is_passed_on(make_gate):
         give_key(first, second.key())
         body = {"model": "base/chat", "messages": [{"role": "user", "content": "x"}]}
         a = first.post("/v1/chat/completions", body, first.key(), {"x-request-timeout-ms": str(700 * SLOW)})
-        assert a.status == 504, a
+        assert a.status in (502, 504), a  # its own clock, or the second's end, whichever it saw first
         told = int(up.seen[0][1]["x-request-timeout-ms"])
         assert 0 < told <= 700 * SLOW
         wait_until(lambda: [r["amount_atoms"] for r in second.settlements()] == [0], what="the second's bill")

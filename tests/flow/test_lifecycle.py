@@ -403,9 +403,8 @@ def test_unix_socket_listener(make_gate):
     g.write_conf(listen=f"unix:{path}")
     g.start_worker()
     g.start_daemon(ready=False)
-    wait_until(path.exists, what="the socket")
     with socket.socket(socket.AF_UNIX) as s:
-        s.connect(str(path))
+        wait_until(lambda: s.connect_ex(str(path)) == 0, what="the socket")
         s.sendall(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
         assert s.recv(1000).startswith(b"HTTP/1.1 200")
 

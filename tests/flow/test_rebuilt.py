@@ -225,7 +225,7 @@ def test_a_timeout_is_what_remains(rig):
 
 
 def test_every_endpoint_is_here():
-    """A new endpoint with a capability needs a row above."""
+    """A new endpoint with a capability needs a row above; those of sound, which is no JSON, are in test_audio.py."""
     routes = (pathlib.Path(ROOT) / "gateway/routes.c").read_text()
     listed = {m[1].replace("{model}", "base/simple") for m in re.finditer(r'\{"([^"]+)",\s*METHOD_POST,.*CAP_', routes)}
-    assert listed == set(ENDPOINTS)
+    assert {path for path in listed if not path.startswith("/v1/audio/")} == set(ENDPOINTS)
