@@ -69,6 +69,8 @@ struct column {
 void table_print(json_t *rows, const struct column *columns);
 /* Text of one value, control characters replaced; free() it. */
 char *cell_text(json_t *value);
+/* A member that is a text, borrowed; "" when it is none. */
+const char *text_of(json_t *object, const char *key);
 
 /* ---- show.c, money.c, invoice.c, contract.c ---- */
 enum exit_code show_project(json_t *result);

@@ -21,12 +21,6 @@ struct invoice_run {
     size_t printed;
 };
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* Nothing for a text that is empty. */
 static void print_fact(const char *title, json_t *object, const char *key)
 {

@@ -3,12 +3,6 @@
 #include "base/cleanup.h"
 #include <string.h>
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* ---- usage ---- */
 
 /* What the rows are grouped by is the one of these that they have. */

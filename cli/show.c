@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include <string.h>
 
-static const char *text_of(json_t *object, const char *key)
+static const char *text_or_dash(json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "-";
@@ -11,7 +11,7 @@ static const char *text_of(json_t *object, const char *key)
 
 enum exit_code show_project(json_t *result)
 {
-    printf("project %s: budget %s\n", text_of(result, "slug"), text_of(result, "budget"));
+    printf("project %s: budget %s\n", text_or_dash(result, "slug"), text_or_dash(result, "budget"));
     return EXIT_OK;
 }
 
@@ -33,9 +33,9 @@ enum exit_code show_projects(json_t *result)
 /* The key alone on stdout, so that KEY=$(maasgate key create ...) works. */
 enum exit_code show_new_key(json_t *result)
 {
-    printf("%s\n", text_of(result, "key"));
+    printf("%s\n", text_or_dash(result, "key"));
     fprintf(stderr, "key %s of project %s: keep it now, it cannot be shown again\n",
-            text_of(result, "name"), text_of(result, "project"));
+            text_or_dash(result, "name"), text_or_dash(result, "project"));
     return EXIT_OK;
 }
 
@@ -60,7 +60,7 @@ enum exit_code show_keys(json_t *result)
 
 enum exit_code show_revoked(json_t *result)
 {
-    printf("key %s is revoked\n", text_of(result, "name"));
+    printf("key %s is revoked\n", text_or_dash(result, "name"));
     return EXIT_OK;
 }
 
@@ -94,8 +94,8 @@ enum exit_code show_backends(json_t *result)
 
 enum exit_code show_backend(json_t *result)
 {
-    printf("backend %s is %s (it was %s)\n", text_of(result, "name"), text_of(result, "word"),
-           text_of(result, "before"));
+    printf("backend %s is %s (it was %s)\n", text_or_dash(result, "name"),
+           text_or_dash(result, "word"), text_or_dash(result, "before"));
     return EXIT_OK;
 }
 
@@ -133,8 +133,8 @@ enum exit_code show_models(json_t *result)
     json_array_foreach (json_object_get(result, "models"), i, model)
         add_price_rows(rows, model);
     table_print(rows, columns);
-    printf("\nprices in %s, price book %s\n", text_of(result, "currency"),
-           text_of(result, "price_book"));
+    printf("\nprices in %s, price book %s\n", text_or_dash(result, "currency"),
+           text_or_dash(result, "price_book"));
     return EXIT_OK;
 }
 
@@ -191,7 +191,7 @@ static void show_step(json_t *step)
 {
     AUTO(free_ptr) char *text = cell_text(json_object_get(step, "text"));
     bool ok = json_is_true(json_object_get(step, "ok"));
-    printf("%-10s %-7s %s\n", text_of(step, "step"), ok ? "ok" : "FAILED", text ? text : "");
+    printf("%-10s %-7s %s\n", text_or_dash(step, "step"), ok ? "ok" : "FAILED", text ? text : "");
     const char *hint = json_string_value(json_object_get(step, "hint"));
     if (hint)
         printf("%-18s what to do: %s\n", "", hint);
@@ -201,10 +201,10 @@ enum exit_code show_backend_test(json_t *result)
 {
     size_t i;
     json_t *step;
-    printf("%-10s %s over %s, %s\n", "backend", text_of(result, "backend"),
-           text_of(result, "transport"), text_of(result, "address"));
-    printf("%-10s %s there called %s, for %s%s\n", "asked", text_of(result, "model"),
-           text_of(result, "backend_model"), text_of(result, "capability"),
+    printf("%-10s %s over %s, %s\n", "backend", text_or_dash(result, "backend"),
+           text_or_dash(result, "transport"), text_or_dash(result, "address"));
+    printf("%-10s %s there called %s, for %s%s\n", "asked", text_or_dash(result, "model"),
+           text_or_dash(result, "backend_model"), text_or_dash(result, "capability"),
            json_is_true(json_object_get(result, "stream")) ? ", streamed" : "");
     json_array_foreach (json_object_get(result, "steps"), i, step)
         show_step(step);

@@ -136,3 +136,9 @@ void table_print(json_t *rows, const struct column *columns)
         }
     }
 }
+
+const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
