@@ -28,7 +28,7 @@ struct raw_plan { /* as it stands in the JSON */
     const char *fee, *fee_every, *included, *minimum, *tax_category;
     int64_t rollover_basis_points, payment_days, tax_basis_points;
     json_t *reserved;
-    bool approval, zero_invoice;
+    bool approval;
 };
 
 #define AT(field) offsetof(struct raw_plan, field)
@@ -43,7 +43,6 @@ static const struct json_spec plan_spec[] = {
     { "rollover_basis_points", WANT_INT, false, AT(rollover_basis_points), 0, 10000 },
     { "tax_basis_points", WANT_INT, false, AT(tax_basis_points), 0, 10000 },
     { "tax_category", WANT_TEXT, false, AT(tax_category), 1, 3 },
-    { "zero_invoice", WANT_BOOL, false, AT(zero_invoice), 0, 0 },
     { 0 },
 };
 
@@ -132,7 +131,6 @@ enum status plan_read(const json_t *plan, struct plan *ret, char err[static 256]
     struct plan p = { .rollover_basis_points = raw.rollover_basis_points,
                       .payment_days = raw.payment_days,
                       .approval = raw.approval,
-                      .zero_invoice = raw.zero_invoice,
                       .tax_basis_points = raw.tax_basis_points };
     snprintf(p.tax_category, sizeof p.tax_category, "%s", raw.tax_category ? raw.tax_category : "");
     s = read_fee(&raw, &p, err);

@@ -10,7 +10,6 @@
  *   reserved                 [{"text","hourly","units"}]: capacity that costs by the hour
  *   payment_days             when an invoice is due; 30
  *   approval                 a draft is issued only after it was approved
- *   zero_invoice             an invoice is issued also for nothing
  *   tax_category, tax_basis_points    instead of the seller's (UNCL5305: S, Z, E, AE, O ...)
  */
 #ifndef MAAS_CONTRACT_H
@@ -34,7 +33,7 @@ struct plan {
     } reserved[PLAN_RESERVED_MAX];
     unsigned reserved_count;
     int64_t payment_days;
-    bool approval, zero_invoice;
+    bool approval;
     char tax_category[4];
     int64_t tax_basis_points; /* < 0: the seller's */
 };

@@ -215,7 +215,7 @@ START_TEST(test_a_year_is_earned_month_by_month)
     static const char *const months[] = { "2027-04", "2027-05", "2027-06", "2027-07", "2027-08",
                                           "2027-09", "2027-10", "2027-11", "2027-12", "2028-01",
                                           "2028-02", "2028-03", "2028-04" };
-    plan("{\"fee\":\"100.00\",\"fee_every\":\"year\",\"zero_invoice\":true}");
+    plan("{\"fee\":\"100.00\",\"fee_every\":\"year\"}");
     for (int i = 0; i < 13; i++) {
         f.wall_us = APR_1 + (i + 1) * 31 * DAY_US;
         AUTO(json_decref_ptr) json_t *d = issue(months[i]);
