@@ -213,6 +213,15 @@ enum status db_run(struct db_stmt *s)
     return row == DB_DONE ? STATUS_OK : db_status(s->db);
 }
 
+enum status db_first_int(struct db *db, struct db_stmt *s, int64_t *ret)
+{
+    enum db_row row = db_step(s);
+    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    db_reset(s);
+    return status;
+}
+
 int64_t db_col_int(struct db_stmt *s, int at)
 {
     return sqlite3_column_int64(s->st, at);

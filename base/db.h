@@ -60,6 +60,8 @@ enum db_row db_step(struct db_stmt *s);
 /* Step a statement that returns no rows, and reset it. */
 MUST_CHECK enum status db_run(struct db_stmt *s);
 void db_reset(struct db_stmt *s);
+/* Step a bound query once, and reset it: the first column of its row, 0 when there is none. */
+MUST_CHECK enum status db_first_int(struct db *db, struct db_stmt *s, int64_t *ret);
 int64_t db_col_int(struct db_stmt *s, int at); /* 0-based */
 /* NULL for NULL; valid until the next step; ret_len may be NULL. */
 const char *db_col_text(struct db_stmt *s, int at, size_t *ret_len);

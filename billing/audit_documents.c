@@ -81,11 +81,7 @@ static enum status model_id(struct db *db, const char *model, int64_t *ret)
     if (!s)
         return db_status(db);
     db_text(s, 1, model, -1);
-    enum db_row row = db_step(s);
-    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status;
+    return db_first_int(db, s, ret);
 }
 
 /* Model, meter, price version, item -> qty, atoms that are owed: of this document's period alone. */

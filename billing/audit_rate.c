@@ -31,11 +31,7 @@ static enum status model_id(struct audit *a, struct span model, int64_t *ret)
     if (!s)
         return db_status(a->db);
     db_text(s, 1, model.at, (ptrdiff_t)model.len);
-    enum db_row row = db_step(s);
-    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(a->db) : STATUS_OK;
-    db_reset(s);
-    return status;
+    return db_first_int(a->db, s, ret);
 }
 
 static bool copy_words(struct audit *a, struct price_item *i)

@@ -190,11 +190,7 @@ static enum status count(struct db *db, const char *sql, int64_t organization, i
         db_text(s, 2, text, -1);
     else
         db_int(s, 2, number);
-    enum db_row row = db_step(s);
-    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status;
+    return db_first_int(db, s, ret);
 }
 
 static enum status check_zone(struct db *db, int64_t organization, const char *name,

@@ -107,11 +107,7 @@ static enum status model_id(struct db *db, struct span model, int64_t *ret)
     if (!s)
         return db_status(db);
     db_text(s, 1, model.at, (ptrdiff_t)model.len);
-    enum db_row row = db_step(s);
-    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status;
+    return db_first_int(db, s, ret);
 }
 
 /* The prices of a book that are counted: (version, model, meter, item) -> series. */

@@ -90,10 +90,7 @@ static enum status left_of(const struct note *n, const json_t *line, int64_t *re
         return db_status(n->db);
     db_text(s, 1, n->invoice, -1);
     db_int(s, 2, json_integer_value(json_object_get(line, "line")));
-    enum db_row row = db_step(s);
-    *ret_credited = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(n->db) : STATUS_OK;
-    db_reset(s);
+    enum status status = db_first_int(n->db, s, ret_credited);
     if (!status && (!net || !decimal_parse_minor(net, n->digits, ret_net)))
         status = STATUS_INTERNAL;
     return status;

@@ -35,12 +35,9 @@ static enum status owns(struct db *db, int64_t organization, const char *number)
         return db_status(db);
     db_text(s, 1, number, -1);
     db_int(s, 2, organization);
-    enum db_row row = db_step(s);
-    enum status status = row == DB_ROW    ? STATUS_OK
-                         : row == DB_DONE ? STATUS_NOT_FOUND
-                                          : db_status(db);
-    db_reset(s);
-    return status;
+    int64_t one;
+    enum status status = db_first_int(db, s, &one);
+    return status || one ? status : STATUS_NOT_FOUND;
 }
 
 enum status document_find_of(struct db *db, int64_t organization, const char *number, json_t **ret)

@@ -91,10 +91,8 @@ static enum status check_open(struct db *db, const struct charge_new *c)
         return db_status(db);
     db_int(s, 1, c->organization);
     db_int(s, 2, c->at_us);
-    enum db_row row = db_step(s);
-    bool closed = row == DB_ROW && db_col_int(s, 0) > 0;
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
+    int64_t closed;
+    enum status status = db_first_int(db, s, &closed);
     return status ? status : closed ? STATUS_CONFLICT : STATUS_OK;
 }
 

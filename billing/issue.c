@@ -170,10 +170,8 @@ static enum status check_approval(struct db *db, const struct draft *d)
     db_int(s, 1, d->organization);
     db_int(s, 2, d->from_us);
     db_blob(s, 3, sha256, sizeof sha256);
-    enum db_row row = db_step(s);
-    bool approved = row == DB_ROW && db_col_int(s, 0) > 0;
-    status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
+    int64_t approved;
+    status = db_first_int(db, s, &approved);
     return status ? status : approved ? STATUS_OK : STATUS_FORBIDDEN;
 }
 

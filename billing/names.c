@@ -117,16 +117,6 @@ size_t draws_text(const struct draws *d, char text[static DRAWS_TEXT_BYTES])
     return (size_t)(at - text);
 }
 
-/* The id in the first row of a bound query; 0: no row. */
-static enum status first_id(struct db *db, struct db_stmt *s, int64_t *ret)
-{
-    enum db_row row = db_step(s);
-    *ret = row == DB_ROW ? db_col_int(s, 0) : 0;
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status;
-}
-
 enum status ledger_name_id(struct db *db, const char *name, int64_t *ret)
 {
     struct db_stmt *find = db_prepare(db, sql_find_name);
@@ -135,7 +125,7 @@ enum status ledger_name_id(struct db *db, const char *name, int64_t *ret)
         return db_status(db);
     int64_t id;
     db_text(find, 1, name, -1);
-    enum status s = first_id(db, find, &id);
+    enum status s = db_first_int(db, find, &id);
     if (!s && !id) {
         db_text(add, 1, name, -1);
         s = db_run(add);
@@ -156,7 +146,7 @@ enum status ledger_publish_prices(struct db *db, const char *book, const char *c
         return db_status(db);
     int64_t id;
     db_blob(find, 1, sha256, 32);
-    enum status s = first_id(db, find, &id);
+    enum status s = db_first_int(db, find, &id);
     if (!s && !id) {
         db_text(add, 1, book, -1);
         db_text(add, 2, currency, -1);

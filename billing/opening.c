@@ -43,12 +43,10 @@ static enum status begin_after_last(struct books *b, struct purse *o)
         return db_status(b->db);
     db_int(s, 1, o->organization);
     db_int(s, 2, b->batch_us);
-    enum db_row row = db_step(s);
-    int64_t last_us = row == DB_ROW ? db_col_int(s, 0) : 0;
+    int64_t last_us;
+    enum status status = db_first_int(b->db, s, &last_us);
     if (last_us > o->period_from_us)
         o->period_from_us = last_us;
-    enum status status = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
-    db_reset(s);
     return status;
 }
 

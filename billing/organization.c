@@ -71,12 +71,8 @@ enum status organization_find(struct db *db, const char *slug, int64_t *ret_id)
     if (!s)
         return db_status(db);
     db_text(s, 1, slug, -1);
-    enum db_row row = db_step(s);
-    if (row == DB_ROW)
-        *ret_id = db_col_int(s, 0);
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status ? status : row == DB_ROW ? STATUS_OK : STATUS_NOT_FOUND;
+    enum status status = db_first_int(db, s, ret_id);
+    return status || *ret_id ? status : STATUS_NOT_FOUND;
 }
 
 static json_t *listed(struct db_stmt *s)

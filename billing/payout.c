@@ -42,8 +42,7 @@ static const char sql_lines[] =
     "  '$.lines[' || (s.line - 1) || '].model') FROM share s JOIN document d ON d.number = s.document"
     " JOIN document i ON i.number = coalesce(d.refers_to, d.number)"
     " WHERE s.partner = ?1 AND d.issued_us >= ?2 AND d.issued_us < ?3 ORDER BY d.issued_us, 1, 2";
-static const char sql_open[] =
-    "SELECT -posted_atoms FROM account_balance WHERE account = 32 * ?1 + 11";
+static const char sql_open[] = "SELECT -posted_atoms FROM account_balance WHERE account = ?1";
 
 struct party {
     int64_t partner, basis_points, net_minor, held;
@@ -203,10 +202,8 @@ static enum status credited_before(const struct sharing *w, const char *invoice,
         return db_status(w->db);
     db_text(s, 1, invoice, -1);
     db_int(s, 2, line);
-    enum db_row row = db_step(s);
-    *ret = (row == DB_ROW ? db_col_int(s, 0) : 0) - this_note;
-    enum status status = row == DB_FAILED ? db_status(w->db) : STATUS_OK;
-    db_reset(s);
+    enum status status = db_first_int(w->db, s, ret);
+    *ret -= this_note;
     return status;
 }
 
@@ -293,11 +290,10 @@ static enum status open_amount(struct db *db, int64_t partner, char text[static 
     struct db_stmt *s = db_prepare(db, sql_open);
     if (!s)
         return db_status(db);
-    db_int(s, 1, partner);
-    enum db_row row = db_step(s);
-    money_text((money_t){ row == DB_ROW ? db_col_int(s, 0) : 0 }, 2, text);
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
+    db_int(s, 1, account_id(partner, ACCOUNT_PARTNER_PAYABLE));
+    int64_t atoms;
+    enum status status = db_first_int(db, s, &atoms);
+    money_text((money_t){ atoms }, 2, text);
     return status;
 }
 

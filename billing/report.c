@@ -57,12 +57,8 @@ static enum status find_project(struct db *db, const char *slug, int64_t *ret)
     if (!s)
         return db_status(db);
     db_text(s, 1, slug, -1);
-    enum db_row row = db_step(s);
-    if (row == DB_ROW)
-        *ret = db_col_int(s, 0);
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status ? status : row == DB_ROW ? STATUS_OK : STATUS_NOT_FOUND;
+    enum status status = db_first_int(db, s, ret);
+    return status || *ret ? status : STATUS_NOT_FOUND;
 }
 
 static enum status read_currency(struct db *db, json_t **ret)

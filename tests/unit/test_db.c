@@ -79,6 +79,18 @@ static enum status run(struct db *d, const char *sql)
     return db_run(db_prepare(d, sql));
 }
 
+START_TEST(the_first_number_of_a_query)
+{
+    int64_t n = -1;
+    ck_assert_int_eq(db_first_int(db, db_prepare(db, "SELECT 7 UNION SELECT 8"), &n), STATUS_OK);
+    ck_assert_int_eq(n, 7);
+    ck_assert_int_eq(db_first_int(db, db_prepare(db, "SELECT id FROM t"), &n), STATUS_OK);
+    ck_assert_int_eq(n, 0);
+    struct db_stmt *s = db_prepare(db, "SELECT id FROM nowhere");
+    ck_assert_int_eq(db_first_int(db, s, &n), STATUS_STORE_FAILED);
+}
+END_TEST
+
 static const struct {
     const char *pragma;
     int64_t value;
@@ -385,6 +397,7 @@ Suite *db_suite(void)
     tcase_add_loop_test(t, failures_have_names, 0, FAILURES);
     tcase_add_test(t, another_writer_is_busy);
     tcase_add_test(t, values_come_back);
+    tcase_add_test(t, the_first_number_of_a_query);
     tcase_add_test(t, a_statement_is_prepared_once_and_comes_clean);
     tcase_add_test(t, no_statement_is_a_failed_one);
     tcase_add_test(t, a_transaction_is_all_or_nothing);
