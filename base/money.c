@@ -39,19 +39,20 @@ bool money_rate(uint64_t qty, struct price p, money_t *ret)
     return ratio_half_even((int64_t)qty, p.atoms, p.per_units, &ret->atoms) == STATUS_OK;
 }
 
-static int64_t power_of_ten(int exponent)
+int64_t money_minor_atoms(int digits)
 {
-    int64_t power = 1;
-    while (exponent-- > 0)
-        power *= 10;
-    return power;
+    assert(digits >= 0 && digits <= MONEY_ATOM_EXP);
+    int64_t atoms = 1;
+    for (; digits < MONEY_ATOM_EXP; digits++)
+        atoms *= 10;
+    return atoms;
 }
 
 bool money_to_minor(money_t a, int minor_exp, int64_t *ret)
 {
     if (minor_exp < 0 || minor_exp > MONEY_ATOM_EXP)
         return false;
-    return ratio_half_up(a.atoms, 1, power_of_ten(MONEY_ATOM_EXP - minor_exp), ret) == STATUS_OK;
+    return ratio_half_up(a.atoms, 1, money_minor_atoms(minor_exp), ret) == STATUS_OK;
 }
 
 static bool is_digit(char c)

@@ -277,10 +277,8 @@ static enum status write_lines(const struct note *n, const char *number)
 
 static enum status post(const struct note *n, const char *number, int64_t now_us)
 {
-    int64_t per_minor = 1, tx;
-    for (int digits = n->digits; digits < MONEY_ATOM_EXP; digits++)
-        per_minor *= 10;
-    int64_t net = n->net_minor * per_minor, tax = n->tax_minor * per_minor;
+    int64_t unit = money_minor_atoms(n->digits), tx;
+    int64_t net = n->net_minor * unit, tax = n->tax_minor * unit;
     int64_t o = n->organization;
     enum status s = posting_tx(n->db, "credit_note", now_us, o, number, &tx);
     if (!s)

@@ -6,20 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t power_of_ten(int digits)
-{
-    uint64_t power = 1;
-    while (digits-- > 0)
-        power *= 10;
-    return power;
-}
-
 char *decimal_minor(int64_t minor, int digits, char buf[static DECIMAL_TEXT_BYTES])
 {
     assert(digits >= 0 && digits <= MONEY_ATOM_EXP);
     const char *sign = minor < 0 ? "-" : "";
     uint64_t size = minor < 0 ? -(uint64_t)minor : (uint64_t)minor;
-    uint64_t unit = power_of_ten(digits);
+    uint64_t unit = (uint64_t)(MONEY_ATOMS_PER_UNIT / money_minor_atoms(digits));
     if (digits == 0)
         snprintf(buf, DECIMAL_TEXT_BYTES, "%s%" PRIu64, sign, size);
     else

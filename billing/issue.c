@@ -93,24 +93,18 @@ enum status document_freeze(struct db *db, int type, const char *series, const j
 
 /* ---- issue --------------------------------------------------------------------------------- */
 
-static int64_t atoms_of(const struct draft *d, int64_t minor)
-{
-    for (int digits = d->seller->minor_digits; digits < MONEY_ATOM_EXP; digits++)
-        minor *= 10;
-    return minor;
-}
-
 /* Debit receivable what is asked for; credit what was unbilled, what rounding added, and the tax. */
 static enum status post(struct db *db, const struct draft *d, const char *number, int64_t now_us)
 {
+    int64_t unit = money_minor_atoms(d->seller->minor_digits);
     const struct {
         enum account_code code;
         int64_t atoms;
     } legs[] = {
-        { ACCOUNT_RECEIVABLE, atoms_of(d, d->gross_minor) },
+        { ACCOUNT_RECEIVABLE, d->gross_minor * unit },
         { ACCOUNT_UNBILLED, -d->exact_atoms },
         { ACCOUNT_ROUNDING, -d->rounding_atoms },
-        { ACCOUNT_TAX_PAYABLE, -atoms_of(d, d->tax_minor) },
+        { ACCOUNT_TAX_PAYABLE, -d->tax_minor * unit },
     };
     int64_t tx;
     if (d->gross_minor == 0 && d->exact_atoms == 0)
@@ -267,9 +261,7 @@ enum status document_pay(struct db *db, const char *number, const char *amount, 
     db_reset(open);
     if (!decimal_parse_minor(amount, digits, &minor) || minor <= 0 || minor > left)
         return STATUS_BAD_FIELD;
-    int64_t atoms = minor;
-    for (; digits < MONEY_ATOM_EXP; digits++)
-        atoms *= 10;
+    int64_t atoms = minor * money_minor_atoms(digits);
     s = insert_payment(db, number, minor, note, now_us);
     if (!s)
         s = posting_tx(db, "payment", now_us, organization, number, &tx);

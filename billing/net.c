@@ -3,25 +3,15 @@
 #include "base/ratio.h"
 #include <string.h>
 
-static int64_t power_of_ten(int exponent)
-{
-    int64_t power = 1;
-    while (exponent-- > 0)
-        power *= 10;
-    return power;
-}
-
 enum status net_line(money_t exact, int digits, enum net_rounding rounding, struct net_line *ret)
 {
     if (digits < 0 || digits > MONEY_ATOM_EXP)
         return STATUS_BAD_FIELD;
-    int64_t atoms_per_minor = power_of_ten(MONEY_ATOM_EXP - digits), minor, back;
-    enum status s = rounding == NET_HALF_EVEN
-                        ? ratio_half_even(exact.atoms, 1, atoms_per_minor, &minor)
-                        : ratio_half_up(exact.atoms, 1, atoms_per_minor, &minor);
-    if (s)
-        return s;
-    if (__builtin_mul_overflow(minor, atoms_per_minor, &back))
+    int64_t unit = money_minor_atoms(digits), minor, back;
+    bool fits = rounding == NET_HALF_EVEN
+                    ? ratio_half_even(exact.atoms, 1, unit, &minor) == STATUS_OK
+                    : money_to_minor(exact, digits, &minor);
+    if (!fits || __builtin_mul_overflow(minor, unit, &back))
         return STATUS_BILLING_OVERFLOW;
     *ret = (struct net_line){ minor, back - exact.atoms };
     return STATUS_OK;

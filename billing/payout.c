@@ -135,11 +135,9 @@ static enum status write_share(struct db *db, const char *document, int64_t line
                                const struct party *p, int64_t net_minor, int64_t minor, int digits,
                                int64_t now_us)
 {
-    int64_t atoms = minor, tx;
+    int64_t atoms = minor * money_minor_atoms(digits), tx;
     if (minor == 0)
         return STATUS_OK;
-    for (; digits < MONEY_ATOM_EXP; digits++)
-        atoms *= 10;
     struct db_stmt *s = db_prepare(db, sql_add_share);
     if (!s)
         return db_status(db);
