@@ -15,9 +15,8 @@ enum status run_backend_list(struct admin_job *job, struct db *db, int64_t now_u
     (void)db, (void)now_us;
     size_t models_down;
     json_t *backends = status_backends(job->daemon, &models_down);
-    job->result = json_pack("{s:o, s:I}", "backends", backends, "models_without_backend",
-                            (json_int_t)models_down);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return admin_answered(job, json_pack("{s:o, s:I}", "backends", backends,
+                                         "models_without_backend", (json_int_t)models_down));
 }
 
 /* It counts at once.  What cannot be stored is undone, so that a restart brings no surprise. */
@@ -36,9 +35,8 @@ static enum status say(struct admin_job *job, enum word word)
     }
     log_info("backend_%s backend=%s before=%s by_uid=%u by_pid=%d", word_name(word), name,
              word_name(before), (unsigned)job->peer.uid, (int)job->peer.pid);
-    job->result = json_pack("{s:s, s:s, s:s}", "name", name, "word", word_name(word), "before",
-                            word_name(before));
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return admin_answered(job, json_pack("{s:s, s:s, s:s}", "name", name, "word", word_name(word),
+                                         "before", word_name(before)));
 }
 
 enum status run_backend_drain(struct admin_job *job, struct db *db, int64_t now_us)

@@ -35,13 +35,6 @@ struct limits admin_default_limits(const struct conf *c)
     };
 }
 
-/* A call that built its answer, or had no memory for it. */
-static enum status answered(struct admin_job *job, json_t *result)
-{
-    job->result = result;
-    return result ? STATUS_OK : STATUS_NO_MEMORY;
-}
-
 static const char *or_empty(const char *text)
 {
     return text ? text : "";
@@ -73,12 +66,9 @@ static enum status refuse_project(struct admin_job *job, enum status status)
 
 static enum status project_answer(struct admin_job *job)
 {
-    enum status status = ledger_reload_projects(job->daemon->ledger);
-    if (status != STATUS_OK)
-        return status;
     char budget[MONEY_TEXT_BYTES];
-    return answered(job, json_pack("{s:s, s:s}", "slug", job->args.slug, "budget",
-                                   money_text(job->budget, 2, budget)));
+    return admin_changed(job, json_pack("{s:s, s:s}", "slug", job->args.slug, "budget",
+                                        money_text(job->budget, 2, budget)));
 }
 
 /* The organisation that is named, or a new one of the project's own name. */
@@ -137,7 +127,7 @@ static enum status run_project_list(struct admin_job *job, struct db *db, int64_
     (void)now_us;
     json_t *list;
     enum status status = project_list(db, &list);
-    return status == STATUS_OK ? answered(job, json_pack("{s:o}", "projects", list)) : status;
+    return status == STATUS_OK ? admin_answered(job, json_pack("{s:o}", "projects", list)) : status;
 }
 
 /* ---- keys ---- */
@@ -178,16 +168,16 @@ static enum status run_key_create(struct admin_job *job, struct db *db, int64_t 
         return admin_refuse(job, status, "project", "there is no project '%s'", a->project);
     if (status != STATUS_OK)
         return status;
-    return answered(job,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s}", "key", text, "name", name, "project",
-                              k.project, "label", k.label, "role", k.role ? k.role : "inference"));
+    return admin_answered(job, json_pack("{s:s, s:s, s:s, s:s, s:s}", "key", text, "name", name,
+                                         "project", k.project, "label", k.label, "role",
+                                         k.role ? k.role : "inference"));
 }
 
 static enum status run_key_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     json_t *list;
     enum status status = key_list(db, job->args.project, now_us, &list);
-    return status == STATUS_OK ? answered(job, json_pack("{s:o}", "keys", list)) : status;
+    return status == STATUS_OK ? admin_answered(job, json_pack("{s:o}", "keys", list)) : status;
 }
 
 static enum status run_key_revoke(struct admin_job *job, struct db *db, int64_t now_us)
@@ -202,7 +192,7 @@ static enum status run_key_revoke(struct admin_job *job, struct db *db, int64_t 
                             name);
     if (status != STATUS_OK)
         return status;
-    return answered(job, json_pack("{s:s, s:b}", "name", name, "revoked", 1));
+    return admin_answered(job, json_pack("{s:s, s:b}", "name", name, "revoked", 1));
 }
 
 /* ---- money ---- */
@@ -317,8 +307,8 @@ static enum status run_models(struct admin_job *job, struct db *db, int64_t now_
     for (size_t i = 0; i < c->model_count; i++)
         if (json_array_append_new(list, model_object(&c->models[i])) != 0)
             return STATUS_NO_MEMORY;
-    return answered(job, json_pack("{s:s, s:s, s:O}", "currency", c->currency, "price_book",
-                                   c->price_book, "models", list));
+    return admin_answered(job, json_pack("{s:s, s:s, s:O}", "currency", c->currency, "price_book",
+                                         c->price_book, "models", list));
 }
 
 static enum status run_reload(struct admin_job *job, struct db *db, int64_t now_us)
@@ -328,23 +318,23 @@ static enum status run_reload(struct admin_job *job, struct db *db, int64_t now_
     enum status status = daemon_reload(job->daemon, err);
     if (status != STATUS_OK)
         return admin_refuse(job, status, "", "%s", err);
-    return answered(job, json_pack("{s:b}", "reloaded", 1));
+    return admin_answered(job, json_pack("{s:b}", "reloaded", 1));
 }
 
 static enum status run_status(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)db, (void)now_us;
-    return answered(job, daemon_status(job->daemon));
+    return admin_answered(job, daemon_status(job->daemon));
 }
 
 static enum status run_health(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)db, (void)now_us;
     struct daemon *d = job->daemon;
-    return answered(job, json_pack("{s:s, s:b, s:b, s:b}", "version", MAAS_VERSION, "ready",
-                                   (int)atomic_load(&d->ready), "draining",
-                                   (int)atomic_load(&d->draining), "ledger",
-                                   (int)ledger_healthy(d->ledger)));
+    return admin_answered(job, json_pack("{s:s, s:b, s:b, s:b}", "version", MAAS_VERSION, "ready",
+                                         (int)atomic_load(&d->ready), "draining",
+                                         (int)atomic_load(&d->draining), "ledger",
+                                         (int)ledger_healthy(d->ledger)));
 }
 
 static enum status run_help(struct admin_job *job, struct db *db, int64_t now_us);
@@ -464,5 +454,5 @@ static enum status run_help(struct admin_job *job, struct db *db, int64_t now_us
         json_array_append_new(
             list, json_pack("{s:s, s:o, s:s}", "command", c->name, "args", args, "help", c->help));
     }
-    return answered(job, json_pack("{s:O}", "commands", list));
+    return admin_answered(job, json_pack("{s:O}", "commands", list));
 }

@@ -44,13 +44,11 @@ enum status prepare_document(struct admin_job *job)
 static enum status printed(struct admin_job *job, json_t *document)
 {
     const struct form *f = form_of(job);
-    job->result = document;
-    if (document && f->print) {
-        AUTO(free_ptr) char *text = f->print(document);
-        json_decref(document);
-        job->result = text ? json_pack("{s:s}", f->name, text) : NULL;
-    }
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    if (!document || !f->print)
+        return admin_answered(job, document);
+    AUTO(free_ptr) char *text = f->print(document);
+    json_decref(document);
+    return admin_answered(job, text ? json_pack("{s:s}", f->name, text) : NULL);
 }
 
 static enum status of_month(struct admin_job *job, enum status status, json_t *document)
@@ -107,8 +105,7 @@ enum status run_invoice_cut(struct admin_job *job, struct db *db, int64_t now_us
         return admin_refuse(job, s, "organization",
                             "'%s' is no organization, or has used nothing since its last invoice",
                             organization);
-    job->result = s ? NULL : json_pack("{s:s}", "organization", organization);
-    return money_moved(job, s ? s : job->result ? STATUS_OK : STATUS_NO_MEMORY);
+    return s ? s : admin_changed(job, json_pack("{s:s}", "organization", organization));
 }
 
 enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_us)
@@ -152,10 +149,7 @@ enum status run_document_list(struct admin_job *job, struct db *db, int64_t now_
     (void)now_us;
     json_t *list = NULL;
     enum status s = document_list(db, job->args.organization, &list);
-    if (s)
-        return s;
-    job->result = json_pack("{s:o}", "documents", list);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return s ? s : admin_answered(job, json_pack("{s:o}", "documents", list));
 }
 
 enum status run_credit_note(struct admin_job *job, struct db *db, int64_t now_us)
@@ -182,21 +176,17 @@ enum status run_share_set(struct admin_job *job, struct db *db, int64_t now_us)
     if (s == STATUS_BAD_FIELD)
         return admin_refuse(job, s, "basis_points", "more than all of '%s' would be given away",
                             a->model);
-    if (s)
-        return s;
-    job->result = json_pack("{s:s, s:s, s:I}", "model", a->model, "partner", a->partner,
-                            "basis_points", (json_int_t)a->basis_points);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return s ? s
+             : admin_answered(job,
+                              json_pack("{s:s, s:s, s:I}", "model", a->model, "partner", a->partner,
+                                        "basis_points", (json_int_t)a->basis_points));
 }
 
 enum status run_share_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     json_t *list = NULL;
     enum status s = payout_rules(db, now_us, &list);
-    if (s)
-        return s;
-    job->result = json_pack("{s:o}", "shares", list);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return s ? s : admin_answered(job, json_pack("{s:o}", "shares", list));
 }
 
 enum status run_payout(struct admin_job *job, struct db *db, int64_t now_us)

@@ -51,6 +51,18 @@ enum status admin_refuse(struct admin_job *job, enum status status, const char *
     return status;
 }
 
+enum status admin_answered(struct admin_job *job, json_t *result)
+{
+    job->result = result;
+    return result ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status admin_changed(struct admin_job *job, json_t *result)
+{
+    enum status status = admin_answered(job, result);
+    return status ? status : ledger_reload_projects(job->daemon->ledger);
+}
+
 /* ---- reading ---- */
 
 struct envelope {

@@ -87,4 +87,8 @@ char *admin_job_answer(const struct admin_job *job);
 /* A sentence for the operator and the argument it is about; returns status. */
 enum status admin_refuse(struct admin_job *job, enum status status, const char *field,
                          const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* For run: `result`, which it takes, is the answer.  NULL: NO_MEMORY. */
+enum status admin_answered(struct admin_job *job, json_t *result);
+/* The same of one that changed who may spend what: the ledger's memory follows the rows. */
+enum status admin_changed(struct admin_job *job, json_t *result);
 #endif

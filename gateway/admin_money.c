@@ -15,13 +15,6 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
-/* The answer, after which the ledger's memory follows the rows. */
-static enum status changed(struct admin_job *job, json_t *result)
-{
-    job->result = result;
-    return result ? ledger_reload_projects(job->daemon->ledger) : STATUS_NO_MEMORY;
-}
-
 /* ---- organisations ---- */
 
 enum status admin_find_organization(struct admin_job *job, struct db *db, const char *slug,
@@ -51,17 +44,28 @@ enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us)
         return admin_refuse(job, s, "slug", "the organization '%s' exists already", a->slug);
     if (s == STATUS_BAD_FIELD)
         return admin_refuse(job, s, "slug", "a slug is 1 to 63 of a-z, 0-9 and '-'");
-    return s ? s : changed(job, json_pack("{s:s}", "organization", a->slug));
+    return s ? s : admin_changed(job, json_pack("{s:s}", "organization", a->slug));
 }
 
 enum status run_org_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     json_t *list;
     enum status s = organization_list(db, now_us, &list);
-    if (s)
-        return s;
-    job->result = json_pack("{s:o}", "organizations", list);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return s ? s : admin_answered(job, json_pack("{s:o}", "organizations", list));
+}
+
+/* What the organization of the arguments has of something. */
+static enum status list_of(struct admin_job *job, struct db *db,
+                           enum status (*list)(struct db *db, int64_t organization, json_t **ret),
+                           const char *name)
+{
+    const char *slug = job->args.organization;
+    int64_t organization;
+    json_t *rows = NULL;
+    enum status s = admin_find_organization(job, db, slug, &organization);
+    if (!s)
+        s = list(db, organization, &rows);
+    return s ? s : admin_answered(job, json_pack("{s:s, s:o}", "organization", slug, name, rows));
 }
 
 /* ---- contracts ---- */
@@ -116,23 +120,14 @@ enum status run_contract_set(struct admin_job *job, struct db *db, int64_t now_u
     if (!s)
         s = contract_list(db, organization, &list);
     return s ? s
-             : changed(job,
-                       json_pack("{s:s, s:o}", "organization", a->organization, "contracts", list));
+             : admin_changed(job, json_pack("{s:s, s:o}", "organization", a->organization,
+                                            "contracts", list));
 }
 
 enum status run_contract_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)now_us;
-    int64_t organization;
-    json_t *list = NULL;
-    enum status s = admin_find_organization(job, db, job->args.organization, &organization);
-    if (!s)
-        s = contract_list(db, organization, &list);
-    if (s)
-        return s;
-    job->result =
-        json_pack("{s:s, s:o}", "organization", job->args.organization, "contracts", list);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return list_of(job, db, contract_list, "contracts");
 }
 
 /* ---- funds and charges ---- */
@@ -176,23 +171,15 @@ enum status run_fund_add(struct admin_job *job, struct db *db, int64_t now_us)
     if (!s)
         s = fund_add(db, &f, now_us, &id);
     return s ? s
-             : changed(job,
-                       json_pack("{s:s, s:I, s:s, s:s}", "organization", a->organization, "fund",
-                                 (json_int_t)id, "kind", a->kind, "amount", a->amount));
+             : admin_changed(job, json_pack("{s:s, s:I, s:s, s:s}", "organization", a->organization,
+                                            "fund", (json_int_t)id, "kind", a->kind, "amount",
+                                            a->amount));
 }
 
 enum status run_fund_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)now_us;
-    int64_t organization;
-    json_t *list = NULL;
-    enum status s = admin_find_organization(job, db, job->args.organization, &organization);
-    if (!s)
-        s = fund_list(db, organization, &list);
-    if (s)
-        return s;
-    job->result = json_pack("{s:s, s:o}", "organization", job->args.organization, "funds", list);
-    return job->result ? STATUS_OK : STATUS_NO_MEMORY;
+    return list_of(job, db, fund_list, "funds");
 }
 
 enum status run_charge_add(struct admin_job *job, struct db *db, int64_t now_us)
@@ -208,8 +195,8 @@ enum status run_charge_add(struct admin_job *job, struct db *db, int64_t now_us)
     if (s == STATUS_CONFLICT)
         return admin_refuse(job, s, "from", "the billing period that it lies in is closed");
     return s ? s
-             : changed(job, json_pack("{s:s, s:s, s:s}", "organization", a->organization, "text",
-                                      a->text, "amount", a->amount));
+             : admin_changed(job, json_pack("{s:s, s:s, s:s}", "organization", a->organization,
+                                            "text", a->text, "amount", a->amount));
 }
 
 /* ---- arguments ---- */
