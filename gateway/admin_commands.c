@@ -8,7 +8,6 @@
 #include "base/db.h"
 #include "base/buf.h"
 #include "billing/decimal.h"
-#include "billing/organization.h"
 #include "conf/catalog.h"
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
@@ -33,11 +32,6 @@ struct limits admin_default_limits(const struct conf *c)
         .tokens = rate_per_minute((int64_t)c->default_tokens_per_minute),
         .concurrency = (int64_t)c->default_concurrency,
     };
-}
-
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
 }
 
 /* ---- projects ---- */
@@ -75,17 +69,8 @@ static enum status project_answer(struct admin_job *job)
 static enum status find_payer(struct admin_job *job, struct db *db, int64_t now_us, int64_t *ret)
 {
     const struct admin_args *a = &job->args;
-    const struct organization_new o = {
-        .slug = a->slug,
-        .display_name = a->display_name ? a->display_name : a->slug,
-        .buyer_name = or_empty(a->buyer_name),
-        .buyer_address = or_empty(a->buyer_address),
-        .buyer_tax_id = or_empty(a->buyer_tax_id),
-        .po_number = or_empty(a->po_number),
-        .buyer_reference = or_empty(a->buyer_reference),
-    };
     if (!a->organization) {
-        enum status status = organization_create(db, &o, now_us, ret);
+        enum status status = admin_create_organization(job, db, now_us, ret);
         return status == STATUS_OK ? status : refuse_project(job, status);
     }
     bool has_buyer =

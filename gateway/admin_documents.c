@@ -127,8 +127,7 @@ enum status run_invoice_pay(struct admin_job *job, struct db *db, int64_t now_us
 {
     const struct admin_args *a = &job->args;
     json_t *document = NULL;
-    enum status s =
-        document_pay(db, a->number, a->amount, a->note ? a->note : "", now_us, &document);
+    enum status s = document_pay(db, a->number, a->amount, or_empty(a->note), now_us, &document);
     if (s == STATUS_BAD_FIELD)
         return admin_refuse(job, s, "amount", "'%s' is not an amount up to what is open of %s",
                             a->amount, a->number);

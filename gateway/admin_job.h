@@ -34,6 +34,11 @@ struct admin_args {
     bool stream;
 };
 
+static inline const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
 /* ADMIN_LATER: begun on the main thread; OK means that admin_job_end comes, from any thread. */
 enum admin_place { ADMIN_MAIN, ADMIN_READER, ADMIN_LEDGER, ADMIN_LATER };
 

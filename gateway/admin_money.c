@@ -10,11 +10,6 @@
 
 enum { TEXT_MAX = 200, ADDRESS_MAX = 1000, PLAN_MEMBERS_MAX = 32 };
 
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
-}
-
 /* ---- organisations ---- */
 
 enum status admin_find_organization(struct admin_job *job, struct db *db, const char *slug,
@@ -26,7 +21,8 @@ enum status admin_find_organization(struct admin_job *job, struct db *db, const 
     return s;
 }
 
-enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us)
+enum status admin_create_organization(const struct admin_job *job, struct db *db, int64_t now_us,
+                                      int64_t *ret)
 {
     const struct admin_args *a = &job->args;
     const struct organization_new o = {
@@ -38,8 +34,14 @@ enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us)
         .po_number = or_empty(a->po_number),
         .buyer_reference = or_empty(a->buyer_reference),
     };
+    return organization_create(db, &o, now_us, ret);
+}
+
+enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
     int64_t id;
-    enum status s = organization_create(db, &o, now_us, &id);
+    enum status s = admin_create_organization(job, db, now_us, &id);
     if (s == STATUS_CONFLICT)
         return admin_refuse(job, s, "slug", "the organization '%s' exists already", a->slug);
     if (s == STATUS_BAD_FIELD)

@@ -6,6 +6,10 @@
 /* The organisation called `slug`; NOT_FOUND with its sentence. */
 enum status admin_find_organization(struct admin_job *job, struct db *db, const char *slug,
                                     int64_t *ret);
+/* A new one, of the arguments slug, display_name and those of the buyer.  Errors as
+ * organization_create's. */
+enum status admin_create_organization(const struct admin_job *job, struct db *db, int64_t now_us,
+                                      int64_t *ret);
 
 enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_org_list(struct admin_job *job, struct db *db, int64_t now_us);
