@@ -95,13 +95,12 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
 
 static bool capabilities(struct buf *b, unsigned bits)
 {
-    static const char *const names[] = { "chat", "embeddings", "images", "infer" };
-    const char *comma = "";
+    const char *name, *comma = "";
     if (!buf_text(b, "    capabilities: ["))
         return false;
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+    for (unsigned i = 0; (name = capability_name(i)); i++)
         if (bits & 1u << i) {
-            if (!buf_printf(b, "%s%s", comma, names[i]))
+            if (!buf_printf(b, "%s%s", comma, name))
                 return false;
             comma = ", ";
         }
