@@ -50,29 +50,26 @@ static const struct {
 
 static const struct {
     enum capability capability;
-    const char *name;
     uint32_t meters; /* one of these is needed */
     const char *expected;
 } needed[] = {
-    { CAP_CHAT, "chat", METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
-    { CAP_CHAT, "chat", METER_BIT(OUTPUT_TEXT), "'output_text_tokens'" },
-    { CAP_COMPLETIONS, "completions", METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
-    { CAP_COMPLETIONS, "completions", METER_BIT(OUTPUT_TEXT), "'output_text_tokens'" },
-    { CAP_EMBEDDINGS, "embeddings", METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
-    { CAP_IMAGES, "images", METER_BIT(IMAGES) | METER_BIT(REQUESTS), "'images' or 'requests'" },
-    { CAP_INFER, "infer", METER_BIT(REQUESTS) | METER_BIT(COMPUTE_MS) | METER_BIT(TENSOR_ELEMENTS),
+    { CAP_CHAT, METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_CHAT, METER_BIT(OUTPUT_TEXT), "'output_text_tokens'" },
+    { CAP_COMPLETIONS, METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_COMPLETIONS, METER_BIT(OUTPUT_TEXT), "'output_text_tokens'" },
+    { CAP_EMBEDDINGS, METER_BIT(INPUT_UNCACHED), "'input_uncached_tokens'" },
+    { CAP_IMAGES, METER_BIT(IMAGES) | METER_BIT(REQUESTS), "'images' or 'requests'" },
+    { CAP_INFER, METER_BIT(REQUESTS) | METER_BIT(COMPUTE_MS) | METER_BIT(TENSOR_ELEMENTS),
       "'requests', 'compute_ms' or 'tensor_elements'" },
-    { CAP_SPEECH, "speech", METER_BIT(CHARACTERS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
+    { CAP_SPEECH, METER_BIT(CHARACTERS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'characters', 'input_uncached_tokens' or 'requests'" },
-    { CAP_TRANSCRIPTION, "transcription",
-      METER_BIT(AUDIO_MS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
+    { CAP_TRANSCRIPTION, METER_BIT(AUDIO_MS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'audio_ms', 'input_uncached_tokens' or 'requests'" },
-    { CAP_TRANSLATION, "translation",
-      METER_BIT(AUDIO_MS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
+    { CAP_TRANSLATION, METER_BIT(AUDIO_MS) | METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'audio_ms', 'input_uncached_tokens' or 'requests'" },
-    { CAP_RERANK, "rerank", METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
+    { CAP_RERANK, METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'input_uncached_tokens' or 'requests'" },
-    { CAP_MODERATION, "moderation", METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
+    { CAP_MODERATION, METER_BIT(INPUT_UNCACHED) | METER_BIT(REQUESTS),
       "'input_uncached_tokens' or 'requests'" },
 };
 
@@ -196,9 +193,9 @@ static enum status check_needed(struct conf_reader *r, const struct model_draft 
 {
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if ((d->m.capabilities & needed[i].capability) && !(d->m.priced & needed[i].meters))
-            return conf_fail(r, d->price ? d->price : d->node,
-                             "%s needs a price for %s; for nothing, write 0", needed[i].name,
-                             needed[i].expected);
+            return conf_fail(
+                r, d->price ? d->price : d->node, "%s needs a price for %s; for nothing, write 0",
+                capability_name((unsigned)__builtin_ctz(needed[i].capability)), needed[i].expected);
     return STATUS_OK;
 }
 
