@@ -3,9 +3,10 @@
  * Fields of the API that this worker has no use for (tools, response_format,
  * penalties, ...) are left alone, as a small engine would. */
 #include "backends/refworker/chat_order.h"
+#include "backends/refworker/directive.h"
+#include "backends/refworker/json_text.h"
 #include "backends/refworker/mix64.h"
 #include "backends/refworker/pieces.h"
-#include "backends/refworker/directive.h"
 #include <stdlib.h>
 
 struct reading { /* while the messages are walked */
@@ -18,11 +19,6 @@ struct reading { /* while the messages are walked */
     struct fault *fault;
 };
 
-static struct span string_span(const json_t *s)
-{
-    return (struct span){ json_string_value(s), json_string_length(s) };
-}
-
 /* --- Messages ---------------------------------------------------------------------------------- */
 
 static void remember(struct reading *r, struct span text)
@@ -33,7 +29,7 @@ static void remember(struct reading *r, struct span text)
 
 static void read_text(struct reading *r, const json_t *text)
 {
-    struct span s = string_span(text);
+    struct span s = json_span(text);
     r->tokens += pieces_count(s);
     remember(r, s);
     if (r->user)
@@ -96,7 +92,7 @@ static bool read_message(struct reading *r, const json_t *message)
     if (!role_known(name))
         return fault_set(r->fault, "messages[%zu].role: '%.40s' is not a role", r->index, name);
     r->user = strcmp(name, "user") == 0;
-    remember(r, string_span(role));
+    remember(r, json_span(role));
     if (!read_content(r, json_object_get(message, "content"), name))
         return false;
     if (r->prefix && prefix_visit(r->prefix, r->mark))
@@ -135,7 +131,7 @@ static bool read_prompt(struct chat_order *o, struct fault *fault)
         return fault_set(fault, "suffix: this worker cannot write towards a given end");
     echo = json_object_get(o->tree, "echo");
     o->echo = json_is_true(echo);
-    o->prompt = string_span(prompt);
+    o->prompt = json_span(prompt);
     o->input_tokens = pieces_count(o->prompt);
     return true;
 }
@@ -177,7 +173,7 @@ static bool add_stop(struct stops *stops, const json_t *stop, struct fault *faul
         return fault_set(
             fault, "stop must be a string of 1 to %d bytes, or an array of at most %d of them",
             STOP_BYTES_MAX, STOPS_MAX);
-    stops->text[stops->count++] = string_span(stop);
+    stops->text[stops->count++] = json_span(stop);
     return true;
 }
 

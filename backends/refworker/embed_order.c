@@ -2,6 +2,7 @@
 #include "backends/refworker/base64.h"
 #include "backends/refworker/embed.h"
 #include "backends/refworker/embeddings.h"
+#include "backends/refworker/json_text.h"
 #include <stdio.h>
 
 static bool read_texts(struct embed_order *o, struct fault *fault)
@@ -61,7 +62,7 @@ bool embed_order_read(struct span body, struct embed_order *ret, struct fault *f
 struct span embed_order_text(const struct embed_order *o, size_t index)
 {
     const json_t *text = json_is_array(o->input) ? json_array_get(o->input, index) : o->input;
-    return (struct span){ json_string_value(text), json_string_length(text) };
+    return json_span(text);
 }
 
 static bool write_base64(const int32_t *vector, uint32_t dimensions, struct buf *out)

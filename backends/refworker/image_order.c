@@ -1,5 +1,6 @@
 /* backends/refworker/image_order.c -- reading an image generation request. */
 #include "backends/refworker/images.h"
+#include "backends/refworker/json_text.h"
 
 static bool read_count(struct image_order *o, struct fault *fault)
 {
@@ -63,6 +64,6 @@ bool image_order_read(struct span body, struct image_order *ret, struct fault *f
     const json_t *prompt = json_object_get(ret->tree, "prompt");
     if (!json_is_string(prompt) || json_string_length(prompt) == 0)
         return fault_set(fault, "prompt must be a string that is not empty");
-    ret->prompt = (struct span){ json_string_value(prompt), json_string_length(prompt) };
+    ret->prompt = json_span(prompt);
     return read_count(ret, fault) && read_size(ret, fault) && read_formats(ret, fault);
 }

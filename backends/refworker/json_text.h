@@ -1,8 +1,17 @@
-/* backends/refworker/json_text.h -- a text as a JSON string, quotes included. */
+/* backends/refworker/json_text.h -- texts in and out of JSON. */
 #ifndef REFWORKER_JSON_TEXT_H
 #define REFWORKER_JSON_TEXT_H
 #include "base/buf.h"
+#include "base/span.h"
+#include <jansson.h>
 
-/* `text` is valid UTF-8: it comes out of a JSON text or from a configuration that was checked. */
+/* Of a JSON string; lent as long as that lives. */
+static inline struct span json_span(const json_t *text)
+{
+    return (struct span){ json_string_value(text), json_string_length(text) };
+}
+
+/* Adds `text`, quotes included.  It is valid UTF-8: it comes out of a JSON text or from a
+ * configuration that was checked. */
 MUST_CHECK bool json_text(struct buf *out, const char *text);
 #endif

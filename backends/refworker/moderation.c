@@ -100,7 +100,7 @@ struct reading {
 
 static void read_text(struct reading *r, const json_t *text, unsigned hits[static CATEGORIES])
 {
-    struct span s = { json_string_value(text), json_string_length(text) };
+    struct span s = json_span(text);
     r->tokens += pieces_count(s);
     count_words(s, hits);
 }

@@ -1,5 +1,6 @@
 /* backends/refworker/rerank_order.c -- reading a rerank request, comparing two vectors. */
 #include "backends/refworker/embed.h"
+#include "backends/refworker/json_text.h"
 #include "backends/refworker/rerank.h"
 
 static bool read_documents(struct rerank_order *o, struct fault *fault)
@@ -41,7 +42,7 @@ bool rerank_order_read(struct span body, struct rerank_order *ret, struct fault 
     const json_t *query = json_object_get(ret->tree, "query");
     if (!json_is_string(query))
         return fault_set(fault, "query must be a string");
-    ret->query = (struct span){ json_string_value(query), json_string_length(query) };
+    ret->query = json_span(query);
     ret->return_documents = json_is_true(json_object_get(ret->tree, "return_documents"));
     return read_documents(ret, fault) && read_top_n(ret, fault);
 }
@@ -50,7 +51,7 @@ struct span rerank_document(const struct rerank_order *o, size_t index)
 {
     const json_t *document = json_array_get(o->documents, index);
     const json_t *text = json_is_string(document) ? document : json_object_get(document, "text");
-    return (struct span){ json_string_value(text), json_string_length(text) };
+    return json_span(text);
 }
 
 uint32_t rerank_score(const int32_t *query, struct span document)
