@@ -35,6 +35,7 @@ static const struct error_row openai_rows[] = {
     { 400, "billing_hard_limit_reached", STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
     { 429, "insufficient_quota",         STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
     { 429, "rate_limit_exceeded",        STATUS_OVERLOADED,      false, true,  BUSY },
+    { 504, "deadline_exceeded",          STATUS_DEADLINE,        false, false, NULL }, /* a gateway like us */
 };
 /* clang-format on */
 

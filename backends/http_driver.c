@@ -134,6 +134,19 @@ static void conclude(struct http_call *c)
     events.on_end(arg, &end);
 }
 
+static bool past(int64_t now, int64_t since, uint64_t timeout_ms)
+{
+    return now - since >= 0 && (uint64_t)(now - since) >= timeout_ms;
+}
+
+/* Upstream says itself that it was late.  It counts the time that it was told we have and may see
+ * the end of it before our next tick does; earlier than that the lateness is its own. */
+static bool is_late_alone(const struct http_call *c)
+{
+    int64_t soon = http_now_ms(c->backend) + HTTP_TICK_MS;
+    return !past(soon, c->started_ms, c->order.total_timeout_ms);
+}
+
 /* What the operator is told; a lookup's trouble lasts longer than a call and is kept. */
 static void note_trouble(struct http_call *c, CURLcode result)
 {
@@ -165,6 +178,7 @@ static void transfer_done(struct http_call *c, CURLcode result)
         return; /* on_data cancelled it */
     if (c->end.status == STATUS_BACKEND_GARBAGE && result == CURLE_OK)
         http_loop_discard(c);
+    c->silent = c->end.status == STATUS_DEADLINE && is_late_alone(c);
     c->ended = true;
     conclude(c);
 }
@@ -266,11 +280,6 @@ static void on_turn(uv_check_t *turn)
     http_loop_kick(b);
     if (b->closing && TAILQ_EMPTY(&b->running))
         tear_down(b);
-}
-
-static bool past(int64_t now, int64_t since, uint64_t timeout_ms)
-{
-    return now - since >= 0 && (uint64_t)(now - since) >= timeout_ms;
 }
 
 /* The backend's silence is its fault; a reader that holds the stream back, or a client that gives

@@ -142,6 +142,34 @@ START_TEST(test_whose_fault)
 }
 END_TEST
 
+/* An upstream that was told how much time there is may see the end of it before we do. */
+static const struct {
+    uint64_t hurry_ms;
+    int64_t took_ms;
+    enum health_verdict health;
+} word_rows[] = { { 500, 450, HEALTH_UNKNOWN },
+                  { 500, 399, HEALTH_BAD },
+                  { 500, 0, HEALTH_BAD },
+                  { 0, 450, HEALTH_BAD } };
+
+START_TEST(test_late_by_its_own_word)
+{
+    char *answer = stub_http_json(504, "", "{\"error\":{\"code\":\"deadline_exceeded\"}}");
+    struct stub_http_answer a = { .bytes = answer };
+    struct rig r = { .hurry_ms = word_rows[_i].hurry_ms };
+    struct call c = { 0 };
+    rig_open(&r, &a, 1);
+    ck_assert_int_eq(rig_start(&r, &c, CAP_CHAT, false), STATUS_OK);
+    rig_now_ns += word_rows[_i].took_ms * (SECOND / 1000);
+    rig_finish(&c);
+    ck_assert_int_eq(c.end.status, STATUS_DEADLINE);
+    ck_assert_int_eq(c.end.health, word_rows[_i].health);
+    ck_assert(!c.end.untouched);
+    rig_close(&r);
+    free(answer);
+}
+END_TEST
+
 START_TEST(test_retry_after)
 {
     struct stub_http_answer a[] = {
@@ -424,6 +452,7 @@ Suite *http_life_suite(void)
     tcase_add_test(t, test_wrong_name);
     tcase_add_loop_test(t, test_time, 0, sizeof time_rows / sizeof *time_rows);
     tcase_add_loop_test(t, test_whose_fault, 0, 2);
+    tcase_add_loop_test(t, test_late_by_its_own_word, 0, sizeof word_rows / sizeof *word_rows);
     tcase_add_test(t, test_retry_after);
     tcase_add_test(t, test_no_second_execution);
     tcase_add_loop_test(t, test_second_execution_allowed, 0, 2);
