@@ -1,7 +1,6 @@
 /* billing/closing.c -- see closing.h. */
 #include "billing/closing.h"
 #include "base/db.h"
-#include "billing/accounts.h"
 #include "billing/fund.h"
 #include "billing/period.h"
 #include "billing/posting.h"
@@ -275,15 +274,19 @@ static enum status earn(struct db *db, int64_t organization, int64_t charge, int
                         int64_t now_us)
 {
     static const int64_t equal[MONTHS] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
-    int64_t part[MONTHS], tx;
+    int64_t part[MONTHS];
     char ref[24];
     snprintf(ref, sizeof ref, "%" PRId64, charge);
     enum status s = prorate_parts(atoms, equal, MONTHS, part);
-    if (!s)
-        s = posting_tx(db, "earned", now_us, organization, ref, &tx);
-    if (!s)
-        s = posting_entry(db, tx, account_id(organization, ACCOUNT_DEFERRED_REVENUE), part[at]);
-    return s ? s : posting_entry(db, tx, account_id(organization, ACCOUNT_REVENUE), -part[at]);
+    if (s)
+        return s;
+    const struct transfer earned = { .kind = "earned",
+                                     .ref = ref,
+                                     .organization = organization,
+                                     .debit = ACCOUNT_DEFERRED_REVENUE,
+                                     .credit = ACCOUNT_REVENUE,
+                                     .atoms = part[at] };
+    return posting_transfer(db, &earned, now_us);
 }
 
 /* Read whole before anything is posted, so that no scan sees its own work. */

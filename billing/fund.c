@@ -2,7 +2,6 @@
 #include "billing/fund.h"
 #include "base/cleanup.h"
 #include "base/db.h"
-#include "billing/accounts.h"
 #include "billing/ledger.h"
 #include "billing/period.h"
 #include "billing/posting.h"
@@ -30,18 +29,13 @@ static const char sql_list[] =
     " f.from_us, f.to_us, f.note FROM fund f JOIN fund_balance b ON b.fund = f.id"
     " LEFT JOIN name n ON n.id = f.model WHERE f.organization = ?1 ORDER BY f.id";
 
-/* One tx of two legs. */
-static enum status post(struct db *db, const char *kind, int64_t organization, int64_t ref,
-                        enum account_code debit, enum account_code credit, int64_t atoms,
-                        int64_t now_us)
+/* The fund or charge of that number is what it refers to. */
+static enum status post(struct db *db, struct transfer t, int64_t number, int64_t now_us)
 {
-    char text[24];
-    int64_t tx;
-    snprintf(text, sizeof text, "%" PRId64, ref);
-    enum status s = posting_tx(db, kind, now_us, organization, text, &tx);
-    if (!s)
-        s = posting_entry(db, tx, account_id(organization, debit), atoms);
-    return s ? s : posting_entry(db, tx, account_id(organization, credit), -atoms);
+    char ref[24];
+    snprintf(ref, sizeof ref, "%" PRId64, number);
+    t.ref = ref;
+    return posting_transfer(db, &t, now_us);
 }
 
 enum status fund_add(struct db *db, const struct fund_new *f, int64_t now_us, int64_t *ret_id)
@@ -67,8 +61,13 @@ enum status fund_add(struct db *db, const struct fund_new *f, int64_t now_us, in
         return s;
     *ret_id = db_last_id(db);
     if (strcmp(f->kind, "prepaid") == 0)
-        return post(db, "top_up", f->organization, *ret_id, ACCOUNT_CASH, ACCOUNT_CUSTOMER_PREPAID,
-                    f->amount.atoms, now_us);
+        return post(db,
+                    (struct transfer){ .kind = "top_up",
+                                       .organization = f->organization,
+                                       .debit = ACCOUNT_CASH,
+                                       .credit = ACCOUNT_CUSTOMER_PREPAID,
+                                       .atoms = f->amount.atoms },
+                    *ret_id, now_us);
     if (strcmp(f->kind, "commit") != 0)
         return STATUS_OK;
     const struct charge_new c = {
@@ -124,8 +123,13 @@ enum status charge_add(struct db *db, const struct charge_new *c, int64_t now_us
                                : c->deferred ? ACCOUNT_DEFERRED_REVENUE
                                              : ACCOUNT_REVENUE;
     return s ? s
-             : post(db, "charge", c->organization, id, ACCOUNT_UNBILLED, earned, c->amount.atoms,
-                    now_us);
+             : post(db,
+                    (struct transfer){ .kind = "charge",
+                                       .organization = c->organization,
+                                       .debit = ACCOUNT_UNBILLED,
+                                       .credit = earned,
+                                       .atoms = c->amount.atoms },
+                    id, now_us);
 }
 
 /* ---- the end of a fund --------------------------------------------------------------------- */
@@ -167,9 +171,14 @@ static enum status expire(struct db *db, const struct over *o, int64_t now_us)
     if (status || strcmp(o->kind, "promo") == 0)
         return status;
     bool prepaid = strcmp(o->kind, "prepaid") == 0;
-    return post(db, "expired", o->organization, o->id,
-                prepaid ? ACCOUNT_CUSTOMER_PREPAID : ACCOUNT_CUSTOMER_COMMIT, ACCOUNT_BREAKAGE,
-                o->left, now_us);
+    return post(
+        db,
+        (struct transfer){ .kind = "expired",
+                           .organization = o->organization,
+                           .debit = prepaid ? ACCOUNT_CUSTOMER_PREPAID : ACCOUNT_CUSTOMER_COMMIT,
+                           .credit = ACCOUNT_BREAKAGE,
+                           .atoms = o->left },
+        o->id, now_us);
 }
 
 enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_us)

@@ -3,7 +3,6 @@
  * ledger_call, so a number that is not used is not taken either. */
 #include "base/cleanup.h"
 #include "base/db.h"
-#include "billing/accounts.h"
 #include "billing/closing.h"
 #include "billing/decimal.h"
 #include "billing/document.h"
@@ -252,7 +251,7 @@ enum status document_pay(struct db *db, const char *number, const char *amount, 
     if (!open)
         return s ? s : db_status(db);
     int digits = (int)json_integer_value(json_object_get(d, "minor_digits"));
-    int64_t organization = 0, left = 0, minor = 0, tx;
+    int64_t organization = 0, left = 0, minor = 0;
     db_text(open, 1, number, -1);
     if (db_step(open) == DB_ROW) {
         organization = db_col_int(open, 0);
@@ -261,13 +260,14 @@ enum status document_pay(struct db *db, const char *number, const char *amount, 
     db_reset(open);
     if (!decimal_parse_minor(amount, digits, &minor) || minor <= 0 || minor > left)
         return STATUS_BAD_FIELD;
-    int64_t atoms = minor * money_minor_atoms(digits);
+    const struct transfer paid = { .kind = "payment",
+                                   .ref = number,
+                                   .organization = organization,
+                                   .debit = ACCOUNT_CASH,
+                                   .credit = ACCOUNT_RECEIVABLE,
+                                   .atoms = minor * money_minor_atoms(digits) };
     s = insert_payment(db, number, minor, note, now_us);
     if (!s)
-        s = posting_tx(db, "payment", now_us, organization, number, &tx);
-    if (!s)
-        s = posting_entry(db, tx, account_id(organization, ACCOUNT_CASH), atoms);
-    if (!s)
-        s = posting_entry(db, tx, account_id(organization, ACCOUNT_RECEIVABLE), -atoms);
+        s = posting_transfer(db, &paid, now_us);
     return s ? s : document_find(db, number, ret);
 }

@@ -3,7 +3,6 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "base/money.h"
-#include "billing/accounts.h"
 #include "billing/decimal.h"
 #include "billing/organization.h"
 #include "billing/period.h"
@@ -135,7 +134,6 @@ static enum status write_share(struct db *db, const char *document, int64_t line
                                const struct party *p, int64_t net_minor, int64_t minor, int digits,
                                int64_t now_us)
 {
-    int64_t atoms = minor * money_minor_atoms(digits), tx;
     if (minor == 0)
         return STATUS_OK;
     struct db_stmt *s = db_prepare(db, sql_add_share);
@@ -147,13 +145,14 @@ static enum status write_share(struct db *db, const char *document, int64_t line
     db_int(s, 4, p->basis_points);
     db_int(s, 5, net_minor);
     db_int(s, 6, minor);
+    const struct transfer owed = { .kind = "share",
+                                   .ref = document,
+                                   .organization = p->partner,
+                                   .debit = ACCOUNT_PARTNER_SHARE,
+                                   .credit = ACCOUNT_PARTNER_PAYABLE,
+                                   .atoms = minor * money_minor_atoms(digits) };
     enum status status = db_run(s);
-    if (!status)
-        status = posting_tx(db, "share", now_us, p->partner, document, &tx);
-    if (!status)
-        status = posting_entry(db, tx, account_id(p->partner, ACCOUNT_PARTNER_SHARE), atoms);
-    return status ? status
-                  : posting_entry(db, tx, account_id(p->partner, ACCOUNT_PARTNER_PAYABLE), -atoms);
+    return status ? status : posting_transfer(db, &owed, now_us);
 }
 
 struct sharing {

@@ -54,6 +54,15 @@ enum status posting_entry(struct db *db, int64_t tx, int64_t account, int64_t at
     return status ? status : run_pair(db, sql_add_balance, account, atoms);
 }
 
+enum status posting_transfer(struct db *db, const struct transfer *t, int64_t at_us)
+{
+    int64_t tx;
+    enum status s = posting_tx(db, t->kind, at_us, t->organization, t->ref, &tx);
+    if (!s)
+        s = posting_entry(db, tx, account_id(t->organization, t->debit), t->atoms);
+    return s ? s : posting_entry(db, tx, account_id(t->organization, t->credit), -t->atoms);
+}
+
 void posting_note(struct books *b, struct budget *budget, struct purse *purse, int64_t atoms)
 {
     if (atoms == 0)
