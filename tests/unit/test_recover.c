@@ -69,10 +69,15 @@ static void child_held(struct ledger_op *op)
     ledger_submit(f.ledger, &s->settle.op);
 }
 
-static void child_hold(struct slot *s)
+static void child_prepare(struct slot *s)
 {
     s->hold = fixture_hold_of(&f, 1, 1000000);
     s->hold.op.done = child_held;
+}
+
+static void child_hold(struct slot *s)
+{
+    child_prepare(s);
     ledger_submit(f.ledger, &s->hold.op);
 }
 
@@ -81,7 +86,9 @@ static _Noreturn void child(void)
     close(journal[0]);
     fixture_open(&f);
     for (unsigned i = 0; i < SLOTS; i++)
-        child_hold(&slots[i]);
+        child_prepare(&slots[i]);
+    for (unsigned i = 0; i < SLOTS; i++) /* from the first on the fixture is the ledger thread's */
+        ledger_submit(f.ledger, &slots[i].hold.op);
     for (;;)
         pause();
 }
