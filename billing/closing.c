@@ -35,20 +35,6 @@ struct work {
     struct closing *out;
 };
 
-/* Local days from the one that a lies in to the one that b lies in. */
-static int64_t days(const struct zone *z, int64_t a_us, int64_t b_us)
-{
-    int y1, m1, d1, y2, m2, d2;
-    zone_date(z, a_us, &y1, &m1, &d1);
-    zone_date(z, b_us, &y2, &m2, &d2);
-    struct zone *utc = NULL;
-    if (zone_open("UTC", &utc) != STATUS_OK)
-        return -1;
-    int64_t span = (zone_day(utc, y2, m2, d2) - zone_day(utc, y1, m1, d1)) / DAY_US;
-    zone_free(utc);
-    return span;
-}
-
 static enum status add(struct work *w, const char *kind, int64_t atoms, bool deferred,
                        const char *text)
 {
@@ -120,7 +106,8 @@ static enum status by_days(const struct work *w, int64_t atoms, int64_t from_us,
 {
     int64_t month_from, month_to;
     zone_month(w->zone, w->from_us, &month_from, &month_to);
-    return prorate(atoms, days(w->zone, from_us, to_us), days(w->zone, month_from, month_to), ret);
+    return prorate(atoms, zone_days(w->zone, from_us, to_us),
+                   zone_days(w->zone, month_from, month_to), ret);
 }
 
 /* ---- the fee ------------------------------------------------------------------------------- */
@@ -132,13 +119,11 @@ static bool same_fee(const struct plan *a, const struct plan *b)
 
 static enum status monthly_fee(struct work *w, const struct plan *p, int64_t from_us, int64_t to_us)
 {
-    char text[160], from[PERIOD_TEXT_BYTES], to[PERIOD_TEXT_BYTES];
+    char text[160], from[ZONE_DAY_BYTES], to[ZONE_DAY_BYTES];
     int64_t atoms;
-    int32_t shift_from = zone_offset(w->zone, from_us), shift_to = zone_offset(w->zone, to_us - 1);
     enum status s = by_days(w, p->fee.atoms, from_us, to_us, &atoms);
-    snprintf(text, sizeof text, "subscription %s to %s",
-             period_day_text(from_us + shift_from * INT64_C(1000000), from),
-             period_day_text(to_us - 1 + shift_to * INT64_C(1000000), to));
+    snprintf(text, sizeof text, "subscription %s to %s", zone_day_text(w->zone, from_us, from),
+             zone_day_text(w->zone, to_us - 1, to));
     return s ? s : add(w, "subscription", atoms, false, text);
 }
 

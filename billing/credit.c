@@ -234,14 +234,14 @@ static enum status add_lines(struct note *n, int64_t wanted, const char *amount)
 
 static json_t *document(const struct note *n, const char *number, int64_t now_us)
 {
-    char date[PERIOD_TEXT_BYTES], net[DECIMAL_TEXT_BYTES], tax[DECIMAL_TEXT_BYTES];
+    char date[ZONE_DAY_BYTES], net[DECIMAL_TEXT_BYTES], tax[DECIMAL_TEXT_BYTES];
     char gross[DECIMAL_TEXT_BYTES];
     const json_t *b = n->body;
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O, s:O, s:o, s:O, s:s, s:O, s:o,"
         " s:{s:s, s:s, s:s}}",
         "object", "credit_note", "type", DOCUMENT_CREDIT_NOTE, "status", "issued", "number", number,
-        "issue_date", document_day(n->zone, now_us, date), "refers_to", n->invoice, "organization",
+        "issue_date", zone_day_text(n->zone, now_us, date), "refers_to", n->invoice, "organization",
         json_object_get(b, "organization"), "month", json_object_get(b, "month"), "period",
         json_object_get(b, "period"), "currency", json_object_get(b, "currency"), "minor_digits",
         json_object_get(b, "minor_digits"), "seller", document_seller(n->seller), "buyer",

@@ -21,22 +21,14 @@ static const char sql_list[] =
 
 /* ---- the JSON of a draft ------------------------------------------------------------------- */
 
-char *document_day(const struct zone *z, int64_t us, char buf[static PERIOD_TEXT_BYTES])
-{
-    int year, month, day;
-    zone_date(z, us, &year, &month, &day);
-    snprintf(buf, PERIOD_TEXT_BYTES, "%04d-%02d-%02d", year, month, day);
-    return buf;
-}
-
 static json_t *period_json(const struct draft *d)
 {
     char from[PERIOD_TEXT_BYTES], to[PERIOD_TEXT_BYTES];
-    char first[PERIOD_TEXT_BYTES], last[PERIOD_TEXT_BYTES];
+    char first[ZONE_DAY_BYTES], last[ZONE_DAY_BYTES];
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "from", period_instant_text(d->from_us, from),
                      "to", period_instant_text(d->to_us, to), "first_day",
-                     document_day(d->zone, d->from_us, first), "last_day",
-                     document_day(d->zone, d->to_us - 1, last), "time_zone", zone_name(d->zone));
+                     zone_day_text(d->zone, d->from_us, first), "last_day",
+                     zone_day_text(d->zone, d->to_us - 1, last), "time_zone", zone_name(d->zone));
 }
 
 json_t *document_seller(const struct seller *s)
@@ -94,13 +86,13 @@ static json_t *content(const struct draft *d)
 
 json_t *document_of_draft(const struct draft *d, const char *number, int64_t issued_us)
 {
-    char issued[PERIOD_TEXT_BYTES], due[PERIOD_TEXT_BYTES];
+    char issued[ZONE_DAY_BYTES], due[ZONE_DAY_BYTES];
     int64_t due_us = issued_us + d->contract.plan.payment_days * DAY_US;
     AUTO(json_decref_ptr)
     json_t *head =
         json_pack("{s:s, s:s?, s:s?, s:s?}", "status", number ? "issued" : "draft", "number",
-                  number, "issue_date", number ? document_day(d->zone, issued_us, issued) : NULL,
-                  "due_date", number ? document_day(d->zone, due_us, due) : NULL);
+                  number, "issue_date", number ? zone_day_text(d->zone, issued_us, issued) : NULL,
+                  "due_date", number ? zone_day_text(d->zone, due_us, due) : NULL);
     json_t *document = content(d);
     if (head && document && json_object_update(document, head) == 0)
         return document;

@@ -4,8 +4,6 @@
 #include "billing/document.h"
 #include "billing/period.h"
 
-/* The local day of an instant, "2026-12-01".  Returns buf. */
-char *document_day(const struct zone *z, int64_t us, char buf[static PERIOD_TEXT_BYTES]);
 /* What a list says of an issued document. */
 json_t *document_summary(const json_t *document);
 json_t *document_seller(const struct seller *s);

@@ -34,23 +34,10 @@ void period_month(int64_t us, int64_t *ret_from_us, int64_t *ret_to_us)
     *ret_to_us = month_start(tm.tm_year + 1900, tm.tm_mon + 1);
 }
 
-int period_year(int64_t us)
-{
-    return civil(us).tm_year + 1900;
-}
-
 char *period_instant_text(int64_t us, char buf[static PERIOD_TEXT_BYTES])
 {
     struct tm tm = civil(us);
     size_t written = strftime(buf, PERIOD_TEXT_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    assert(written > 0);
-    return buf;
-}
-
-char *period_day_text(int64_t us, char buf[static PERIOD_TEXT_BYTES])
-{
-    struct tm tm = civil(us);
-    size_t written = strftime(buf, PERIOD_TEXT_BYTES, "%Y-%m-%d", &tm);
     assert(written > 0);
     return buf;
 }

@@ -9,10 +9,8 @@
 
 int64_t period_hour(int64_t us); /* the start of the hour it lies in */
 void period_month(int64_t us, int64_t *ret_from_us, int64_t *ret_to_us);
-int period_year(int64_t us);
 
-/* "2026-11-30T23:59:59Z"; "2026-11-30".  Return buf. */
+/* "2026-11-30T23:59:59Z".  Returns buf. */
 enum { PERIOD_TEXT_BYTES = 32 };
 char *period_instant_text(int64_t us, char buf[static PERIOD_TEXT_BYTES]);
-char *period_day_text(int64_t us, char buf[static PERIOD_TEXT_BYTES]);
 #endif

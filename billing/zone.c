@@ -169,12 +169,18 @@ int32_t zone_offset(const struct zone *z, int64_t us)
     return offset_at(z, us / 1000000);
 }
 
+/* A calendar day's midnight, were it in UTC. */
+static int64_t utc_midnight(int year, int month, int day)
+{
+    struct tm tm = { .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day };
+    return (int64_t)timegm(&tm);
+}
+
 /* Local midnight as an instant.  Where the clock jumps over it the day begins at the jump; where
  * it comes twice the first one counts. */
 int64_t zone_day(const struct zone *z, int year, int month, int day)
 {
-    struct tm tm = { .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day };
-    int64_t local = (int64_t)timegm(&tm);
+    int64_t local = utc_midnight(year, month, day);
     int32_t before = offset_at(z, local - 26 * 3600), after = offset_at(z, local + 26 * 3600);
     int64_t early = local - (before > after ? before : after);
     int64_t late = local - (before > after ? after : before);
@@ -193,6 +199,22 @@ void zone_date(const struct zone *z, int64_t us, int *ret_year, int *ret_month, 
     *ret_year = tm.tm_year + 1900;
     *ret_month = tm.tm_mon + 1;
     *ret_day = tm.tm_mday;
+}
+
+char *zone_day_text(const struct zone *z, int64_t us, char buf[static ZONE_DAY_BYTES])
+{
+    int year, month, day;
+    zone_date(z, us, &year, &month, &day);
+    snprintf(buf, ZONE_DAY_BYTES, "%04d-%02d-%02d", year, month, day);
+    return buf;
+}
+
+int64_t zone_days(const struct zone *z, int64_t from_us, int64_t to_us)
+{
+    int y1, m1, d1, y2, m2, d2;
+    zone_date(z, from_us, &y1, &m1, &d1);
+    zone_date(z, to_us, &y2, &m2, &d2);
+    return (utc_midnight(y2, m2, d2) - utc_midnight(y1, m1, d1)) / 86400;
 }
 
 void zone_month(const struct zone *z, int64_t us, int64_t *ret_from_us, int64_t *ret_to_us)

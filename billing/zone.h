@@ -27,4 +27,9 @@ void zone_month(const struct zone *z, int64_t us, int64_t *ret_from_us, int64_t 
 int64_t zone_day(const struct zone *z, int year, int month, int day);
 /* The local calendar day of an instant. */
 void zone_date(const struct zone *z, int64_t us, int *ret_year, int *ret_month, int *ret_day);
+/* The same as text, "2026-12-01".  Returns buf. */
+enum { ZONE_DAY_BYTES = 32 };
+char *zone_day_text(const struct zone *z, int64_t us, char buf[static ZONE_DAY_BYTES]);
+/* Local days from the one that an instant lies in to the one that another lies in. */
+int64_t zone_days(const struct zone *z, int64_t from_us, int64_t to_us);
 #endif
