@@ -20,8 +20,6 @@
 
 static const char sql_invoice[] =
     "SELECT organization, body FROM document WHERE number = ?1 AND type = 380";
-static const char sql_credited[] =
-    "SELECT coalesce(sum(net_minor), 0) FROM credit_line WHERE invoice = ?1 AND line = ?2";
 static const char sql_line[] = "INSERT INTO credit_line VALUES (?1,?2,?3,?4)";
 
 struct note {
@@ -85,12 +83,8 @@ static enum status left_of(const struct note *n, const json_t *line, int64_t *re
                            int64_t *ret_net)
 {
     const char *net = json_string_value(json_object_get(line, "net"));
-    struct db_stmt *s = db_prepare(n->db, sql_credited);
-    if (!s)
-        return db_status(n->db);
-    db_text(s, 1, n->invoice, -1);
-    db_int(s, 2, json_integer_value(json_object_get(line, "line")));
-    enum status status = db_first_int(n->db, s, ret_credited);
+    int64_t number = json_integer_value(json_object_get(line, "line"));
+    enum status status = document_credited(n->db, n->invoice, number, ret_credited);
     if (!status && (!net || !decimal_parse_minor(net, n->digits, ret_net)))
         status = STATUS_INTERNAL;
     return status;

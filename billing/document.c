@@ -19,6 +19,9 @@ static const char sql_list[] =
     "SELECT d.number FROM document d JOIN organization o ON o.id = d.organization"
     " WHERE ?1 IS NULL OR o.slug = ?1 ORDER BY d.series, d.number LIMIT 10000";
 
+static const char sql_credited[] =
+    "SELECT coalesce(sum(net_minor), 0) FROM credit_line WHERE invoice = ?1 AND line = ?2";
+
 /* ---- the JSON of a draft ------------------------------------------------------------------- */
 
 static json_t *period_json(const struct draft *d)
@@ -181,6 +184,16 @@ enum status document_find(struct db *db, const char *number, json_t **ret)
         status = add_state(*ret, s);
     db_reset(s);
     return status;
+}
+
+enum status document_credited(struct db *db, const char *invoice, int64_t line, int64_t *ret_minor)
+{
+    struct db_stmt *s = db_prepare(db, sql_credited);
+    if (!s)
+        return db_status(db);
+    db_text(s, 1, invoice, -1);
+    db_int(s, 2, line);
+    return db_first_int(db, s, ret_minor);
 }
 
 json_t *document_summary(const json_t *d)

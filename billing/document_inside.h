@@ -4,6 +4,9 @@
 #include "billing/document.h"
 #include "billing/period.h"
 
+/* What all credit notes together took back of an invoice's line. */
+MUST_CHECK enum status document_credited(struct db *db, const char *invoice, int64_t line,
+                                         int64_t *ret_minor);
 /* What a list says of an issued document. */
 json_t *document_summary(const json_t *document);
 json_t *document_seller(const struct seller *s);

@@ -4,6 +4,7 @@
 #include "base/db.h"
 #include "base/money.h"
 #include "billing/decimal.h"
+#include "billing/document_inside.h"
 #include "billing/organization.h"
 #include "billing/period.h"
 #include "billing/posting.h"
@@ -34,8 +35,6 @@ static const char sql_held[] =
     "  sum(b.amount_minor) FROM share b JOIN document d ON d.number = b.document WHERE"
     "  d.refers_to = ?1 AND b.line = ?2 AND b.partner = s.partner), 0)"
     " FROM share s WHERE s.document = ?1 AND s.line = ?2 ORDER BY s.partner";
-static const char sql_credited[] =
-    "SELECT coalesce(sum(net_minor), 0) FROM credit_line WHERE invoice = ?1 AND line = ?2";
 static const char sql_lines[] =
     "SELECT s.document, s.line, s.net_minor, s.basis_points, s.amount_minor, json_extract(i.body,"
     "  '$.lines[' || (s.line - 1) || '].model') FROM share s JOIN document d ON d.number = s.document"
@@ -191,19 +190,6 @@ static enum status share_line(const struct sharing *w, const json_t *line)
     return s;
 }
 
-static enum status credited_before(const struct sharing *w, const char *invoice, int64_t line,
-                                   int64_t this_note, int64_t *ret)
-{
-    struct db_stmt *s = db_prepare(w->db, sql_credited);
-    if (!s)
-        return db_status(w->db);
-    db_text(s, 1, invoice, -1);
-    db_int(s, 2, line);
-    enum status status = db_first_int(w->db, s, ret);
-    *ret -= this_note;
-    return status;
-}
-
 /* What all parties still hold of the line, the house last: it holds what is not a partner's. */
 static enum status return_line(const struct sharing *w, const char *invoice, const json_t *line)
 {
@@ -221,7 +207,8 @@ static enum status return_line(const struct sharing *w, const char *invoice, con
         return s;
     if (!read_net(w, line, &credit))
         return STATUS_INTERNAL;
-    s = credited_before(w, invoice, number, credit, &before);
+    s = document_credited(w->db, invoice, number, &before);
+    before -= credit; /* this note is among them */
     for (unsigned i = 0; i < count; i++)
         others += held[i] = parties[i].held;
     held[count] = parties[0].net_minor - before - others;
