@@ -141,9 +141,11 @@ enum status document_of_month(struct db *db, const char *organization, const cha
 {
     AUTO(draft_clear) struct draft d = { 0 };
     json_t *document = NULL;
-    enum status status = draft_build(db, organization, month, s, true, now_us, &d);
+    enum status status = draft_begin(db, organization, month, s, now_us, &d);
     if (!status)
         status = document_find_invoice(db, d.organization, d.from_us, &document);
+    if (!status && !document)
+        status = draft_fill(db, &d, true);
     if (!status && !document && !(document = document_of_draft(&d, NULL, now_us)))
         status = STATUS_NO_MEMORY;
     if (!status)

@@ -39,8 +39,14 @@ struct draft {
 };
 
 void draft_clear(struct draft *d);
-/* with_closing: what the period will cost beside usage is computed, too; else only the charges that
- * are written.  NOT_FOUND: no such organisation; BAD_FIELD: not a month; BILLING_OVERFLOW. */
+/* Whose it is and of when: all but lines, taxes and totals.  NOT_FOUND: no such organisation;
+ * BAD_FIELD: not a month.  draft_clear() it also after an error. */
+MUST_CHECK enum status draft_begin(struct db *db, const char *organization, const char *month,
+                                   const struct seller *s, int64_t now_us, struct draft *ret);
+/* The rest of it.  with_closing: what the period will cost beside usage is computed, too; else only
+ * the charges that are written.  BILLING_OVERFLOW. */
+MUST_CHECK enum status draft_fill(struct db *db, struct draft *d, bool with_closing);
+/* Both. */
 MUST_CHECK enum status draft_build(struct db *db, const char *organization, const char *month,
                                    const struct seller *s, bool with_closing, int64_t now_us,
                                    struct draft *ret);

@@ -280,13 +280,17 @@ static enum status add_taxes(struct draft *d)
     return s;
 }
 
-static enum status fill(struct db *db, struct draft *d, bool with_closing, int64_t now_us)
+enum status draft_begin(struct db *db, const char *organization, const char *month,
+                        const struct seller *s, int64_t now_us, struct draft *ret)
 {
-    enum status s = read_organization(db, d);
-    if (!s)
-        s = read_period(db, d, now_us);
-    if (!s)
-        s = read_lines(db, d);
+    *ret = (struct draft){ .seller = s, .slug = organization, .month = month };
+    enum status status = read_organization(db, ret);
+    return status ? status : read_period(db, ret, now_us);
+}
+
+enum status draft_fill(struct db *db, struct draft *d, bool with_closing)
+{
+    enum status s = read_lines(db, d);
     if (!s && with_closing)
         s = add_closing(db, d);
     return s ? s : add_taxes(d);
@@ -296,11 +300,6 @@ enum status draft_build(struct db *db, const char *organization, const char *mon
                         const struct seller *s, bool with_closing, int64_t now_us,
                         struct draft *ret)
 {
-    struct draft d = { .seller = s, .slug = organization, .month = month };
-    enum status status = fill(db, &d, with_closing, now_us);
-    if (status)
-        draft_clear(&d);
-    else
-        *ret = d;
-    return status;
+    enum status status = draft_begin(db, organization, month, s, now_us, ret);
+    return status ? status : draft_fill(db, ret, with_closing);
 }

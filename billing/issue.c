@@ -182,14 +182,16 @@ enum status document_issue(struct db *db, const char *organization, const char *
 {
     AUTO(draft_clear) struct draft shown = { 0 };
     AUTO(draft_clear) struct draft d = { 0 };
-    enum status status = draft_build(db, organization, month, s, true, now_us, &shown);
+    enum status status = draft_begin(db, organization, month, s, now_us, &shown);
     if (!status)
         status = document_find_invoice(db, shown.organization, shown.from_us, ret);
     if (status || *ret)
         return status;
     if (now_us < shown.to_us)
         return STATUS_CONFLICT;
-    status = check_approval(db, &shown);
+    status = draft_fill(db, &shown, true);
+    if (!status)
+        status = check_approval(db, &shown);
     if (!status)
         status = write_closing(db, &shown, now_us);
     if (!status)
