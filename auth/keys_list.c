@@ -4,8 +4,7 @@
  * by project.
  */
 #include "auth/keys.h"
-#include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include "base/money.h"
 #include <time.h>
 
@@ -35,8 +34,9 @@ static json_t *time_or_null(int64_t us)
     return json_string(text);
 }
 
-static json_t *project_of_row(struct db_stmt *s)
+static json_t *project_of_row(struct db_stmt *s, const void *arg)
 {
+    (void)arg;
     char budget[MONEY_TEXT_BYTES];
     money_text((money_t){ db_col_int(s, 2) }, 2, budget);
     return json_pack("{s:s, s:s?, s:s, s:s?, s:s?, s:s?, s:o}", "slug", db_col_text(s, 0, NULL),
@@ -46,8 +46,9 @@ static json_t *project_of_row(struct db_stmt *s)
                      time_or_null(db_col_int(s, 6)));
 }
 
-static json_t *key_of_row(struct db_stmt *s, int64_t wall_us)
+static json_t *key_of_row(struct db_stmt *s, const void *arg)
 {
+    const int64_t wall_us = *(const int64_t *)arg;
     int64_t expires_us = db_col_int(s, 6), revoked_us = db_col_int(s, 7);
     bool expired = expires_us != 0 && wall_us >= expires_us;
     const char *state = revoked_us != 0 ? "revoked" : expired ? "expired" : "live";
@@ -62,41 +63,15 @@ static json_t *key_of_row(struct db_stmt *s, int64_t wall_us)
 
 enum status project_list(struct db *db, json_t **ret)
 {
-    AUTO(json_decref_ptr) json_t *list = json_array();
     struct db_stmt *s = db_prepare(db, sql[PROJECTS]);
-    if (!s)
-        return db_status(db);
     db_int(s, 1, LIST_ROWS_MAX);
-    enum db_row row;
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK && (row = db_step(s)) == DB_ROW)
-        if (json_array_append_new(list, project_of_row(s)) != 0)
-            status = STATUS_NO_MEMORY;
-    if (status == STATUS_OK && row == DB_FAILED)
-        status = db_status(db);
-    db_reset(s);
-    if (status == STATUS_OK)
-        *ret = TAKE(list);
-    return status;
+    return db_list(db, s, project_of_row, NULL, ret);
 }
 
 enum status key_list(struct db *db, const char *project, int64_t wall_us, json_t **ret)
 {
-    AUTO(json_decref_ptr) json_t *list = json_array();
     struct db_stmt *s = db_prepare(db, sql[KEYS]);
-    if (!s)
-        return db_status(db);
     db_text(s, 1, project, -1);
     db_int(s, 2, LIST_ROWS_MAX);
-    enum db_row row;
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK && (row = db_step(s)) == DB_ROW)
-        if (json_array_append_new(list, key_of_row(s, wall_us)) != 0)
-            status = STATUS_NO_MEMORY;
-    if (status == STATUS_OK && row == DB_FAILED)
-        status = db_status(db);
-    db_reset(s);
-    if (status == STATUS_OK)
-        *ret = TAKE(list);
-    return status;
+    return db_list(db, s, key_of_row, &wall_us, ret);
 }

@@ -1,7 +1,7 @@
 /* billing/contract.c -- see contract.h. */
 #include "billing/contract.h"
 #include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include "base/json.h"
 #include "billing/period.h"
 #include "billing/zone.h"
@@ -272,8 +272,9 @@ enum status contract_change(struct db *db, int64_t organization, const struct co
     return s ? s : insert(db, &next, plan, now_us);
 }
 
-static json_t *listed(struct db_stmt *s)
+static json_t *listed(struct db_stmt *s, const void *arg)
 {
+    (void)arg;
     char begins[PERIOD_TEXT_BYTES], credit[MONEY_TEXT_BYTES];
     bool unlimited = db_col_int(s, 2) == MONEY_ATOMS_MAX;
     return json_pack("{s:s, s:s, s:s?, s:o}", "starts",
@@ -286,17 +287,6 @@ static json_t *listed(struct db_stmt *s)
 enum status contract_list(struct db *db, int64_t organization, json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_list);
-    AUTO(json_decref_ptr) json_t *list = json_array();
-    if (!s || !list)
-        return s ? STATUS_NO_MEMORY : db_status(db);
     db_int(s, 1, organization);
-    enum db_row row;
-    bool ok = true;
-    while ((row = db_step(s)) == DB_ROW)
-        ok = json_array_append_new(list, listed(s)) == 0 && ok;
-    enum status status = row == DB_FAILED ? db_status(db) : ok ? STATUS_OK : STATUS_NO_MEMORY;
-    db_reset(s);
-    if (!status)
-        *ret = TAKE(list);
-    return status;
+    return db_list(db, s, listed, NULL, ret);
 }

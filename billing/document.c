@@ -1,7 +1,7 @@
 /* billing/document.c -- what is printed of a draft, and issued documents found again. */
 #include "billing/document_inside.h"
 #include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include "base/digest.h"
 #include "billing/decimal.h"
 #include "billing/zone.h"
@@ -215,17 +215,11 @@ json_t *document_summary(const json_t *d)
 
 enum status document_list(struct db *db, const char *organization, json_t **ret)
 {
-    AUTO(json_decref_ptr) json_t *numbers = json_array();
+    AUTO(json_decref_ptr) json_t *numbers = NULL;
     AUTO(json_decref_ptr) json_t *list = json_array();
     struct db_stmt *s = db_prepare(db, sql_list);
-    if (!s || !numbers || !list)
-        return s ? STATUS_NO_MEMORY : db_status(db);
     db_text(s, 1, organization, -1);
-    enum db_row row;
-    while ((row = db_step(s)) == DB_ROW)
-        json_array_append_new(numbers, json_string(db_col_text(s, 0, NULL)));
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
+    enum status status = list ? db_list(db, s, db_list_text, NULL, &numbers) : STATUS_NO_MEMORY;
     size_t i;
     json_t *number;
     json_array_foreach (numbers, i, number) {

@@ -1,7 +1,7 @@
 /* billing/document_page.c -- the documents of one organization, as its own finance reads them. */
 #include "billing/document_inside.h"
 #include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include <string.h>
 
 static const char sql_payer[] = "SELECT o.id, o.slug FROM project p"
@@ -46,37 +46,27 @@ enum status document_find_of(struct db *db, int64_t organization, const char *nu
     return s ? s : document_find(db, number, ret);
 }
 
-static enum status read_numbers(struct db *db, const struct document_query *q, json_t *numbers)
+static enum status read_numbers(struct db *db, const struct document_query *q, json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_page);
-    if (!s)
-        return db_status(db);
     db_int(s, 1, q->organization);
     db_text(s, 2, q->after ? q->after : "", -1);
     db_int(s, 3, q->type);
     db_text(s, 4, q->month, -1);
     db_int(s, 5, q->limit + 1);
-    enum db_row row;
-    enum status status = STATUS_OK;
-    while (!status && (row = db_step(s)) == DB_ROW)
-        if (json_array_append_new(numbers, json_string(db_col_text(s, 0, NULL))) != 0)
-            status = STATUS_NO_MEMORY;
-    if (!status && row == DB_FAILED)
-        status = db_status(db);
-    db_reset(s);
-    return status;
+    return db_list(db, s, db_list_text, NULL, ret);
 }
 
 /* One more number than the page has says that more follow. */
 enum status document_page(struct db *db, const struct document_query *q, json_t **ret)
 {
-    AUTO(json_decref_ptr) json_t *numbers = json_array();
+    AUTO(json_decref_ptr) json_t *numbers = NULL;
     AUTO(json_decref_ptr) json_t *data = json_array();
-    if (!numbers || !data)
+    if (!data)
         return STATUS_NO_MEMORY;
     enum status s = q->after ? owns(db, q->organization, q->after) : STATUS_OK;
     if (!s)
-        s = read_numbers(db, q, numbers);
+        s = read_numbers(db, q, &numbers);
     const char *last = NULL;
     bool more = (int64_t)json_array_size(numbers) > q->limit;
     for (size_t i = 0; !s && i < json_array_size(numbers) && i < (size_t)q->limit; i++) {

@@ -1,7 +1,7 @@
 /* billing/fund.c -- see fund.h. */
 #include "billing/fund.h"
 #include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include "billing/ledger.h"
 #include "billing/period.h"
 #include "billing/posting.h"
@@ -195,8 +195,9 @@ enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_u
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
-static json_t *listed(struct db_stmt *s)
+static json_t *listed(struct db_stmt *s, const void *arg)
 {
+    (void)arg;
     char amount[MONEY_TEXT_BYTES], drawn[MONEY_TEXT_BYTES], expired[MONEY_TEXT_BYTES];
     char left[MONEY_TEXT_BYTES], from[PERIOD_TEXT_BYTES], to[PERIOD_TEXT_BYTES];
     int64_t rest = db_col_int(s, 2) - db_col_int(s, 3) - db_col_int(s, 4);
@@ -215,17 +216,6 @@ static json_t *listed(struct db_stmt *s)
 enum status fund_list(struct db *db, int64_t organization, json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_list);
-    AUTO(json_decref_ptr) json_t *list = json_array();
-    if (!s || !list)
-        return s ? STATUS_NO_MEMORY : db_status(db);
     db_int(s, 1, organization);
-    enum db_row row;
-    bool ok = true;
-    while ((row = db_step(s)) == DB_ROW)
-        ok = json_array_append_new(list, listed(s)) == 0 && ok;
-    enum status status = row == DB_FAILED ? db_status(db) : ok ? STATUS_OK : STATUS_NO_MEMORY;
-    db_reset(s);
-    if (!status)
-        *ret = TAKE(list);
-    return status;
+    return db_list(db, s, listed, NULL, ret);
 }

@@ -1,7 +1,7 @@
 /* billing/organization.c -- see organization.h. */
 #include "billing/organization.h"
 #include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include "base/money.h"
 #include <string.h>
 
@@ -75,8 +75,9 @@ enum status organization_find(struct db *db, const char *slug, int64_t *ret_id)
     return status || *ret_id ? status : STATUS_NOT_FOUND;
 }
 
-static json_t *listed(struct db_stmt *s)
+static json_t *listed(struct db_stmt *s, const void *arg)
 {
+    (void)arg;
     char credit[MONEY_TEXT_BYTES], funds[MONEY_TEXT_BYTES], unbilled[MONEY_TEXT_BYTES];
     char receivable[MONEY_TEXT_BYTES];
     bool unlimited = db_col_int(s, 4) == MONEY_ATOMS_MAX;
@@ -92,17 +93,6 @@ static json_t *listed(struct db_stmt *s)
 enum status organization_list(struct db *db, int64_t now_us, json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_list);
-    AUTO(json_decref_ptr) json_t *list = json_array();
-    if (!s || !list)
-        return s ? STATUS_NO_MEMORY : db_status(db);
     db_int(s, 1, now_us);
-    enum db_row row;
-    bool ok = true;
-    while ((row = db_step(s)) == DB_ROW)
-        ok = json_array_append_new(list, listed(s)) == 0 && ok;
-    enum status status = row == DB_FAILED ? db_status(db) : ok ? STATUS_OK : STATUS_NO_MEMORY;
-    db_reset(s);
-    if (!status)
-        *ret = TAKE(list);
-    return status;
+    return db_list(db, s, listed, NULL, ret);
 }

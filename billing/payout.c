@@ -1,7 +1,7 @@
 /* billing/payout.c -- see payout.h. */
 #include "billing/payout.h"
 #include "base/cleanup.h"
-#include "base/db.h"
+#include "base/db_list.h"
 #include "base/money.h"
 #include "billing/decimal.h"
 #include "billing/document_inside.h"
@@ -106,25 +106,20 @@ enum status payout_rule(struct db *db, const char *model, const char *partner, i
     return s;
 }
 
+static json_t *listed_rule(struct db_stmt *s, const void *arg)
+{
+    (void)arg;
+    char from[PERIOD_TEXT_BYTES];
+    return json_pack("{s:s, s:s, s:I, s:s}", "model", db_col_text(s, 0, NULL), "partner",
+                     db_col_text(s, 1, NULL), "basis_points", (json_int_t)db_col_int(s, 2), "from",
+                     period_instant_text(db_col_int(s, 3), from));
+}
+
 enum status payout_rules(struct db *db, int64_t now_us, json_t **ret)
 {
-    char from[PERIOD_TEXT_BYTES];
-    AUTO(json_decref_ptr) json_t *list = json_array();
     struct db_stmt *s = db_prepare(db, sql_list_rules);
-    if (!s || !list)
-        return s ? STATUS_NO_MEMORY : db_status(db);
     db_int(s, 1, now_us);
-    enum db_row row;
-    while ((row = db_step(s)) == DB_ROW)
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:I, s:s}", "model", db_col_text(s, 0, NULL), "partner",
-                            db_col_text(s, 1, NULL), "basis_points", (json_int_t)db_col_int(s, 2),
-                            "from", period_instant_text(db_col_int(s, 3), from)));
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    if (!status)
-        *ret = TAKE(list);
-    return status;
+    return db_list(db, s, listed_rule, NULL, ret);
 }
 
 /* ---- giving and taking back ---------------------------------------------------------------- */
