@@ -221,7 +221,7 @@ static void run_finance(const char *dir)
     char path[512], err[256], month[PERIOD_TEXT_BYTES];
     struct db *db = NULL;
     int64_t now_us = env_system.wall_us(NULL);
-    period_day_text(now_us, month);
+    period_instant_text(now_us, month);
     month[strlen("2026-11")] = '\0';
     snprintf(path, sizeof path, "%s/ledger.db", dir);
     enum status s = db_open(path, DB_READER, &db, err);
