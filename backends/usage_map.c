@@ -14,12 +14,15 @@ static const char *const cache_hits[] = { "prompt_cache_hit_tokens", NULL };
 static const char *const all_out[] = { "completion_tokens", "output_tokens", NULL };
 static const char *const details_out[] = { "completion_tokens_details", "output_tokens_details",
                                            NULL };
+/* Writes by how long they are kept, where they are told apart. */
+static const char *const cache_writes[] = { "cache_creation", NULL };
+static const char *const film_seconds[] = { "video_duration", NULL };
 static const char *const seconds[] = { "seconds", NULL };
 static const char *const duration[] = { "duration", NULL };
 static const char *const data[] = { "data", NULL };
 
 /* What was cached is said of the whole input: it is taken from text first, so it comes before
- * images and audio, and of these the dearer one last.  A vendor that counts cached audio as audio,
+ * images, films and audio, and of these the dearer one last.  A vendor that counts cached audio as audio,
  * too, then never makes more of the parts than of the whole.  Output tokens of an images answer
  * that are not told apart are those of the images. */
 /* clang-format off */
@@ -29,13 +32,17 @@ static const struct usage_row openai_rows[] = {
     { METER_INPUT_CACHED,      USAGE_NUMBER,   details_in, "cached_tokens", PART_OF(INPUT_UNCACHED) },
     { METER_INPUT_CACHE_WRITE, USAGE_NUMBER,   details_in, "cache_write_tokens", PART_OF(INPUT_UNCACHED) },
     { METER_INPUT_IMAGE,       USAGE_NUMBER,   details_in, "image_tokens", PART_OF(INPUT_UNCACHED), .shared = true },
+    { METER_INPUT_VIDEO,       USAGE_NUMBER,   details_in, "video_tokens", PART_OF(INPUT_UNCACHED), .shared = true },
     { METER_INPUT_AUDIO,       USAGE_NUMBER,   details_in, "audio_tokens", PART_OF(INPUT_UNCACHED), .shared = true },
+    { METER_INPUT_CACHE_WRITE, USAGE_NUMBER,   cache_writes, "ephemeral_5m_input_tokens", PART_OF(INPUT_UNCACHED) },
+    { METER_INPUT_CACHE_WRITE_1H, USAGE_NUMBER, cache_writes, "ephemeral_1h_input_tokens", PART_OF(INPUT_UNCACHED) },
     { METER_INPUT_CACHED,      USAGE_NUMBER,   cache_hits, PART_OF(INPUT_UNCACHED) },
     { METER_OUTPUT_TEXT,       USAGE_NUMBER,   .keys = all_out },
     { METER_OUTPUT_REASONING,  USAGE_NUMBER,   details_out, "reasoning_tokens", PART_OF(OUTPUT_TEXT) },
     { METER_OUTPUT_IMAGE,      USAGE_NUMBER,   details_out, "image_tokens", PART_OF(OUTPUT_TEXT) },
     { METER_OUTPUT_AUDIO,      USAGE_NUMBER,   details_out, "audio_tokens", PART_OF(OUTPUT_TEXT) },
     { METER_OUTPUT_IMAGE,      USAGE_REST,     NULL, PART_OF(OUTPUT_TEXT), .only = CAP_IMAGES },
+    { METER_VIDEO_MS,          USAGE_SECONDS,  film_seconds, .only = CAP_CHAT },
     { METER_AUDIO_MS,          USAGE_SECONDS,  seconds, .only = AUDIO },
     { METER_AUDIO_MS,          USAGE_SECONDS,  duration, .only = AUDIO, .at_top = true },
     { METER_IMAGES,            USAGE_ELEMENTS, data, .only = CAP_IMAGES, .at_top = true },

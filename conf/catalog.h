@@ -40,6 +40,7 @@ struct catalog_model {
     uint64_t context_length, max_output_tokens, default_output_tokens;
     uint64_t images_max;
     uint64_t audio_bytes_per_second_min; /* of sound whose length is not known: the hold is by it */
+    uint64_t video_ms_max;               /* of film; 0: none is sold by its length */
     enum life life;
     const char *life_note;              /* why unavailable, or what replaces it */
     const struct catalog_model *parent; /* NULL: none */

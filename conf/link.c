@@ -55,6 +55,7 @@ static const struct {
     { "default_output_tokens", CAP_CHAT, "the model has no chat" },
     { "images_max", CAP_IMAGES, "the model has no images" },
     { "audio_bytes_per_second_min", CAPS_AUDIO_IN, "the model hears nothing" },
+    { "video_ms_max", CAP_CHAT, "the model has no chat" },
     { "recipe", CAP_CHAT, "the model has no chat" },
     { "affinity", CAP_CHAT, "the model has no chat" },
     { "tensor", CAP_INFER, "the model has no infer" },
@@ -151,6 +152,8 @@ static enum status complete_sizes(struct conf_reader *r, struct model_draft *d)
         status = complete_size(r, d, "images_max", &m->images_max,
                                p && p->images_max ? p->images_max : IMAGES_MAX_DEFAULT,
                                bound ? p->images_max : UINT64_MAX);
+    if (!m->video_ms_max && p && (m->capabilities & CAP_CHAT))
+        m->video_ms_max = p->video_ms_max;
     if (!m->audio_bytes_per_second_min)
         m->audio_bytes_per_second_min =
             p && p->audio_bytes_per_second_min ? p->audio_bytes_per_second_min : AUDIO_RATE_DEFAULT;

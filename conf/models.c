@@ -46,6 +46,9 @@ const struct conf_key model_keys[] = {
       1000000, false,
       "transcription, translation: a file whose length cannot be measured is held for as if it had "
       "a second in so many bytes; the parent's, else 1000" },
+    { "video_ms_max", read_count, AT(m.video_ms_max), "a number", 1, 86400000, false,
+      "chat: most milliseconds of film that one request may be charged for, and what is held for "
+      "them; needed where `video_ms` has a price; the parent's when not given" },
     { "life", read_choice, AT(m.life), "preview|ga|deprecated|retired|unavailable", 0, 0, false,
       "where it is in its life; `ga` when not given" },
     { "life_note", read_text, AT(m.life_note), "a text", 1, 200, false,

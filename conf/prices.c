@@ -31,7 +31,7 @@ static const unsigned reported_by[METER_COUNT] = {
     [METER_OUTPUT_IMAGE] = CAP_CHAT | CAP_IMAGES,
     [METER_INPUT_CACHE_WRITE_1H] = CAPS_TEXT,
     [METER_INPUT_VIDEO] = CAP_CHAT,
-    [METER_VIDEO_MS] = 0, /* nothing makes or reads films yet */
+    [METER_VIDEO_MS] = CAP_CHAT, /* a film that is looked at */
 };
 
 static const struct {
@@ -199,6 +199,19 @@ static enum status check_needed(struct conf_reader *r, const struct model_draft 
     return STATUS_OK;
 }
 
+/* The length of a film is not in the request, so what is held for it must be said. */
+static enum status check_video(struct conf_reader *r, const struct model_draft *d)
+{
+    const struct yaml_node *most = yaml_get(d->node, "video_ms_max");
+    bool sold = model_priced(&d->m, METER_VIDEO_MS);
+    if (sold && !d->m.video_ms_max)
+        return conf_fail(r, d->price ? d->price : d->node,
+                         "a price of 'video_ms' needs 'video_ms_max', the most that is held for");
+    if (most && !sold)
+        return conf_fail_key(r, most, "'video_ms_max' has no effect: 'video_ms' has no price");
+    return STATUS_OK;
+}
+
 enum status draft_price(struct conf_reader *r, struct model_draft *d)
 {
     struct price_drafts none = { .first = { NULL } };
@@ -210,7 +223,9 @@ enum status draft_price(struct conf_reader *r, struct model_draft *d)
         if (!status && !d->m.sheet)
             status = default_prices(r, &d->m, &none);
     }
-    return status ? status : check_needed(r, d);
+    if (!status)
+        status = check_needed(r, d);
+    return status ? status : check_video(r, d);
 }
 
 static int by_meter_name(const void *a, const void *b)

@@ -279,6 +279,7 @@ static bool model(struct buf *b, const struct catalog_model *m)
            number(b, "images_max", m->images_max) &&
            (!(m->capabilities & (CAP_TRANSCRIPTION | CAP_TRANSLATION)) ||
             number(b, "audio_bytes_per_second_min", m->audio_bytes_per_second_min)) &&
+           (!model_priced(m, METER_VIDEO_MS) || number(b, "video_ms_max", m->video_ms_max)) &&
            buf_printf(b, "    life: %s\n", life_name(m->life)) &&
            quoted(b, "life_note", m->life_note) && flag(b, "default", m->scope_default) &&
            quoted(b, "parent", m->parent ? m->parent->id : "") &&

@@ -96,6 +96,7 @@ static void set_bound(struct request *r)
     r->bound = r->ask.most;
     r->bound.output_tokens_max = out * r->ask.generated;
     r->bound.audio_ms_max = audio_ms_most(&r->ask, r->model);
+    r->bound.video_ms_max = r->model->video_ms_max;
     r->bound.compute_ms_max = r->snapshot->conf->request_timeout_ms;
     if (k->traits & KIND_RECIPE)
         r->bound.input_tokens_max += recipe_growth(r->model);

@@ -92,11 +92,20 @@ def wrong(call, *_):
     return "never"
 
 
+def uses(call, *words):
+    """Every number that a worker can report: "images=2"; what is not said stays unknown."""
+    for word in words:
+        name, number = word.split("=")
+        setattr(call.usage, name, int(number))
+    return "used"
+
+
 def nothing(call, *_):
     return None
 
 
-CHAT = {f.__name__: f for f in (count, raw, whole, broken, leaves, refuse, slow, polls, forks, wrong, nothing)}
+CHAT = {f.__name__: f for f in (count, raw, whole, broken, leaves, refuse, slow, polls, forks, wrong, uses,
+                              nothing)}
 
 
 @worker.on("chat")
@@ -165,6 +174,7 @@ def infer(call):
         inputs = {"INPUT0": numbers[:16], "INPUT1": numbers[16:]}
     total = [a + b for a, b in zip(inputs["INPUT0"], inputs["INPUT1"])]
     call.usage.tensor_elements = 32
+    call.usage.compute_ms = head.get("parameters", {}).get("compute_ms")
     output = {"name": "OUTPUT0", "datatype": "INT32", "shape": [1, 16]}
     if call.header_len is None:
         return {"model_name": call.public_model, "outputs": [{**output, "data": total}]}

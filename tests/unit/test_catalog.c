@@ -111,6 +111,8 @@ static const struct {
       "or infer" },
     { "images_max without effect", MODELS CHAT "    images_max: 5\n",
       "t.yaml:8:5: models.base/chat: 'images_max' has no effect: the model has no images" },
+    { "video_ms_max without a price", MODELS CHAT "    video_ms_max: 5000\n",
+      "t.yaml:8:5: models.base/chat: 'video_ms_max' has no effect: 'video_ms' has no price" },
     { "tensor without effect", MODELS CHAT "    tensor: {inputs: [], outputs: []}\n",
       "t.yaml:8:14: models.base/chat.tensor.inputs: has 0 tensors; expected 1 to 64" },
     { "output above context",

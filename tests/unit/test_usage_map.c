@@ -20,9 +20,9 @@ static void print(const struct usage *u, char *to, size_t size)
     static const struct {
         enum meter meter;
         const char *name;
-    } more[] = { { METER_INPUT_IMAGE, "in image" },
-                 { METER_INPUT_AUDIO, "in audio" },
-                 { METER_OUTPUT_IMAGE, "out image" },
+    } more[] = { { METER_INPUT_IMAGE, "in image" },  { METER_INPUT_AUDIO, "in audio" },
+                 { METER_INPUT_VIDEO, "in video" },  { METER_INPUT_CACHE_WRITE_1H, "written 1h" },
+                 { METER_VIDEO_MS, "video ms" },     { METER_OUTPUT_IMAGE, "out image" },
                  { METER_OUTPUT_AUDIO, "out audio" } };
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)
         if (usage_has(u, more[i].meter))
@@ -61,6 +61,18 @@ static const struct {
       "{\"prompt_tokens\":100,\"prompt_tokens_details\":"
       "{\"cached_tokens\":60,\"cache_write_tokens\":30}}",
       "10/60/30/-/-", false },
+    { "written for how long",
+      "{\"prompt_tokens\":100,\"cache_creation\":"
+      "{\"ephemeral_5m_input_tokens\":20,\"ephemeral_1h_input_tokens\":30}}",
+      "50/-/20/-/- written 1h 30", false },
+    { "written in all and for how long",
+      "{\"prompt_tokens\":100,\"prompt_tokens_details\":{\"cache_write_tokens\":20},"
+      "\"cache_creation\":{\"ephemeral_5m_input_tokens\":20,\"ephemeral_1h_input_tokens\":0}}",
+      "80/-/20/-/- written 1h 0", false },
+    { "films",
+      "{\"prompt_tokens\":100,\"prompt_tokens_details\":{\"video_tokens\":70},"
+      "\"video_duration\":4.25}",
+      "30/-/-/-/- in video 70 video ms 4250", false },
     { "reasoning",
       "{\"prompt_tokens\":1,\"completion_tokens\":50,"
       "\"completion_tokens_details\":{\"reasoning_tokens\":48}}",
