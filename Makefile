@@ -98,7 +98,8 @@ ARCHIVES := $(ROOMS:%=$(B)/lib%.a)
 SDK      := $(if $(WORKER),$(B)/libmaasworker.a $(if $(filter release clang,$(KIND)),$(B)/libmaasworker.so))
 PROGRAMS := $(call program,gateway/main.c,maasgated) $(call program,cli/main.c,maasgate) \
             $(call program,backends/refworker/main.c,maasgate-refworker)
-TESTS    := $(call program,tests/unit/main.c,unit) $(call program,tests/oracle/rate_main.c,rate_oracle)
+TESTS    := $(call program,tests/unit/main.c,unit) $(call program,tests/oracle/rate_main.c,rate_oracle) \
+            $(call program,tests/oracle/ledger_main.c,ledger_oracle)
 TORTURES := $(call program,tests/torture/main.c,torture)
 MUTATE   := $(wildcard tests/mutate/*.c)
 GEN      := $(B)/gen/schema.h $(B)/gen/unit_suites.h $(B)/gen/torture_suites.h
@@ -210,8 +211,11 @@ $(B)/unit: $(call objects,$(UNIT) $(HELPERS)) $(TEST_PARTS) | build/.bootstrap-t
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(CHECKLIBS) $(LIBS) -o $@
 
-# The evaluator of prices behind a pipe, for tests/oracle/rate.py.
-$(B)/rate_oracle: $(call objects,tests/oracle/rate_main.c) $(TEST_PARTS)
+# The evaluator of prices and the ledger behind a pipe, for tests/oracle/rate.py and year.py.
+oracle = $(call objects,$(wildcard tests/oracle/$(1)_*.c))
+$(B)/rate_oracle: $(call oracle,rate) $(TEST_PARTS)
+$(B)/ledger_oracle: $(call oracle,ledger) $(TEST_PARTS)
+$(B)/rate_oracle $(B)/ledger_oracle:
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -o $@
 

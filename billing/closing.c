@@ -210,15 +210,21 @@ static enum status add_reserved(struct work *w)
     return s;
 }
 
+static bool same_minimum(const struct plan *a, const struct plan *b)
+{
+    return a->minimum.atoms == b->minimum.atoms;
+}
+
 static enum status add_minimum(struct work *w, int64_t used_atoms)
 {
     int64_t minimum = 0;
     enum status s = STATUS_OK;
     for (unsigned i = 0; i < w->count && !s; i++) {
-        int64_t part = 0;
+        int64_t part = 0, to_us;
         const struct segment *g = &w->segment[i];
+        i = join(w, i, same_minimum, &to_us);
         if (g->contract.plan.minimum.atoms)
-            s = by_days(w, g->contract.plan.minimum.atoms, g->from_us, g->to_us, &part);
+            s = by_days(w, g->contract.plan.minimum.atoms, g->from_us, to_us, &part);
         minimum += part;
     }
     int64_t missing = minimum > used_atoms ? minimum - used_atoms : 0;

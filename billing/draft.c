@@ -82,23 +82,28 @@ static enum status read_organization(struct db *db, struct draft *d)
     return status;
 }
 
-/* The month in the contract's time zone, or its last period when it was cut.  Its contract is the
- * one at its end, or today's. */
-static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
+static enum status read_month(struct db *db, struct draft *d, int64_t now_us)
 {
     int64_t utc_from, utc_to;
     if (!report_month(d->month, &utc_from, &utc_to))
         return STATUS_BAD_FIELD;
-    int64_t end = utc_to < now_us ? utc_to : now_us;
-    enum status s = contract_at(db, d->organization, end, &d->contract);
+    int64_t middle = utc_from + (utc_to - utc_from) / 2;
+    enum status s = contract_at(db, d->organization, now_us, &d->contract);
     if (!s)
         s = zone_open(d->contract.time_zone, &d->zone);
-    if (s)
-        return s;
-    zone_month(d->zone, utc_from + (utc_to - utc_from) / 2, &d->from_us, &d->to_us);
-    struct db_stmt *find = db_prepare(db, sql_period);
+    if (!s)
+        zone_month(d->zone, middle, &d->from_us, &d->to_us);
+    return s;
+}
+
+/* The month in the contract's time zone, or its last period when it was cut.  Its contract is the
+ * one of its last moment, not the one that begins when it ends, or today's. */
+static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
+{
+    enum status s = read_month(db, d, now_us);
+    struct db_stmt *find = s ? NULL : db_prepare(db, sql_period);
     if (!find)
-        return db_status(db);
+        return s ? s : db_status(db);
     db_int(find, 1, d->organization);
     db_int(find, 2, d->from_us);
     db_int(find, 3, d->to_us);
@@ -110,7 +115,8 @@ static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
     }
     s = row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(find);
-    return s;
+    int64_t last_us = d->to_us - 1 < now_us ? d->to_us - 1 : now_us;
+    return s ? s : contract_at(db, d->organization, last_us, &d->contract);
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */

@@ -13,6 +13,9 @@ static const char sql_cut[] = "UPDATE billing_period SET ends_us = ?2 WHERE orga
 static const char sql_add[] =
     "INSERT INTO billing_period (organization, starts_us, ends_us, time_zone)"
     " VALUES (?1,?2,?3,?4)";
+static const char sql_unused[] =
+    "SELECT f.id, f.amount_atoms - b.drawn_atoms FROM fund f JOIN fund_balance b ON b.fund = f.id"
+    " WHERE f.organization = ?1 AND f.period IS NOT NULL AND f.to_us = ?2";
 static const char sql_include[] =
     "INSERT INTO fund (organization, kind, from_us, to_us, amount_atoms, note, created_us, period)"
     " VALUES (?1,'promo',?2,?3,?4,'included in the subscription',?5,?6)";
@@ -64,15 +67,25 @@ static enum status add_row(struct books *b, struct purse *o)
     return status;
 }
 
-/* Of what the last period included and nobody used or holds. */
-static int64_t carried_on(const struct purse *o, int64_t basis_points)
+/* Of what the last period included and nobody used or holds.  By the rows: another organisation's
+ * new period may have let it expire, and then memory has forgotten it. */
+static enum status carried_on(struct books *b, const struct purse *o, int64_t basis_points,
+                              int64_t *ret)
 {
     __extension__ typedef __int128 wide;
+    struct db_stmt *s = db_prepare(b->db, sql_unused);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, o->organization);
+    db_int(s, 2, o->period_from_us);
     int64_t left = 0;
-    for (unsigned i = 0; i < o->fund_count; i++)
-        if (o->funds[i].period && o->funds[i].to_us == o->period_from_us)
-            left += o->funds[i].left;
-    return (int64_t)((wide)left * basis_points / 10000);
+    enum db_row row;
+    while ((row = db_step(s)) == DB_ROW)
+        left += db_col_int(s, 1) - marks_of_fund(&b->purses.marks, db_col_int(s, 0));
+    enum status status = row == DB_FAILED ? db_status(b->db) : STATUS_OK;
+    db_reset(s);
+    *ret = (int64_t)((wide)left * basis_points / 10000);
+    return status;
 }
 
 static enum status include(struct books *b, const struct purse *o, int64_t atoms)
@@ -93,7 +106,7 @@ static enum status include(struct books *b, const struct purse *o, int64_t atoms
 static enum status begin(struct books *b, struct purse *o)
 {
     struct contract c;
-    int64_t month_us = o->period_from_us;
+    int64_t month_us = o->period_from_us, carried = 0;
     enum status s = books_flush(b);
     if (!s)
         s = begin_after_last(b, o);
@@ -101,8 +114,11 @@ static enum status begin(struct books *b, struct purse *o)
         s = add_row(b, o);
     if (!s)
         s = contract_at(b->db, o->organization, b->batch_us, &c);
-    if (!s && c.plan.included.atoms && o->period_from_us == month_us)
-        s = include(b, o, c.plan.included.atoms + carried_on(o, c.plan.rollover_basis_points));
+    bool includes = !s && c.plan.included.atoms && o->period_from_us == month_us;
+    if (includes)
+        s = carried_on(b, o, c.plan.rollover_basis_points, &carried);
+    if (includes && !s)
+        s = include(b, o, c.plan.included.atoms + carried);
     if (!s)
         s = funds_expire(b->db, &b->purses.marks, b->batch_us);
     return s ? s : purse_load(&b->purses, b->db, b->batch_us, o->organization);

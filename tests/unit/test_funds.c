@@ -275,6 +275,22 @@ START_TEST(test_a_subscription_includes_usage_each_month)
 }
 END_TEST
 
+/* What is over expires when any organisation's month begins, and memory may then forget it. */
+START_TEST(test_what_is_carried_on_outlives_the_month_of_another)
+{
+    int64_t other = fixture_project(&f, "other", INT64_MAX / 4, "month");
+    change("{\"fee\":\"1.00\",\"included\":\"0.00001\",\"rollover_basis_points\":5000}", NULL, 0,
+           STATUS_OK);
+    ck_assert_int_eq(try_request(1, 100000, 1), STATUS_OK);
+    f.wall_us += MONTH_US;
+    fixture_request(&f, other, 1, 0);
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(expired_atoms) FROM fund_balance"), 75000);
+    fixture_project(&f, "third", 0, "month"); /* memory follows the rows */
+    ck_assert_int_eq(try_request(1, 137501, 1), STATUS_NO_QUOTA);
+    ck_assert_int_eq(try_request(1, 137500, 1), STATUS_OK);
+}
+END_TEST
+
 START_TEST(test_months_are_the_contracts)
 {
     change("{}", "Asia/Shanghai", -1, STATUS_OK);
@@ -351,6 +367,7 @@ Suite *funds_suite(void)
     tcase_add_test(t, test_a_contract_begins_at_its_time);
     tcase_add_test(t, test_a_start_remembers_what_was_drawn);
     tcase_add_test(t, test_a_subscription_includes_usage_each_month);
+    tcase_add_test(t, test_what_is_carried_on_outlives_the_month_of_another);
     tcase_add_test(t, test_months_are_the_contracts);
     tcase_add_loop_test(t, test_bad_plans_are_told, 0, sizeof bad_plans / sizeof *bad_plans);
     suite_add_tcase(s, t);
