@@ -104,4 +104,9 @@ enum exit_code run_worker_test(const struct session *s, json_t *args);
 enum exit_code show_fund(json_t *result);
 enum exit_code show_funds(json_t *result);
 enum exit_code show_charge(json_t *result);
+
+/* ---- price.c ---- */
+enum exit_code run_price_lint(const struct session *s, json_t *args);
+enum exit_code run_price_diff(const struct session *s, json_t *args);
+enum exit_code run_price_simulate(const struct session *s, json_t *args);
 #endif

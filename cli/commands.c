@@ -116,6 +116,17 @@ static const struct option_row charge_options[] = {
     { 0 },
 };
 
+static const struct option_row lint_options[] = {
+    { "--config", "config", OPTION_TEXT, "FILE",
+      "against the models of this configuration, without a daemon" },
+    { 0 },
+};
+static const struct option_row simulate_options[] = {
+    { "--month", "month", OPTION_TEXT, "YYYY-MM", "which month is rated again" },
+    { "--org", "organization", OPTION_TEXT, "SLUG", "of one organization; default: all" },
+    { 0 },
+};
+
 static const struct option_row test_options[] = {
     { "--model", "model", OPTION_TEXT, "ID", "one that has a route to it; default: the cheapest" },
     { "--stream", "stream", OPTION_FLAG, NULL, "ask for a stream (chat, completions)" },
@@ -267,6 +278,23 @@ const struct command commands[] = {
       .show = show_payout,
       .help = "what a partner has earned by a month's documents" },
     { .words = "models", .ask = "models", .show = show_models, .help = "the catalog with prices" },
+    { .words = "price lint",
+      .positions = { "file" },
+      .required = 1,
+      .options = lint_options,
+      .run = run_price_lint,
+      .help = "whether a price book has one price for everything, and how exactly" },
+    { .words = "price diff",
+      .positions = { "a", "b" },
+      .required = 2,
+      .run = run_price_diff,
+      .help = "what changes from one price book to another: files, or current" },
+    { .words = "price simulate",
+      .positions = { "file" },
+      .required = 1,
+      .options = simulate_options,
+      .run = run_price_simulate,
+      .help = "a past month rated again with a price book: who pays what more" },
     { .words = "audit",
       .ask = "audit",
       .show = show_audit,

@@ -15,6 +15,7 @@ enum { CATALOG_BYTES_MAX = 256 << 20, PREFIX_BYTES = 320 };
 struct owned_catalog {
     struct catalog c; /* first: a catalog's address is its owner's */
     struct arena *arena;
+    struct catalog *of; /* whose texts and backends these are; NULL: its own */
 };
 
 struct catalog *catalog_new(struct arena **ret_keep)
@@ -29,6 +30,39 @@ struct catalog *catalog_new(struct arena **ret_keep)
     atomic_init(&owned->c.refs, 1);
     *ret_keep = a;
     return &owned->c;
+}
+
+/* Parents are found by their place. */
+static struct catalog_model *models_unpriced(const struct catalog *of, struct arena *a)
+{
+    struct catalog_model *models = arena_alloc(a, (of->model_count + 1) * sizeof *models);
+    for (size_t i = 0; models && i < of->model_count; i++) {
+        const struct catalog_model *m = &of->models[i];
+        models[i] = *m;
+        models[i].parent = m->parent ? &models[m->parent->index] : NULL;
+        models[i].priced = models[i].derived = 0;
+        models[i].sheet = NULL;
+        memset(models[i].price, 0, sizeof models[i].price);
+    }
+    return models;
+}
+
+struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep)
+{
+    struct catalog *c = catalog_new(ret_keep);
+    struct catalog_model *models = c ? models_unpriced(of, *ret_keep) : NULL;
+    if (!models) {
+        catalog_unref(c);
+        return NULL;
+    }
+    c->models = models;
+    c->model_count = of->model_count;
+    c->backends = of->backends;
+    c->backend_count = of->backend_count;
+    c->egress = of->egress;
+    c->currency = of->currency;
+    ((struct owned_catalog *)c)->of = catalog_ref(of);
+    return c;
 }
 
 struct catalog *catalog_ref(struct catalog *c)
@@ -46,13 +80,15 @@ void catalog_unref(struct catalog *c)
     assert(before > 0);
     if (before > 1)
         return;
-    for (size_t i = 0; i < c->backend_count; i++) {
+    struct catalog *of = ((struct owned_catalog *)c)->of;
+    for (size_t i = 0; !of && i < c->backend_count; i++) {
         const struct catalog_backend *b = &c->backends[i];
         if (b->secret)
             digest_wipe(b->secret, strlen(b->secret));
         tls_free(b->tls);
     }
     arena_free(((struct owned_catalog *)c)->arena);
+    catalog_unref(of);
 }
 
 const char *level_name(enum level l)

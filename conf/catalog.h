@@ -107,6 +107,10 @@ bool catalog_in_scope(const struct catalog_scope *scope, const struct catalog_mo
 const char *level_name(enum level l);
 const char *life_name(enum life l);
 
+/* The same models and backends, which stay those of `of` (it is kept), without prices: for whoever
+ * has others for them, to be written before anybody else sees it.  NULL: no memory. */
+struct arena;
+struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep);
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* the last one frees */
 #endif

@@ -157,6 +157,9 @@ void conf_help(FILE *out, bool markdown)
     meters(out, markdown);
     keys_of(out, markdown, "models: ID: price: METER: a list of", price_item_keys);
     keys_of(out, markdown, "models: ID: price: METER: graduated, volume", price_tier_keys);
+    keys_of(out, markdown,
+            markdown ? "A price book in a file of its own" : "a price book in a file of its own",
+            book_keys);
     keys_of(out, markdown, "models: ID: tensor", tensor_keys);
     keys_of(out, markdown, "models: ID: tensor: inputs, outputs", tensor_item_keys);
 }

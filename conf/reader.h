@@ -35,7 +35,7 @@ struct conf_key {
 /* All end with a row without key. */
 extern const struct conf_key top_keys[]; /* what stands beside the settings */
 extern const struct conf_key backend_keys[], model_keys[], route_keys[], recipe_keys[],
-    tensor_keys[], tensor_item_keys[], price_item_keys[], price_tier_keys[];
+    tensor_keys[], tensor_item_keys[], price_item_keys[], price_tier_keys[], book_keys[];
 
 struct param_row { /* a parameter that a recipe may set */
     const char *key, *expects;

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 
 enum {
-    LINE_BYTES_MAX = 64 * 1024,
+    LINE_BYTES_MAX = 1024 * 1024, /* a price book is one argument */
     CONNECTIONS_MAX = 16,
     IDLE_MS = 30 * 1000,
     AGAIN_MS = 1000,

@@ -15,6 +15,7 @@
 #include "gateway/admin_documents.h"
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
+#include "gateway/admin_prices.h"
 #include "gateway/price_json.h"
 #include "gateway/probe.h"
 #include "gateway/status_report.h"
@@ -408,6 +409,9 @@ const struct admin_command admin_commands[] = {
     { "org.create",         ADMIN_LEDGER, false, admin_org_create_args,NULL,            run_org_create,     "make an organization: who pays" },
     { "org.list",           ADMIN_READER, false, no_args,             NULL,            run_org_list,       "organizations, what they owe and what funds are left" },
     { "payout",             ADMIN_READER, false, admin_payout_args,   prepare_document,run_payout,         "what a partner has earned by the documents of a month" },
+    { "price.diff",         ADMIN_MAIN,   false, admin_diff_args,     NULL,            run_price_diff,     "what one price book says otherwise than another" },
+    { "price.lint",         ADMIN_MAIN,   false, admin_lint_args,     NULL,            run_price_lint,     "whether a price book has a price for everything, and how exactly" },
+    { "price.simulate",     ADMIN_READER, false, admin_simulate_args, prepare_simulate,run_price_simulate, "a past month rated again with another price book: who pays what more" },
     { "project.create",     ADMIN_LEDGER, false, project_create_args, prepare_budget,  run_project_create, "make a project with its budget and invoice address" },
     { "project.list",       ADMIN_READER, false, no_args,             NULL,            run_project_list,   "projects and budgets" },
     { "project.set_budget", ADMIN_LEDGER, false, set_budget_args,     prepare_budget,  run_set_budget,     "change a project's budget" },

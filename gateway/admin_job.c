@@ -36,6 +36,8 @@ void admin_job_free(struct admin_job *job)
         return;
     json_decref(job->request);
     json_decref(job->result);
+    catalog_unref(job->books[0]);
+    catalog_unref(job->books[1]);
     arena_free(job->arena);
     free(job);
 }

@@ -32,6 +32,7 @@ struct admin_args {
     const char *month, *from, *to, *group_by, *format;
     int64_t limit, timeout_ms;
     bool stream;
+    const char *book, *file, *a, *b, *a_book, *b_book; /* a price book is a text with a name */
 };
 
 static inline const char *or_empty(const char *text)
@@ -69,6 +70,7 @@ struct admin_job {
     int64_t from_us, to_us, expires_us;
     struct limits key_defaults;
     struct seller seller;
+    struct catalog *books[2]; /* price books of the arguments, read; owned */
     /* The answer. */
     enum status status;
     struct json_problem problem; /* text "": the status has a sentence of its own */

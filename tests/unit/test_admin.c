@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include "gen/unit_suites.h"
 
-enum { TURNS_MAX = 10000, LINE_MAX_BYTES = 64 * 1024 };
+enum { TURNS_MAX = 10000, LINE_MAX_BYTES = 1024 * 1024 };
 
 static const uint8_t pepper[PEPPER_BYTES_MIN] = "thirty-two bytes of pepper......";
 static char nothing[] = "", socket_path[sizeof((struct sockaddr_un *)0)->sun_path],
