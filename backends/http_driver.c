@@ -51,7 +51,7 @@ void http_turn_soon(struct http_backend *b)
     uv_idle_start(&b->idle, on_idle);
 }
 
-static void note(struct http_call *c)
+void http_call_note(struct http_call *c)
 {
     struct http_backend *b = c->backend;
     if (!c->on_todo) {
@@ -80,7 +80,7 @@ static void stop(struct http_call *c, enum status why)
     c->end = (struct backend_end){ .status = why,
                                    .untouched = !c->connected,
                                    .unanswered = !c->connected };
-    note(c);
+    http_call_note(c);
 }
 
 /* ---- the end of a call ---- */
@@ -96,6 +96,8 @@ static void recycle(struct http_call *c)
     }
     if (c->body.room > HTTP_KEPT_BODY_BYTES)
         buf_free(&c->body);
+    if (c->h2.kept.room)
+        buf_free(&c->h2.kept); /* few readers are slow */
     if (c->framing.framer->room(&c->framing) > HTTP_KEPT_BODY_BYTES)
         c->framing.framer->clear(&c->framing);
     LIST_INSERT_HEAD(&b->pool, c, pool);
@@ -122,6 +124,7 @@ static void conclude(struct http_call *c)
     http_trace_end(c);
     if (c->added)
         curl_multi_remove_handle(b->multi, c->easy);
+    http_h2_leave(c);
     unnote(c);
     TAILQ_REMOVE(&b->running, c, running);
     c->end.usage = c->usage;
@@ -155,13 +158,14 @@ static void note_trouble(struct http_call *c, CURLcode result)
         return;
     if (c->answered)
         backend_no_trouble(&b->base);
-    else
+    else if (b->curl_error[0] ||
+             !b->base.trouble[0]) /* of several that failed together the first knows */
         backend_trouble(&b->base, "%s",
                         b->curl_error[0] ? b->curl_error : curl_easy_strerror(result));
     b->curl_error[0] = '\0';
 }
 
-static void transfer_done(struct http_call *c, CURLcode result)
+void http_transfer_done(struct http_call *c, CURLcode result)
 {
     c->result = result;
     note_trouble(c, result);
@@ -191,7 +195,10 @@ void http_reap(struct http_backend *b)
         void *call = NULL;
         CURLcode result = m->data.result;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &call);
-        transfer_done(call, result);
+        if (call)
+            http_transfer_done(call, result);
+        else
+            http_h2_dialled(b, m->easy_handle, result);
     }
 }
 
@@ -235,24 +242,33 @@ static void on_handle_closed(uv_handle_t *h)
 
 static void begin_transfer(struct http_call *c)
 {
+    if (http_h2_begin(c))
+        return;
     c->added = curl_multi_add_handle(c->backend->multi, c->easy) == CURLM_OK;
     if (!c->added)
         stop(c, STATUS_NO_MEMORY);
 }
 
+/* Its reader has caught up. */
+static void go_on(struct http_call *c)
+{
+    c->held = false;
+    c->last_byte_ms = http_now_ms(c->backend);
+    if (!c->added)
+        http_h2_resume(c);
+    else if (curl_easy_pause(c->easy, CURLPAUSE_CONT) != CURLE_OK)
+        http_transfer_done(c, CURLE_WRITE_ERROR); /* libcurl would go on without those bytes */
+}
+
 static void do_noted(struct http_call *c)
 {
     unnote(c);
-    if (c->ended) {
+    if (c->ended)
         conclude(c);
-    } else if (!c->added) {
+    else if (c->held && !c->paused)
+        go_on(c);
+    else if (!c->added && !c->h2.conn && !c->held)
         begin_transfer(c);
-    } else if (c->held && !c->paused) {
-        c->held = false;
-        c->last_byte_ms = http_now_ms(c->backend);
-        if (curl_easy_pause(c->easy, CURLPAUSE_CONT) != CURLE_OK)
-            transfer_done(c, CURLE_WRITE_ERROR); /* libcurl would go on without those bytes */
-    }
 }
 
 /* Nothing runs any more: what libcurl and libuv hold is given back. */
@@ -260,6 +276,7 @@ static void tear_down(struct http_backend *b)
 {
     b->torn_down = true;
     free_calls(b);
+    http_h2_close(b);
     curl_multi_cleanup(b->multi);
     b->multi = NULL;
     b->pending += 5;
@@ -278,6 +295,7 @@ static void on_turn(uv_check_t *turn)
     for (unsigned n = b->todo_count; n && b->todo_count; n--)
         do_noted(TAILQ_FIRST(&b->todo));
     http_loop_kick(b);
+    http_h2_turn(b);
     if (b->closing && TAILQ_EMPTY(&b->running))
         tear_down(b);
 }
@@ -300,6 +318,7 @@ static void check_time(struct http_call *c, int64_t now)
         stop(c, STATUS_OK);
     } else if (late || is_silent(c, now)) {
         c->silent = !late;
+        http_h2_suspect(c);
         stop(c, STATUS_DEADLINE);
     }
 }
@@ -354,6 +373,7 @@ static enum status http_open(const struct catalog_backend *conf, uv_loop_t *loop
     TAILQ_INIT(&b->running);
     TAILQ_INIT(&b->todo);
     http_rows_open(b);
+    http_h2_open(b);
     enum status s = http_target_open(b);
     if (s == STATUS_OK)
         s = http_urls_open(b);
@@ -399,9 +419,11 @@ static struct http_call *take_call(struct http_backend *b)
                                .easy = c->easy,
                                .addresses = c->addresses,
                                .framing = c->framing,
-                               .body = c->body };
+                               .body = c->body,
+                               .h2.kept = c->h2.kept };
     fresh.framing.framer->reset(&fresh.framing);
     buf_clear(&fresh.body);
+    buf_clear(&fresh.h2.kept);
     *c = fresh;
     return c;
 }
@@ -415,7 +437,7 @@ static void begin(struct http_call *c)
     atomic_fetch_add_explicit(&b->base.stats.running, 1, memory_order_relaxed);
     if (!uv_is_active((uv_handle_t *)&b->tick))
         uv_timer_start(&b->tick, on_tick, HTTP_TICK_MS, HTTP_TICK_MS);
-    note(c);
+    http_call_note(c);
 }
 
 static enum status http_start(struct backend *base, const struct backend_order *order,
@@ -456,7 +478,7 @@ static void http_pause(struct backend_call *call, bool paused)
     struct http_call *c = (struct http_call *)call;
     c->paused = paused;
     if (!paused && c->held)
-        note(c);
+        http_call_note(c);
 }
 
 const struct backend_driver backend_http_driver = {

@@ -13,9 +13,8 @@
  * With repeat_unanswered it is sent once more on a new connection: llama.cpp's
  * server ends each connection after its second stream, and does not say so.
  *
- * HTTP/1.1 everywhere: over HTTP/2 one ended connection takes many calls with it,
- * and libcurl does not tell those that a GOAWAY left untouched from those that it
- * did not.  With nginx's default of 1000 requests a connection, calls were lost.
+ * Over https HTTP/2 is spoken where the server chooses it (http_h2.h), and a call that
+ * it certainly did not begin is sent again; plain http is HTTP/1.1.
  *
  * `up` is false until the host's name is resolved.
  * Names are resolved in the background at open and every 60 s.  The process must

@@ -128,6 +128,24 @@ void http_loop_discard(struct http_call *c)
         on_unwanted(s);
 }
 
+/* Of a connection that is ours: what HTTP/2 is spoken over. */
+struct http_socket *http_loop_take(struct http_backend *b, curl_socket_t fd,
+                                   void (*on_events)(void *arg, int events), void *arg)
+{
+    struct http_socket *s = find_socket(b, fd);
+    if (!s)
+        return NULL;
+    s->on_events = on_events;
+    s->arg = arg;
+    s->idle = false;
+    return s;
+}
+
+void http_loop_want(struct http_socket *s, int events)
+{
+    arm(s, events);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct http_socket *s = poll->data;
@@ -135,6 +153,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     curl_socket_t fd = s->fd;
     if (status < 0) /* libuv has stopped watching; libcurl shall find out by itself */
         s->armed = 0;
+    if (s->on_events) {
+        s->on_events(s->arg, status < 0 ? UV_READABLE | UV_WRITABLE : events);
+        return; /* s may be gone */
+    }
     if (s->idle || (status >= 0 && !(events & s->wanted))) {
         on_unwanted(s);
         return;
@@ -190,12 +212,12 @@ static int on_close(void *backend, curl_socket_t fd)
     return close(fd);
 }
 
-bool http_loop_attach(struct http_call *c)
+bool http_loop_attach(struct http_backend *b, CURL *easy)
 {
-    return curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-           curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c->backend) == CURLE_OK &&
-           curl_easy_setopt(c->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-           curl_easy_setopt(c->easy, CURLOPT_CLOSESOCKETDATA, c->backend) == CURLE_OK;
+    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, b) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, b) == CURLE_OK;
 }
 
 /* libcurl lets go of a socket when the answer is complete, and also while the reader holds it

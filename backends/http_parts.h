@@ -29,6 +29,8 @@
 #include "backends/backend.h"
 #include "backends/framer.h"
 #include "backends/http_answer.h"
+#include "backends/http_h2.h"
+#include "backends/http_loop.h"
 #include "backends/http_request.h"
 #include "backends/http_target.h"
 #include "base/buf.h"
@@ -50,18 +52,6 @@ enum {
     HTTP_SOCKET_BUCKETS = 256,
 };
 
-struct http_socket { /* one that libcurl has opened; lives until libcurl closes it */
-    uv_poll_t poll;
-    struct http_backend *backend;
-    curl_socket_t fd;
-    int wanted, armed; /* UV_READABLE | UV_WRITABLE */
-    bool ours;         /* opened by our callback, so closed by it, too: but see is_closed() */
-    bool proven;       /* its connection was made */
-    ino_t inode;       /* of `fd`, as long as it is this socket's */
-    bool idle;         /* kept for the next request: nothing may arrive now */
-    LIST_ENTRY(http_socket) bucket;
-};
-
 struct http_call {
     struct http_backend *backend;
     CURL *easy;
@@ -73,6 +63,7 @@ struct http_call {
     struct http_addresses *addresses;
     const struct dialect_path *path;
     struct http_lines lines;
+    struct http_h2_stream h2;
     int64_t started_ms, last_byte_ms;
 
     bool on_todo, added, paused, held; /* held: libcurl was told to pause */
@@ -108,6 +99,7 @@ struct http_backend {
     CURLM *multi;
     struct curl_slist *common_headers; /* holds the secret: wiped when freed */
     struct http_target target;
+    struct http_h2 h2;
     struct http_rows rows;
     char *urls[HTTP_URLS_MAX]; /* as the dialect's paths; NULL: the model's name is in it */
     uv_idle_t idle;            /* active: something waits for the next turn */
@@ -129,15 +121,10 @@ struct http_backend {
 int64_t http_now_ms(const struct http_backend *b);
 void http_turn_soon(struct http_backend *b);
 void http_refresh_up(struct http_backend *b);
-void http_reap(struct http_backend *b);    /* ends the calls that libcurl has finished with */
+void http_reap(struct http_backend *b);   /* ends the calls that libcurl has finished with */
+void http_call_note(struct http_call *c); /* something is to be done with it on the next turn */
+/* The transfer is over, one way or the other.  May call on_data and on_end: c is not touched after it. */
+void http_transfer_done(struct http_call *c, CURLcode result);
 void http_release(struct http_backend *b); /* one of b->pending has come; the last one frees */
 
-/* http_loop.c */
-enum status http_loop_open(struct http_backend *b);
-void http_loop_held(struct http_call *c); /* its reader holds it back: its connection is not idle */
-bool http_loop_attach(struct http_call *c); /* the call's sockets are opened and closed by us */
-/* The connection that answered is kept, but what it said makes no sense: nobody gets it again. */
-void http_loop_discard(struct http_call *c);
-/* Lets libcurl do what is due; may call on_data and on_end. */
-void http_loop_kick(struct http_backend *b);
 #endif

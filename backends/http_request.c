@@ -30,18 +30,19 @@ static int before_sending(void *call, char *ip, char *local_ip, int port, int lo
     return CURL_PREREQFUNC_OK;
 }
 
-#define SET(option, value) (curl_easy_setopt(c->easy, CURLOPT_##option, (value)) == CURLE_OK)
+#define SET_OF(easy, option, value) (curl_easy_setopt(easy, CURLOPT_##option, (value)) == CURLE_OK)
+#define SET(option, value)          SET_OF(c->easy, option, value)
 
-static bool set_network(struct http_call *c)
+bool http_network_set(struct http_backend *b, CURL *easy)
 {
-    const struct catalog_backend *conf = c->backend->base.conf;
+    const struct catalog_backend *conf = b->base.conf;
     uint64_t connect_ms =
         conf->connect_timeout_ms ? conf->connect_timeout_ms : HTTP_CONNECT_TIMEOUT_MS;
-    return SET(NOSIGNAL, 1L) && SET(PROTOCOLS_STR, "http,https") && SET(FOLLOWLOCATION, 0L) &&
-           SET(PROXY, "") && SET(TCP_NODELAY, 1L) && SET(TCP_KEEPALIVE, 1L) &&
-           SET(MAXAGE_CONN, (long)HTTP_IDLE_CONNECTION_S) &&
-           SET(CONNECTTIMEOUT_MS, (long)connect_ms) && SET(HTTP09_ALLOWED, 0L) &&
-           SET(ERRORBUFFER, c->backend->curl_error) && http_loop_attach(c);
+    return SET_OF(easy, NOSIGNAL, 1L) && SET_OF(easy, PROTOCOLS_STR, "http,https") &&
+           SET_OF(easy, FOLLOWLOCATION, 0L) && SET_OF(easy, PROXY, "") &&
+           SET_OF(easy, TCP_NODELAY, 1L) && SET_OF(easy, TCP_KEEPALIVE, 1L) &&
+           SET_OF(easy, CONNECTTIMEOUT_MS, (long)connect_ms) &&
+           SET_OF(easy, ERRORBUFFER, b->curl_error) && http_loop_attach(b, easy);
 }
 
 static CURLcode give_trust(CURL *easy, void *ssl_ctx, void *tls)
@@ -50,14 +51,22 @@ static CURLcode give_trust(CURL *easy, void *ssl_ctx, void *tls)
     return tls_apply(tls, ssl_ctx) ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
-/* HTTP/1.1 over TLS, too: see http_driver.h.  The authorities come from give_trust alone: libcurl
- * would read its own from the disk, on this thread, when it connects. */
-static bool set_tls(struct http_call *c)
+/* The authorities come from give_trust alone: libcurl would read its own from the disk, on this
+ * thread, when it connects. */
+bool http_tls_set(struct http_backend *b, CURL *easy)
 {
-    return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(SSL_VERIFYPEER, 1L) &&
-           SET(SSL_VERIFYHOST, 2L) && SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-           SET(CAINFO, NULL) && SET(CAPATH, NULL) && SET(SSL_CTX_FUNCTION, give_trust) &&
-           SET(SSL_CTX_DATA, c->backend->base.conf->tls);
+    return SET_OF(easy, SSL_VERIFYPEER, 1L) && SET_OF(easy, SSL_VERIFYHOST, 2L) &&
+           SET_OF(easy, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && SET_OF(easy, CAINFO, NULL) &&
+           SET_OF(easy, CAPATH, NULL) && SET_OF(easy, SSL_CTX_FUNCTION, give_trust) &&
+           SET_OF(easy, SSL_CTX_DATA, b->base.conf->tls);
+}
+
+/* What is libcurl's to speak: HTTP/2 is not, see http_h2.h. */
+static bool set_protocol(struct http_call *c)
+{
+    return SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(HTTP09_ALLOWED, 0L) &&
+           SET(MAXAGE_CONN, (long)HTTP_IDLE_CONNECTION_S) && SET(POST, 1L) &&
+           SET(USERAGENT, HTTP_USER_AGENT);
 }
 
 static bool set_callbacks(struct http_call *c)
@@ -75,9 +84,10 @@ struct http_call *http_call_new(struct http_backend *b)
     c->backend = b;
     framing_init(&c->framing, b->base.conf->http.framer, HTTP_EVENT_BYTES_MAX);
     buf_init(&c->body, HTTP_BODY_BYTES_MAX);
+    buf_init(&c->h2.kept, HTTP_H2_WINDOW);
     c->easy = curl_easy_init();
-    if (c->easy && set_network(c) && set_tls(c) && set_callbacks(c) && SET(POST, 1L) &&
-        SET(USERAGENT, "maasgate/" MAAS_VERSION))
+    if (c->easy && http_network_set(b, c->easy) && http_tls_set(b, c->easy) && set_protocol(c) &&
+        set_callbacks(c))
         return c;
     http_call_free(c);
     return NULL;
@@ -89,6 +99,7 @@ void http_call_free(struct http_call *c)
     http_addresses_unref(c->addresses);
     c->framing.framer->clear(&c->framing);
     buf_free(&c->body);
+    buf_free(&c->h2.kept);
     free(c);
 }
 

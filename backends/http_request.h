@@ -34,7 +34,10 @@ void http_headers_free(struct http_backend *b);
 enum status http_headers_set(struct http_call *c);
 
 /* http_request.c */
-struct http_call *http_call_new(struct http_backend *b); /* NULL: no memory */
+#define HTTP_USER_AGENT "maasgate/" MAAS_VERSION
+bool http_network_set(struct http_backend *b, CURL *easy); /* how any connection is made */
+bool http_tls_set(struct http_backend *b, CURL *easy);     /* and what it trusts and shows */
+struct http_call *http_call_new(struct http_backend *b);   /* NULL: no memory */
 void http_call_free(struct http_call *c);
 bool http_call_possible(const struct http_backend *b, const struct backend_order *o);
 enum status http_call_prepare(struct http_call *c);

@@ -42,6 +42,15 @@ static void expect_much(char *at, size_t room)
     madvise((void *)from, (room - (from - (uintptr_t)at)) & ~(page - 1), MADV_HUGEPAGE);
 }
 
+void buf_drop(struct buf *b, size_t len)
+{
+    assert(len <= b->len);
+    if (!len)
+        return;
+    b->len -= len;
+    memmove(b->at, b->at + len, b->len + 1);
+}
+
 /* Room for `more` bytes and the NUL after them. */
 static bool make_room(struct buf *b, size_t more)
 {

@@ -19,8 +19,9 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_free(struct buf *b);  /* may be used again: same maximum */
-void buf_clear(struct buf *b); /* empties it, keeps the memory */
+void buf_free(struct buf *b);             /* may be used again: same maximum */
+void buf_clear(struct buf *b);            /* empties it, keeps the memory */
+void buf_drop(struct buf *b, size_t len); /* so many bytes at the front go; at most b->len */
 
 MUST_CHECK bool buf_add(struct buf *b, const void *bytes, size_t len);
 MUST_CHECK bool buf_text(struct buf *b, const char *text);

@@ -249,3 +249,17 @@ void tls_describe(void *ssl, char text[static TLS_DESCRIPTION_BYTES])
                  ? "verified"
                  : X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
 }
+
+bool tls_offer_h2(void *ssl_ctx)
+{
+    static const unsigned char protocols[] = "\x02h2\x08http/1.1";
+    return SSL_CTX_set_alpn_protos(ssl_ctx, protocols, sizeof protocols - 1) == 0;
+}
+
+bool tls_chose_h2(void *ssl)
+{
+    const unsigned char *protocol = NULL;
+    unsigned len = 0;
+    SSL_get0_alpn_selected(ssl, &protocol, &len);
+    return len == 2 && memcmp(protocol, "h2", 2) == 0;
+}

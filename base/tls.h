@@ -30,6 +30,10 @@ bool tls_same(const struct tls *a, const struct tls *b); /* made from the same t
 /* For an SSL_CTX of OpenSSL, before its first connection.  It keeps what it needs, so it may
  * outlive t.  False: no memory. */
 MUST_CHECK bool tls_apply(const struct tls *t, void *ssl_ctx);
+/* Tells the server by ALPN that we speak HTTP/2, and HTTP/1.1, too.  False: no memory. */
+MUST_CHECK bool tls_offer_h2(void *ssl_ctx);
+/* Of an SSL whose handshake is done: did the server choose HTTP/2 (ALPN)? */
+bool tls_chose_h2(void *ssl);
 
 /* For an SSL of OpenSSL that is connected: its version, whose certificate the other side showed,
  * who issued it and whether it was verified. */

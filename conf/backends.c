@@ -28,6 +28,8 @@ const struct conf_key backend_keys[] = {
       "https: our certificate for a server that asks for one, with its chain; needs the key" },
     { "client_key_file", read_path, AT(client_key_file), "an absolute path", 1, 4095, false,
       "https: its private key, not encrypted and not readable by everyone" },
+    { "http_version", read_choice, AT(http_version), "auto|1.1", 0, 0, false,
+      "https: HTTP/2 where the server offers it (the default), or never" },
     { "concurrency", read_count32, AT(concurrency), "a number", 1, 65536, false,
       "calls at once of all threads together, exactly; 256 when not given" },
     { "requests_per_minute", read_count, AT(requests_per_minute), "a number", 1, RATE_MAX, false,
@@ -147,7 +149,10 @@ static enum status check_files(struct conf_reader *r, const struct yaml_node *n,
     if (secret && b->transport != TRANSPORT_HTTP)
         return conf_fail_key(r, secret, "'secret_file' has no effect with transport %s",
                              transport_name(b->transport));
+    const struct yaml_node *version = yaml_get(n, "http_version");
     enum status status = backend_tls(r, n, b);
+    if (!status && version && !b->tls)
+        return conf_fail_key(r, version, "'http_version' has no effect without https");
     return status || !secret ? status : read_secret(r, secret, &b->secret);
 }
 

@@ -9,6 +9,7 @@
 struct tls;
 
 enum transport { TRANSPORT_SHM, TRANSPORT_SOCKET, TRANSPORT_HTTP };
+enum http_version { HTTP_VERSION_AUTO, HTTP_VERSION_1_1 };
 enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_DRAIN };
 
 struct catalog_backend {
@@ -20,8 +21,9 @@ struct catalog_backend {
     char *secret;            /* read at load; masked everywhere; NULL when none */
     /* https: PEM files, "" none; what they held at load is in `tls` */
     const char *ca_file, *client_cert_file, *client_key_file;
-    struct tls *tls;      /* the catalog's own; NULL without https */
-    uint32_t concurrency; /* most calls in flight, of the whole process */
+    struct tls *tls;                /* the catalog's own; NULL without https */
+    enum http_version http_version; /* https: HTTP/2 when the server chooses it */
+    uint32_t concurrency;           /* most calls in flight, of the whole process */
     uint64_t first_byte_timeout_ms, chunk_timeout_ms; /* 0: the setting's, at each request */
     uint64_t connect_timeout_ms;                      /* its own or the setting's; not 0 */
     enum on_disconnect on_disconnect;

@@ -81,6 +81,7 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
            quoted(b, "address", p->address) && secret(b, p) && quoted(b, "ca_file", p->ca_file) &&
            quoted(b, "client_cert_file", p->client_cert_file) &&
            quoted(b, "client_key_file", p->client_key_file) && composed(b, p) &&
+           (p->http_version == HTTP_VERSION_AUTO || buf_text(b, "    http_version: 1.1\n")) &&
            number(b, "concurrency", p->concurrency) &&
            number(b, "requests_per_minute", p->requests_per_minute) &&
            number(b, "tokens_per_minute", p->tokens_per_minute) &&

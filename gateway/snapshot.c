@@ -44,7 +44,8 @@ static bool same_backend(const struct catalog_backend *a, const struct catalog_b
 {
     return same_text(a->name, b->name) && a->transport == b->transport &&
            same_text(a->address, b->address) && same_text(a->secret, b->secret) &&
-           tls_same(a->tls, b->tls) && a->concurrency == b->concurrency &&
+           tls_same(a->tls, b->tls) && a->http_version == b->http_version &&
+           a->concurrency == b->concurrency &&
            a->first_byte_timeout_ms == b->first_byte_timeout_ms &&
            a->chunk_timeout_ms == b->chunk_timeout_ms &&
            a->connect_timeout_ms == b->connect_timeout_ms && a->on_disconnect == b->on_disconnect &&

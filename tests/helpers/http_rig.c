@@ -65,6 +65,7 @@ void rig_open_at(struct rig *r, const char *url, const char *path)
         r->conf.concurrency = 8;
     if (strncmp(url, "https:", 6) == 0)
         r->conf.tls = tls_of(&r->conf);
+    r->conf.http_version = r->h2 ? HTTP_VERSION_AUTO : HTTP_VERSION_1_1;
     uv_loop_init(&r->loop);
     uv_timer_init(&r->loop, &r->guard);
     uv_timer_start(&r->guard, on_guard, PATIENCE_MS, 0);

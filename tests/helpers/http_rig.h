@@ -23,6 +23,7 @@ struct rig {
     struct backend *backend;
     uint64_t hurry_ms; /* all the time that clients give; 0: as long as it takes */
     unsigned hops;     /* of each request, before this gateway */
+    bool h2;           /* http_version: auto */
     bool inside;       /* of a driver's function: no callback may come now */
     bool closed;
 };

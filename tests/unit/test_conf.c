@@ -189,6 +189,11 @@ static const struct {
       "t.yaml:2:58: backends.w.secret_file: '/' is not a regular file" },
     { "ca without https", "backends:\n  w: {transport: http, address: 'http://h', ca_file: /s}\n",
       "t.yaml:2:45: backends.w: 'ca_file' has no effect without https" },
+    { "http_version without https",
+      "backends:\n  w: {transport: http, address: 'http://h', http_version: auto}\n",
+      "t.yaml:2:45: backends.w: 'http_version' has no effect without https" },
+    { "http_version", "backends:\n  w: {transport: http, address: 'https://h', http_version: 2}\n",
+      "t.yaml:2:60: backends.w.http_version: '2' is not one of auto|1.1" },
     { "ca missing",
       "backends:\n  w: {transport: http, address: 'https://h', ca_file: /nonexistent/s}\n",
       "t.yaml:2:55: backends.w.ca_file: '/nonexistent/s' cannot be read: No such file or "
