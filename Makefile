@@ -68,7 +68,7 @@ LDFLAGS  := -pie -Wl,-z,relro,-z,now,-z,noexecstack \
             $(filter -fsanitize=%,$(subst fuzzer-no-link,fuzzer,$(CFLAGS_$(KIND))))
 COMPILE   = $(CC) $(CPPFLAGS) $(CFLAGS) @build/deps/cflags -MMD -MP
 LINK      = $(CC) $(CFLAGS) $(LDFLAGS)
-LIBS      = @build/deps/ldlibs -lnghttp2
+LIBS      = @build/deps/ldlibs
 CHECKLIBS = $$(pkg-config --libs check) -lsubunit -lrt -lm
 
 # --- Files: found by folder, so adding one needs no edit here -------------------------------------

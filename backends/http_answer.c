@@ -112,7 +112,8 @@ size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call)
     if (c->ended || c->verdict != STATUS_OK)
         return HTTP_REFUSE;
     if (c->paused) {
-        http_loop_held(c);
+        if (c->added)
+            http_loop_held(c);
         c->held = true;
         return CURL_WRITEFUNC_PAUSE;
     }

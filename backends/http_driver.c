@@ -165,6 +165,15 @@ static void note_trouble(struct http_call *c, CURLcode result)
     b->curl_error[0] = '\0';
 }
 
+/* Nobody else gets the connection that said it.  Broken transfers libcurl ends itself. */
+static void distrust(struct http_call *c, CURLcode result)
+{
+    if (!c->added)
+        http_h2_doubt(c);
+    else if (result == CURLE_OK)
+        http_loop_discard(c);
+}
+
 void http_transfer_done(struct http_call *c, CURLcode result)
 {
     c->result = result;
@@ -180,8 +189,8 @@ void http_transfer_done(struct http_call *c, CURLcode result)
         http_verdict_broken(result, c->connected, c->answered, &c->end);
     if (c->ended)
         return; /* on_data cancelled it */
-    if (c->end.status == STATUS_BACKEND_GARBAGE && result == CURLE_OK)
-        http_loop_discard(c);
+    if (c->end.status == STATUS_BACKEND_GARBAGE)
+        distrust(c, result);
     c->silent = c->end.status == STATUS_DEADLINE && is_late_alone(c);
     c->ended = true;
     conclude(c);

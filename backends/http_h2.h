@@ -10,8 +10,10 @@
  * call that the server certainly did not begin (REFUSED_STREAM, beyond the last stream
  * of a GOAWAY, never sent) is sent again, elsewhere.
  *
- * http_h2_conn.c  connections: made, read, written, retired
- * http_h2_call.c  a call as a stream on one of them
+ * http_h2_conn.c    connections: made, read, written, retired
+ * http_h2_send.c    a call becomes a stream on one of them
+ * http_h2_frames.c  what the server says
+ * http_h2_call.c    how a call leaves its stream
  */
 #ifndef MAAS_HTTP_H2_H
 #define MAAS_HTTP_H2_H
@@ -33,6 +35,8 @@ enum {
     HTTP_H2_IDLE_MS = 60 * 1000,       /* longer without a word: not trusted with a new call */
     HTTP_H2_AGAIN_MS = 10 * 60 * 1000, /* a server without HTTP/2 is asked again */
     HTTP_H2_REFUSALS_MAX = 5,
+    HTTP_H2_LINE_BYTES_MAX = 16 << 10, /* of a header line that comes */
+    HTTP_H2_QUEUE_MAX = 1000,          /* frames that a server makes us owe it */
     HTTP_H2_FRAME_BYTES = (16 << 10) + 9,
     HTTP_H2_GATHER_BYTES = 8 << 10, /* small frames leave together */
     HTTP_H2_READ_BYTES = 16 << 10,
@@ -51,6 +55,7 @@ struct http_h2_stream {          /* of a call */
     bool final;    /* the headers of the answer are whole */
     bool complete; /* the answer is */
     bool given_up; /* reset by us */
+    bool reset;    /* by the server */
     bool over;     /* the stream is closed; `result` says how */
     bool refused;  /* and that it was left untouched */
     CURLcode result;
@@ -91,19 +96,30 @@ void http_h2_open(struct http_backend *b);
 void http_h2_close(struct http_backend *b); /* when no call runs any more */
 /* True: the call is taken, it runs or waits.  False: HTTP/1.1 is to take it. */
 bool http_h2_begin(struct http_call *c);
-/* Of http_reap: is it a connection of ours that was made, or not? */
-bool http_h2_dialled(struct http_backend *b, CURL *easy, CURLcode result);
+/* A connection of ours was made, or not. */
+void http_h2_dialled(struct http_backend *b, CURL *easy, CURLcode result);
+void http_h2_lose(struct http_h2_conn *conn); /* it ends with the next turn, and so do its calls */
 /* Sends what has gathered, ends what is over.  May call on_data and on_end. */
 void http_h2_turn(struct http_backend *b);
 
-/* A call has waited in vain.  Unless its connection brings others something, it gets no more. */
-void http_h2_suspect(struct http_call *c);
+/* http_h2_send.c; false: no memory, or more header fields than it takes */
+bool http_h2_submit(struct http_h2_conn *conn, struct http_call *c);
 
-/* http_h2_call.c */
-bool http_h2_submit(struct http_h2_conn *conn, struct http_call *c); /* false: no memory */
+/* http_h2_frames.c */
+nghttp2_session *http_h2_session_new(struct http_h2_conn *conn); /* NULL: no memory */
+
+/* http_h2_call.c.  The first two are of an open stream; false: its connection is lost. */
+bool http_h2_give_up(struct http_call *c);
+bool http_h2_window(struct http_call *c, size_t taken); /* by its reader: so much more may come */
+/* nghttp2 has closed the stream, or its connection broke; garbage: by what the server sent. */
+void http_h2_set_over(struct http_call *c, uint32_t error, bool garbage);
 /* Ends the calls whose streams are over, or sends them again. */
 void http_h2_reap(struct http_h2_conn *conn);
+void http_h2_detach_all(struct http_h2_conn *conn);
 void http_h2_resume(struct http_call *c); /* its reader has caught up */
 void http_h2_leave(struct http_call *c);  /* the call has ended: so does its stream */
-nghttp2_session *http_h2_session_new(struct http_h2_conn *conn); /* NULL: no memory */
+/* What it was told makes no sense: its connection gets no more calls. */
+void http_h2_doubt(struct http_call *c);
+/* It has waited in vain.  Unless its connection brings others something, that gets no more calls. */
+void http_h2_suspect(struct http_call *c);
 #endif

@@ -46,6 +46,7 @@ static void free_conn(struct http_h2_conn *conn)
     struct http_backend *b = conn->backend;
     LIST_REMOVE(conn, link);
     b->h2.conn_count--;
+    http_h2_detach_all(conn); /* those whose readers have not taken all of what came */
     nghttp2_session_del(conn->session);
     if (conn->easy)
         curl_multi_remove_handle(b->multi, conn->easy); /* closes the socket */
@@ -72,9 +73,17 @@ static bool dial(struct http_backend *b)
 
 /* ---- reading and writing ---- */
 
-static void lose(struct http_h2_conn *conn)
+void http_h2_lose(struct http_h2_conn *conn)
 {
     conn->broken = conn->retiring = true;
+    http_turn_soon(conn->backend);
+}
+
+/* It breaks the protocol. */
+static void condemn(struct http_h2_conn *conn)
+{
+    conn->garbage = true;
+    http_h2_lose(conn);
 }
 
 /* Frames gather in one buffer: it leaves as one TLS record, and is the same when it is sent again
@@ -86,7 +95,7 @@ static bool gather(struct http_h2_conn *conn)
     while (conn->out_end < HTTP_H2_GATHER_BYTES) {
         ssize_t n = nghttp2_session_mem_send(conn->session, &frame);
         if (n < 0)
-            lose(conn);
+            http_h2_lose(conn);
         if (n <= 0)
             break;
         assert((size_t)n <= HTTP_H2_FRAME_BYTES); /* the server may allow more, we never ask */
@@ -109,7 +118,7 @@ static void flush(struct http_h2_conn *conn)
             break;
         }
         if (result != CURLE_OK)
-            lose(conn);
+            http_h2_lose(conn);
     }
     http_loop_want(conn->socket, UV_READABLE | (conn->blocked ? UV_WRITABLE : 0));
 }
@@ -122,12 +131,15 @@ static bool take_in(struct http_h2_conn *conn)
     if (result == CURLE_AGAIN)
         return false;
     if (result != CURLE_OK || len == 0) {
-        lose(conn);
+        http_h2_lose(conn);
         return false;
     }
     conn->heard_ms = http_now_ms(conn->backend);
-    if (nghttp2_session_mem_recv(conn->session, bytes, len) < 0)
-        lose(conn);
+    ssize_t read = nghttp2_session_mem_recv(conn->session, bytes, len);
+    if (read == NGHTTP2_ERR_NOMEM || read == NGHTTP2_ERR_CALLBACK_FAILURE)
+        http_h2_lose(conn);
+    else if (read < 0 || nghttp2_session_get_outbound_queue_size(conn->session) > HTTP_H2_QUEUE_MAX)
+        condemn(conn);
     return !conn->broken;
 }
 
@@ -145,8 +157,7 @@ static void check_end(struct http_h2_conn *conn)
 {
     if (nghttp2_session_want_read(conn->session) || nghttp2_session_want_write(conn->session))
         return;
-    conn->garbage = true;
-    lose(conn);
+    condemn(conn);
 }
 
 static void on_socket(void *arg, int events)
@@ -189,28 +200,38 @@ static bool start_session(struct http_h2_conn *conn)
     curl_easy_getinfo(conn->easy, CURLINFO_ACTIVESOCKET, &fd);
     conn->socket = http_loop_take(conn->backend, fd, on_socket, conn);
     conn->session = conn->socket ? http_h2_session_new(conn) : NULL;
+    if (conn->session)
+        flush(
+            conn); /* the first word; and libcurl takes a connection that is used for no idle one */
     return conn->session != NULL;
 }
 
-bool http_h2_dialled(struct http_backend *b, CURL *easy, CURLcode result)
+static struct http_h2_conn *find_conn(struct http_backend *b, CURL *easy)
 {
     struct http_h2_conn *conn;
     LIST_FOREACH(conn, &b->h2.conns, link)
-    if (conn->easy == easy)
-        break;
-    if (!conn)
-        return false;
-    bool ready = conn->chosen && result == CURLE_OK && start_session(conn);
-    if (!conn->chosen && result == CURLE_OK)
+    {
+        if (conn->easy == easy)
+            return conn;
+    }
+    return NULL;
+}
+
+void http_h2_dialled(struct http_backend *b, CURL *easy, CURLcode result)
+{
+    struct http_h2_conn *conn = find_conn(b, easy);
+    assert(conn);
+    if (result == CURLE_OK && !conn->chosen)
         b->h2.again_ms = http_now_ms(b) + HTTP_H2_AGAIN_MS;
-    if (!ready)
-        lose(conn);
+    if (result == CURLE_OK && conn->chosen && !start_session(conn))
+        result = CURLE_OUT_OF_MEMORY;
+    if (result != CURLE_OK || !conn->chosen)
+        http_h2_lose(conn);
     if (result == CURLE_OK)
         release_waiting(b);
     else
         fail_waiting(b, result);
     http_turn_soon(b);
-    return true;
 }
 
 /* ---- which one takes a call ---- */
@@ -256,18 +277,13 @@ bool http_h2_begin(struct http_call *c)
     return false;
 }
 
-void http_h2_suspect(struct http_call *c)
-{
-    struct http_h2_conn *conn = c->h2.conn;
-    if (conn && conn->heard_ms <= c->last_byte_ms)
-        conn->retiring = true;
-}
-
 /* ---- a turn ---- */
 
+/* What cannot be sent any more is said by the end of the connection, too. */
 static bool is_done_with(const struct http_h2_conn *conn)
 {
-    return conn->broken || (conn->retiring && !conn->streams && conn->out_begin == conn->out_end);
+    bool sent = conn->blocked || conn->out_begin == conn->out_end;
+    return conn->broken || (conn->retiring && !conn->streams && sent);
 }
 
 void http_h2_turn(struct http_backend *b)

@@ -18,6 +18,8 @@
  * http_events.c   what the events of a stream say
  * http_verdict.c  how the transfer broke, in our words
  *
+ * http_h2.h: the same calls as streams of HTTP/2
+ *
  * Nothing of the caller's runs inside libcurl except on_data, and the functions
  * it may call from there (start, cancel, pause) only note what is to be done: it
  * is done on the loop's next turn, outside of libcurl and after that turn's poll.

@@ -1,59 +1,18 @@
 /* tests/helpers/stub_h2.c -- see stub_h2.h.  Blocking and simple: it is a test's upstream. */
-#include "tests/helpers/stub_h2.h"
-#include "tests/helpers/certs.h"
+#include "tests/helpers/stub_h2_parts.h"
 #include <arpa/inet.h>
 #include <assert.h>
-#include <nghttp2/nghttp2.h>
-#include <openssl/ssl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, POLL_MS = 10, LATE_MS = 100, INTERIMS = 20, FIELDS = 1000 };
+enum { POLL_MS = 10 };
 
-struct stub_h2 {
-    const struct stub_h2_step *steps;
-    size_t count;
-    struct stub_h2_how how;
-    int listener;
-    char url[64], certs[CERTS_PATH_BYTES], ca_file[CERTS_PATH_BYTES];
-    SSL_CTX *tls;
-    pthread_t acceptor, servers[CONNECTIONS_MAX];
-    pthread_mutex_t lock; /* of what follows */
-    bool stopping;
-    unsigned streams, ran, connections, cancelled;
-    size_t sent;
-    char *last;
-};
-
-struct connection {
-    struct stub_h2 *stub;
-    int fd;
-    SSL *ssl;
-    nghttp2_session *session;
-    struct stream *open; /* list */
-    unsigned streams;
-    int32_t last; /* of a GOAWAY: what lies beyond is not run */
-    bool over;    /* nothing more is read or written */
-};
-
-struct stream {
-    struct stream *next;
-    struct connection *c;
-    const struct stub_h2_step *step;
-    int32_t id;
-    char *text; /* fields and body */
-    size_t len, sent, total;
-    int64_t due_ms;
-};
-
-static void add(struct stub_h2 *s, unsigned *counter)
+void stub_h2_add(struct stub_h2 *s, unsigned *counter)
 {
     pthread_mutex_lock(&s->lock);
     ++*counter;
@@ -68,215 +27,12 @@ static unsigned read_counter(struct stub_h2 *s, const unsigned *counter)
     return n;
 }
 
-static bool stopping(struct stub_h2 *s)
+bool stub_h2_stopping(struct stub_h2 *s)
 {
     pthread_mutex_lock(&s->lock);
     bool now = s->stopping;
     pthread_mutex_unlock(&s->lock);
     return now;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---- what is said ---- */
-
-static nghttp2_nv field(const char *name, const char *value)
-{
-    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
-                         strlen(value), NGHTTP2_NV_FLAG_NONE };
-}
-
-static const char *type_of(const struct stub_h2_step *step)
-{
-    if (step->what == H2_FLOOD)
-        return "text/event-stream";
-    return step->type ? step->type : "application/json";
-}
-
-static const char *body_of(const struct stub_h2_step *step)
-{
-    return step->body ? step->body : "{}";
-}
-
-/* The body, or as much of a flood as the window and the frame take; a flood ends with its mark. */
-static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
-                         uint32_t *flags, nghttp2_data_source *source, void *connection)
-{
-    struct stream *s = source->ptr;
-    const char *body = body_of(s->step);
-    size_t len = strlen(body), n = 0;
-    (void)session, (void)id, (void)connection;
-    if (s->step->what == H2_LATE && now_ms() < s->due_ms)
-        return NGHTTP2_ERR_DEFERRED;
-    while (n + len <= room && s->sent < s->total) {
-        memcpy(to + n, body, len);
-        n += len;
-        s->sent += len;
-    }
-    if (s->sent >= s->total && s->step->what == H2_FLOOD && n + 14 <= room) {
-        memcpy(to + n, "data: [DONE]\n\n", 14);
-        n += 14;
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    } else if (s->sent >= s->total && s->step->what != H2_FLOOD) {
-        *flags |= s->step->what == H2_HEAD_HANG ? 0 : NGHTTP2_DATA_FLAG_EOF;
-    }
-    pthread_mutex_lock(&s->c->stub->lock);
-    s->c->stub->sent += n;
-    pthread_mutex_unlock(&s->c->stub->lock);
-    return n || *flags ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
-}
-
-static ssize_t read_nothing(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
-                            uint32_t *flags, nghttp2_data_source *source, void *connection)
-{
-    (void)session, (void)id, (void)to, (void)room, (void)flags, (void)source, (void)connection;
-    return NGHTTP2_ERR_DEFERRED;
-}
-
-static void answer(struct stream *s, const char *status, bool with_body)
-{
-    const nghttp2_nv head[] = { field(":status", status), field("content-type", type_of(s->step)),
-                                field("server", "stub") };
-    nghttp2_data_provider body = { .source.ptr = s,
-                                   .read_callback = with_body ? read_body : read_nothing };
-    s->total = s->step->what == H2_FLOOD ? s->step->flood_bytes : strlen(body_of(s->step));
-    nghttp2_submit_response(s->c->session, s->id, head, 3, &body);
-}
-
-static void reset(struct stream *s, uint32_t error)
-{
-    nghttp2_submit_rst_stream(s->c->session, NGHTTP2_FLAG_NONE, s->id, error);
-}
-
-static void go_away(struct connection *c, int32_t last)
-{
-    c->last = last;
-    nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
-}
-
-static void send_raw(struct connection *c, const void *bytes, size_t len)
-{
-    if (SSL_write(c->ssl, bytes, (int)len) <= 0)
-        c->over = true;
-}
-
-static void flush(struct connection *c)
-{
-    const uint8_t *bytes;
-    ssize_t n;
-    while (!c->over && (n = nghttp2_session_mem_send(c->session, &bytes)) > 0)
-        send_raw(c, bytes, (size_t)n);
-}
-
-/* nghttp2 would not send these: as frames of our own, with a table-free header block. */
-static void send_headers_frame(struct stream *s, const char *block, size_t len, int flags)
-{
-    uint8_t frame[256] = { 0, 0, (uint8_t)len,          NGHTTP2_HEADERS, (uint8_t)flags,
-                           0, 0, (uint8_t)(s->id >> 8), (uint8_t)s->id };
-    memcpy(frame + 9, block, len);
-    flush(s->c);
-    send_raw(s->c, frame, 9 + len);
-}
-
-static void send_interims(struct stream *s, unsigned count)
-{
-    const nghttp2_nv head[] = { field(":status", "103"), field("link", "</a>") };
-    for (unsigned i = 0; i < count && !s->c->over && !stopping(s->c->stub); i++) {
-        nghttp2_submit_headers(s->c->session, NGHTTP2_FLAG_NONE, s->id, NULL, head, 2, NULL);
-        flush(s->c);
-    }
-}
-
-static void send_many_fields(struct stream *s)
-{
-    static char names[FIELDS][16];
-    nghttp2_nv head[FIELDS + 1];
-    head[0] = field(":status", "200");
-    for (int i = 0; i < FIELDS; i++) {
-        snprintf(names[i], sizeof names[i], "x-%d", i);
-        head[i + 1] = field(names[i], "value");
-    }
-    nghttp2_submit_response(s->c->session, s->id, head, FIELDS + 1, NULL);
-}
-
-/* Not run: refused, or beyond the last stream. */
-static bool is_run(enum stub_h2_do what)
-{
-    return what != H2_REFUSE && what != H2_GOAWAY_OVER;
-}
-
-static void act_badly(struct stream *s)
-{
-    struct connection *c = s->c;
-    switch (s->step->what) {
-    case H2_GARBAGE:
-        send_raw(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 47);
-        break;
-    case H2_NO_LENGTH: /* :status 200 indexed; content-length (28) 3, then two bytes of DATA */
-        send_headers_frame(s,
-                           "\x88\x0f\x0d\x01"
-                           "3",
-                           5, NGHTTP2_FLAG_END_HEADERS);
-        send_raw(
-            c, (uint8_t[]){ 0, 0, 2, 0, 1, 0, 0, (uint8_t)(s->id >> 8), (uint8_t)s->id, '{', '}' },
-            11);
-        break;
-    case H2_BAD_NAME:
-        send_headers_frame(s,
-                           "\x88\x40\x01"
-                           "X"
-                           "\x01"
-                           "y",
-                           6, NGHTTP2_FLAG_END_HEADERS);
-        break;
-    case H2_NO_STATUS:
-        send_headers_frame(s,
-                           "\x40\x01"
-                           "x"
-                           "\x01"
-                           "y",
-                           5, NGHTTP2_FLAG_END_HEADERS);
-        break;
-    default:
-        break;
-    }
-}
-
-static void act(struct stream *s)
-{
-    static const uint32_t errors[] = { [H2_REFUSE] = NGHTTP2_REFUSED_STREAM,
-                                       [H2_RESET] = NGHTTP2_INTERNAL_ERROR,
-                                       [H2_HEAD_RESET] = NGHTTP2_INTERNAL_ERROR,
-                                       [H2_HEAD_REFUSE] = NGHTTP2_REFUSED_STREAM,
-                                       [H2_EARLY] = NGHTTP2_NO_ERROR };
-    struct connection *c = s->c;
-    enum stub_h2_do what = s->step->what;
-    bool head = what == H2_HEAD_RESET || what == H2_HEAD_REFUSE || what == H2_HEAD_CLOSE;
-    if (is_run(what))
-        add(c->stub, &c->stub->ran);
-    s->due_ms = now_ms() + LATE_MS;
-    if (what == H2_INTERIM || what == H2_INTERIM_FLOOD)
-        send_interims(s, what == H2_INTERIM ? INTERIMS : 1 << 12);
-    if (head || what == H2_HEAD_HANG)
-        answer(s, "200", false);
-    else if (what == H2_ANSWER || what == H2_LATE || what == H2_FLOOD || what == H2_INTERIM ||
-             what == H2_GOAWAY_AFTER || what == H2_EARLY)
-        answer(s, what == H2_EARLY ? "400" : "200", true);
-    else if (what == H2_HEADERS)
-        send_many_fields(s);
-    flush(c);
-    if (what == H2_REFUSE || what == H2_RESET || (head && what != H2_HEAD_CLOSE) ||
-        what == H2_EARLY)
-        reset(s, errors[what]);
-    else if (what == H2_GOAWAY_OVER || what == H2_GOAWAY_AFTER)
-        go_away(c, what == H2_GOAWAY_AFTER ? s->id : s->id > 1 ? s->id - 2 : 0);
-    c->over = c->over || what == H2_CLOSE || what == H2_HEAD_CLOSE;
-    act_badly(s);
 }
 
 /* ---- what comes ---- */
@@ -351,7 +107,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct connection *c = connection;
     struct stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_RST_STREAM)
-        add(c->stub, &c->stub->cancelled);
+        stub_h2_add(c->stub, &c->stub->cancelled);
     if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS)
@@ -362,9 +118,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     bool whole = s->step->what != H2_EARLY && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     if (early || whole) {
         remember(s);
-        act(s);
+        stub_h2_act(s);
         if (c->stub->how.goaway_after && ++c->streams == c->stub->how.goaway_after)
-            go_away(c, s->id);
+            stub_h2_go_away(c, s->id);
     }
     return 0;
 }
@@ -419,7 +175,7 @@ static void linger(struct connection *c)
     char bytes[4096];
     struct pollfd p = { .fd = c->fd, .events = POLLIN };
     shutdown(c->fd, SHUT_WR);
-    while (!stopping(c->stub))
+    while (!stub_h2_stopping(c->stub))
         if (poll(&p, 1, POLL_MS) > 0 && recv(c->fd, bytes, sizeof bytes, 0) <= 0)
             return;
 }
@@ -430,17 +186,17 @@ static void serve_session(struct connection *c)
     struct pollfd p = { .fd = c->fd, .events = POLLIN };
     c->last = -1;
     start_session(c);
-    flush(c);
-    while (!c->over && !stopping(c->stub)) {
+    stub_h2_flush(c);
+    while (!c->over && !stub_h2_stopping(c->stub)) {
         if (!SSL_pending(c->ssl) && poll(&p, 1, POLL_MS) <= 0) {
             wake_streams(c);
-            flush(c);
+            stub_h2_flush(c);
             continue;
         }
         int n = SSL_read(c->ssl, bytes, sizeof bytes);
         if (n <= 0 || nghttp2_session_mem_recv(c->session, (uint8_t *)bytes, (size_t)n) < 0)
             break;
-        flush(c);
+        stub_h2_flush(c);
         if (!nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session))
             break;
     }
@@ -454,7 +210,7 @@ static void *serve(void *arg)
     SSL_set_fd(c->ssl, c->fd);
     if (SSL_accept(c->ssl) == 1 && !c->stub->how.declines)
         serve_session(c);
-    while (c->stub->how.declines && !stopping(c->stub)) {
+    while (c->stub->how.declines && !stub_h2_stopping(c->stub)) {
         struct pollfd p = { .fd = c->fd, .events = POLLIN };
         char bytes[4096];
         if (poll(&p, 1, POLL_MS) > 0 && SSL_read(c->ssl, bytes, sizeof bytes) <= 0)
@@ -473,7 +229,7 @@ static void *accept_all(void *arg)
 {
     struct stub_h2 *s = arg;
     struct pollfd p = { .fd = s->listener, .events = POLLIN };
-    while (!stopping(s) && s->connections < CONNECTIONS_MAX) {
+    while (!stub_h2_stopping(s) && s->connections < STUB_H2_CONNECTIONS_MAX) {
         if (poll(&p, 1, POLL_MS) <= 0)
             continue;
         struct connection *c = calloc(1, sizeof *c);

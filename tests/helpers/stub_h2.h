@@ -7,6 +7,7 @@
 #define MAAS_STUB_H2_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum stub_h2_do {
     H2_ANSWER,       /* 200, `body`; then the stream is over */
@@ -20,22 +21,30 @@ enum stub_h2_do {
     H2_HEAD_CLOSE,   /* the same after the headers */
     H2_HANG,         /* nothing */
     H2_HEAD_HANG,    /* headers, nothing more */
-    H2_FLOOD,     /* 200, text/event-stream, `body` again and again up to `flood_bytes`, [DONE] */
-    H2_GARBAGE,   /* bytes that are no frames */
-    H2_EARLY,     /* 400, `body` and RST_STREAM NO_ERROR, before the request's body was read */
-    H2_NO_LENGTH, /* content-length that is not the body's */
-    H2_BAD_NAME,  /* a header name in capitals */
-    H2_NO_STATUS, /* headers without :status */
-    H2_INTERIM,   /* some 103, then as H2_ANSWER */
+    H2_FLOOD,   /* 200, text/event-stream, `body` again and again up to `flood_bytes`, [DONE] */
+    H2_GARBAGE, /* bytes that are no frames */
+    H2_EARLY,   /* 400, `body` and RST_STREAM NO_ERROR, before the request's body was read */
+    H2_FRAMES,  /* `frames`, byte for byte */
+    H2_INTERIM, /* some 103, then as H2_ANSWER */
     H2_INTERIM_FLOOD, /* without end */
     H2_HEADERS,       /* a thousand header fields */
     H2_LATE,          /* as H2_ANSWER, 100 ms later */
+};
+
+struct stub_h2_frame {
+    uint8_t type, flags;
+    const char *bytes;
+    size_t len;
+    unsigned times;    /* 0: once */
+    bool other_stream; /* not that of the request, but: */
+    uint32_t stream;
 };
 
 struct stub_h2_step {
     enum stub_h2_do what;
     const char *type, *body; /* NULL: application/json, {} */
     size_t flood_bytes;
+    const struct stub_h2_frame *frames; /* the last is all zero */
 };
 
 struct stub_h2_how {

@@ -112,113 +112,67 @@ END_TEST
 
 /* ---- how a stream ends ---- */
 
-enum after { SAME, FRESH, EITHER }; /* the connection of the next call */
+enum after { KEPT, RENEWED }; /* the connection of the next call */
 
+#define SSE .type = "text/event-stream"
 static const struct {
     const char *label;
-    struct stub_h2_step step;
-    bool stream;
     enum status status;
-    unsigned streams, ran; /* with the call that follows */
     enum after after;
+    unsigned streams; /* with the call that follows */
+    struct stub_h2_step step;
 } rows[] = {
-    { "answer", { H2_ANSWER, NULL, NULL, 0 }, false, STATUS_OK, 2, 2, SAME },
+    { "answer", STATUS_OK, KEPT, 2, { .what = H2_ANSWER } },
     { "events",
-      { H2_ANSWER, "text/event-stream", "data: {}\n\ndata: [DONE]\n\n", 0 },
-      true,
       STATUS_OK,
+      KEPT,
       2,
-      2,
-      SAME },
-    { "events without an end",
-      { H2_ANSWER, "text/event-stream", "data: {}\n\n", 0 },
-      true,
+      { .what = H2_ANSWER, SSE, .body = "data: {}\n\ndata: [DONE]\n\n" } },
+    { "no [DONE]",
       STATUS_BACKEND_CUT,
+      KEPT,
       2,
-      2,
-      SAME },
-    { "not JSON", { H2_ANSWER, NULL, "hello", 0 }, false, STATUS_BACKEND_GARBAGE, 2, 2, SAME },
+      { .what = H2_ANSWER, SSE, .body = "data: {}\n\n" } },
+    { "not JSON", STATUS_BACKEND_GARBAGE, RENEWED, 2, { .what = H2_ANSWER, .body = "hello" } },
     { "error object",
-      { H2_ANSWER, NULL, "{\"error\":{\"message\":\"x\",\"code\":400}}", 0 },
-      false,
       STATUS_BAD_REQUEST,
+      KEPT,
       2,
-      2,
-      SAME },
-    { "interim answers", { H2_INTERIM, NULL, NULL, 0 }, false, STATUS_OK, 2, 2, SAME },
+      { .what = H2_ANSWER, .body = "{\"error\":{\"message\":\"x\",\"code\":400}}" } },
+    { "interim answers", STATUS_OK, KEPT, 2, { .what = H2_INTERIM } },
     /* certainly not run: sent again */
-    { "refused", { H2_REFUSE, NULL, NULL, 0 }, false, STATUS_OK, 3, 2, SAME },
-    { "beyond the last of a GOAWAY",
-      { H2_GOAWAY_OVER, NULL, NULL, 0 },
-      false,
-      STATUS_OK,
-      3,
-      2,
-      FRESH },
-    { "the last of a GOAWAY", { H2_GOAWAY_AFTER, NULL, NULL, 0 }, false, STATUS_OK, 2, 2, FRESH },
+    { "refused", STATUS_OK, KEPT, 3, { .what = H2_REFUSE } },
+    { "beyond the last of a GOAWAY", STATUS_OK, RENEWED, 3, { .what = H2_GOAWAY_OVER } },
+    { "the last of a GOAWAY", STATUS_OK, RENEWED, 2, { .what = H2_GOAWAY_AFTER } },
     /* perhaps run: never */
-    { "reset", { H2_RESET, NULL, NULL, 0 }, false, STATUS_BACKEND_FAILED, 2, 2, SAME },
-    { "reset in the answer",
-      { H2_HEAD_RESET, NULL, NULL, 0 },
-      false,
-      STATUS_BACKEND_CUT,
-      2,
-      2,
-      SAME },
-    { "refused in the answer",
-      { H2_HEAD_REFUSE, NULL, NULL, 0 },
-      false,
-      STATUS_BACKEND_CUT,
-      2,
-      2,
-      SAME },
-    { "closed", { H2_CLOSE, NULL, NULL, 0 }, false, STATUS_BACKEND_FAILED, 2, 2, FRESH },
-    { "closed in the answer",
-      { H2_HEAD_CLOSE, NULL, NULL, 0 },
-      false,
-      STATUS_BACKEND_CUT,
-      2,
-      2,
-      FRESH },
+    { "reset", STATUS_BACKEND_FAILED, KEPT, 2, { .what = H2_RESET } },
+    { "reset in the answer", STATUS_BACKEND_CUT, KEPT, 2, { .what = H2_HEAD_RESET } },
+    { "refused in the answer", STATUS_BACKEND_CUT, KEPT, 2, { .what = H2_HEAD_REFUSE } },
+    { "closed", STATUS_BACKEND_FAILED, RENEWED, 2, { .what = H2_CLOSE } },
+    { "closed in the answer", STATUS_BACKEND_CUT, RENEWED, 2, { .what = H2_HEAD_CLOSE } },
     /* no HTTP/2 */
-    { "garbage", { H2_GARBAGE, NULL, NULL, 0 }, false, STATUS_BACKEND_GARBAGE, 2, 2, FRESH },
-    { "length lies", { H2_NO_LENGTH, NULL, NULL, 0 }, false, STATUS_BACKEND_GARBAGE, 2, 2, EITHER },
-    { "a name in capitals",
-      { H2_BAD_NAME, NULL, NULL, 0 },
-      false,
-      STATUS_BACKEND_GARBAGE,
-      2,
-      2,
-      EITHER },
-    { "no status", { H2_NO_STATUS, NULL, NULL, 0 }, false, STATUS_BACKEND_GARBAGE, 2, 2, EITHER },
-    { "interim answers for ever",
-      { H2_INTERIM_FLOOD, NULL, NULL, 0 },
-      false,
-      STATUS_BACKEND_GARBAGE,
-      2,
-      2,
-      EITHER },
-    { "too many fields", { H2_HEADERS, NULL, NULL, 0 }, false, STATUS_BACKEND_GARBAGE, 2, 2, SAME },
+    { "garbage", STATUS_BACKEND_GARBAGE, RENEWED, 2, { .what = H2_GARBAGE } },
+    { "endless interims", STATUS_BACKEND_GARBAGE, RENEWED, 2, { .what = H2_INTERIM_FLOOD } },
+    { "too many fields", STATUS_BACKEND_GARBAGE, RENEWED, 2, { .what = H2_HEADERS } },
 };
 
 START_TEST(test_end)
 {
     const struct stub_h2_step steps[] = { rows[_i].step, { .what = H2_ANSWER } };
+    const char *label = rows[_i].label;
     struct bench b = { .rig.h2 = true };
     struct call c;
     open_bench(&b, steps, 2, NULL);
-    rig_chat(&b.rig, &c, rows[_i].stream);
-    ck_assert_msg(c.end.status == rows[_i].status, "%s: %s", rows[_i].label,
+    rig_chat(&b.rig, &c, rows[_i].step.type != NULL);
+    ck_assert_msg(c.end.status == rows[_i].status, "%s: %s", label,
                   status_info(c.end.status)->name);
-    ck_assert_msg(!c.end.untouched, "%s", rows[_i].label);
+    ck_assert_msg(!c.end.untouched, "%s", label);
     expect_ok(&b);
-    ck_assert_msg(stub_h2_streams(b.stub) == rows[_i].streams, "%s: %u streams", rows[_i].label,
-                  stub_h2_streams(b.stub));
-    ck_assert_msg(stub_h2_ran(b.stub) == rows[_i].ran, "%s: %u ran", rows[_i].label,
-                  stub_h2_ran(b.stub));
-    unsigned connections = stub_h2_connections(b.stub);
-    ck_assert_msg(rows[_i].after == EITHER || connections == (rows[_i].after == FRESH ? 2 : 1),
-                  "%s: %u connections", rows[_i].label, connections);
+    unsigned streams = stub_h2_streams(b.stub), connections = stub_h2_connections(b.stub);
+    ck_assert_msg(streams == rows[_i].streams, "%s: %u streams", label, streams);
+    ck_assert_msg(connections == (rows[_i].after == RENEWED ? 2 : 1), "%s: %u connections", label,
+                  connections);
+    ck_assert_msg(stub_h2_ran(b.stub) == 2, "%s: %u ran", label, stub_h2_ran(b.stub));
     close_bench(&b);
 }
 END_TEST
@@ -244,7 +198,8 @@ START_TEST(test_early)
 {
     enum { BYTES = 4 << 20 };
     static const struct stub_h2_step steps[] = {
-        { H2_EARLY, NULL, "{\"error\":{\"message\":\"too long\"}}", 0 }, { .what = H2_ANSWER }
+        { .what = H2_EARLY, .body = "{\"error\":{\"message\":\"too long\"}}" },
+        { .what = H2_ANSWER }
     };
     char *body = malloc(BYTES);
     memset(body, 'x', BYTES);
@@ -383,9 +338,11 @@ END_TEST
 
 START_TEST(test_cancel)
 {
-    static const struct stub_h2_step steps[] = { { .what = H2_HANG },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", 64 << 20 },
-                                                 { .what = H2_ANSWER } };
+    static const struct stub_h2_step steps[] = {
+        { .what = H2_HANG },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 64 << 20 },
+        { .what = H2_ANSWER }
+    };
     struct bench b = { .rig.h2 = true };
     struct call unsent = { 0 }, silent = { 0 }, streaming = { .cancel_at = 3 };
     open_bench(&b, steps, 3, NULL);
@@ -464,15 +421,17 @@ END_TEST
 START_TEST(test_pause)
 {
     enum { SLOW = 8, WINDOW = 256 << 10, FLOOD = 1 << 20 };
-    static const struct stub_h2_step steps[] = { { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", FLOOD },
-                                                 { .what = H2_ANSWER } };
+    static const struct stub_h2_step steps[] = {
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
+        { .what = H2_ANSWER }
+    };
     static struct call slow[SLOW];
     struct bench b = { .rig.conf.concurrency = 64 };
     open_bench(&b, steps, SLOW + 1, NULL);
@@ -508,8 +467,10 @@ END_TEST
 /* The stream ends while its reader is away: it gets all of it, then the end. */
 START_TEST(test_pause_to_the_end)
 {
-    static const struct stub_h2_step steps[] = { { H2_FLOOD, NULL, "data: {}\n\n", 100 << 10 },
-                                                 { .what = H2_ANSWER } };
+    static const struct stub_h2_step steps[] = {
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 100 << 10 },
+        { .what = H2_ANSWER }
+    };
     struct bench b = { .rig.h2 = true };
     struct call c = { .pause_at = 1 };
     open_bench(&b, steps, 2, NULL);
@@ -532,9 +493,11 @@ END_TEST
 
 START_TEST(test_cancel_while_paused)
 {
-    static const struct stub_h2_step steps[] = { { H2_FLOOD, NULL, "data: {}\n\n", 100 << 10 },
-                                                 { H2_FLOOD, NULL, "data: {}\n\n", 4 << 20 },
-                                                 { .what = H2_ANSWER } };
+    static const struct stub_h2_step steps[] = {
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 100 << 10 },
+        { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 4 << 20 },
+        { .what = H2_ANSWER }
+    };
     struct bench b = { .rig.h2 = true };
     open_bench(&b, steps, 3, NULL);
     for (int i = 0; i < 2; i++) { /* its stream has ended; it has not */
