@@ -76,7 +76,7 @@ static bool make_room(struct buf *b, size_t more)
 
 bool buf_add(struct buf *b, const void *bytes, size_t len)
 {
-    if (!make_room(b, len))
+    if (len >= b->room - b->len && !make_room(b, len)) /* most additions are short and fit */
         return false;
     if (len)
         memcpy(b->at + b->len, bytes, len);

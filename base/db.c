@@ -209,7 +209,8 @@ enum status db_run(struct db_stmt *s)
         return STATUS_STORE_FAILED;
     enum db_row row = db_step(s);
     assert(row != DB_ROW);
-    db_reset(s);
+    sqlite3_reset(s->st);
+    s->bind_rc = SQLITE_OK;
     return row == DB_DONE ? STATUS_OK : db_status(s->db);
 }
 

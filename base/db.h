@@ -50,14 +50,15 @@ void db_rollback_to(struct db *db);
  * on: nothing is bound to it, and its step fails. */
 struct db_stmt *db_prepare(struct db *db, const char *sql);
 void db_int(struct db_stmt *s, int at, int64_t value); /* 1-based */
-/* NULL is NULL; len < 0: up to the NUL.  Not copied: text and blob live until the reset. */
+/* NULL is NULL; len < 0: up to the NUL.  Not copied: text and blob live until the reset or run. */
 void db_text(struct db_stmt *s, int at, const char *text, ptrdiff_t len);
 void db_blob(struct db_stmt *s, int at, const void *bytes, size_t len);
 void db_null(struct db_stmt *s, int at);
 
 enum db_row { DB_ROW, DB_DONE, DB_FAILED };
 enum db_row db_step(struct db_stmt *s);
-/* Step a statement that returns no rows, and reset it. */
+/* Step a statement that returns no rows, and make it ready for the next run, before which all of
+ * it must be bound again: to unbind costs as much as to bind. */
 MUST_CHECK enum status db_run(struct db_stmt *s);
 void db_reset(struct db_stmt *s);
 /* Step a bound query once, and reset it: the first column of its row, 0 when there is none. */

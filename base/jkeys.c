@@ -21,11 +21,10 @@ static void read_seed(uint64_t seed[static 2])
     seed[1] |= 1;
 }
 
-static uint32_t hash_of(struct span name)
+static uint32_t hash_of(const uint64_t seed[static 2], struct span name)
 {
-    uint64_t seed[2], h, word;
+    uint64_t h, word;
     size_t i = 0;
-    read_seed(seed);
     h = seed[0] ^ name.len;
     for (; name.len - i >= 8; i += 8) {
         memcpy(&word, name.at + i, 8);
@@ -39,6 +38,7 @@ static uint32_t hash_of(struct span name)
 
 void jkeys_init(struct jkeys *k)
 {
+    read_seed(k->seed);
     memset(k->first, 0, sizeof k->first);
     k->slots = k->first;
     k->slot_count = JKEYS_FIRST_SLOTS;
@@ -88,7 +88,7 @@ static bool grow(struct jkeys *k)
 
 enum jkeys_answer jkeys_add(struct jkeys *k, struct span raw, struct span name)
 {
-    uint32_t hash = hash_of(name), i = hash & (k->slot_count - 1);
+    uint32_t hash = hash_of(k->seed, name), i = hash & (k->slot_count - 1);
     for (; k->slots[i].at; i = (i + 1) & (k->slot_count - 1))
         if (k->slots[i].hash == hash && says(&k->slots[i], name))
             return JKEY_DUPLICATE;

@@ -18,6 +18,7 @@ struct jkey {
 struct jkeys {
     struct jkey *slots;
     uint32_t slot_count, used; /* slot_count is a power of two */
+    uint64_t seed[2];          /* of the process */
     struct jkey first[JKEYS_FIRST_SLOTS];
 };
 

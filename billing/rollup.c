@@ -5,10 +5,15 @@
 #include <assert.h>
 #include <string.h>
 
+/* Nearly every row is there already, and an upsert would run the trigger and the foreign key of a new
+ * one for it, and keep a journal of its own for them; so the period is looked at by itself. */
+static const char sql_closed[] = "SELECT closed_us FROM billing_period WHERE id = ?1";
 static const char sql_add[] =
-    "INSERT INTO usage_rollup VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)"
-    " ON CONFLICT DO UPDATE SET qty = qty + excluded.qty, requests = requests + excluded.requests,"
-    " atoms = atoms + excluded.atoms, covered_atoms = covered_atoms + excluded.covered_atoms";
+    "UPDATE usage_rollup SET qty = qty + ?9, requests = requests + ?10, atoms = atoms + ?11,"
+    " covered_atoms = covered_atoms + ?12 WHERE hour_us = ?1 AND project = ?2 AND key = ?3"
+    " AND model = ?4 AND meter = ?5 AND price_version = ?6 AND item = ?7 AND period = ?8";
+static const char sql_new[] =
+    "INSERT INTO usage_rollup VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)";
 
 static unsigned hash(const struct rollup_key *k)
 {
@@ -39,7 +44,7 @@ struct rollup_row *rollup_row(struct rollup *r, const struct rollup_key *key)
     return &r->row[*slot - 1];
 }
 
-static enum status add(struct db_stmt *s, int64_t hour_us, const struct rollup_row *row)
+static enum status run(struct db_stmt *s, int64_t hour_us, const struct rollup_row *row)
 {
     db_int(s, 1, hour_us);
     db_int(s, 2, row->key.project);
@@ -56,14 +61,42 @@ static enum status add(struct db_stmt *s, int64_t hour_us, const struct rollup_r
     return db_run(s);
 }
 
+static enum status add(struct db *db, struct db_stmt *to, int64_t hour_us,
+                       const struct rollup_row *row)
+{
+    enum status s = run(to, hour_us, row);
+    if (s || db_changes(db) > 0)
+        return s;
+    to = db_prepare(db, sql_new);
+    return to ? run(to, hour_us, row) : db_status(db);
+}
+
+/* BAD_FIELD: the period is closed, as the trigger of a new row says. */
+static enum status check_open(struct db *db, int64_t period)
+{
+    struct db_stmt *s = db_prepare(db, sql_closed);
+    if (!s)
+        return db_status(db);
+    int64_t closed_us;
+    db_int(s, 1, period);
+    enum status status = db_first_int(db, s, &closed_us);
+    return !status && closed_us ? STATUS_BAD_FIELD : status;
+}
+
 enum status rollup_write(struct rollup *r, struct db *db, int64_t hour_us)
 {
-    struct db_stmt *s = r->rows ? db_prepare(db, sql_add) : NULL;
-    enum status status = r->rows && !s ? db_status(db) : STATUS_OK;
-    for (unsigned i = 0; i < r->rows && !status; i++)
-        status = add(s, hour_us, &r->row[i]);
+    struct db_stmt *to = r->rows ? db_prepare(db, sql_add) : NULL;
+    enum status s = r->rows && !to ? db_status(db) : STATUS_OK;
+    int64_t open = 0; /* the period that was looked at last: rows of one stand together */
+    for (unsigned i = 0; i < r->rows && !s; i++) {
+        const struct rollup_row *row = &r->row[i];
+        if (row->key.period != open)
+            s = check_open(db, open = row->key.period);
+        if (!s)
+            s = add(db, to, hour_us, row);
+    }
     rollup_clear(r);
-    return status;
+    return s;
 }
 
 void rollup_clear(struct rollup *r)

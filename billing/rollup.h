@@ -1,5 +1,5 @@
 /* billing/rollup.h -- what a batch adds to usage_rollup, gathered before it is
- * written: one upsert per batch and key, not one per request.  No allocation. */
+ * written: one write per batch and key, not one per request.  No allocation. */
 #ifndef MAAS_ROLLUP_H
 #define MAAS_ROLLUP_H
 #include "base/status.h"

@@ -368,6 +368,56 @@ START_TEST(test_rollup_table_gathers_and_empties)
 }
 END_TEST
 
+/* One more request in the row of this key and period. */
+struct one_more {
+    int64_t key, period;
+    enum status wrote;
+};
+
+static enum status write_one_more(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct one_more *m = call->arg;
+    static struct rollup r;
+    struct rollup_key key = { rich, m->key, 1, METER_INPUT_UNCACHED, 1, 0, m->period };
+    rollup_row(&r, &key)->requests++;
+    m->wrote = rollup_write(&r, db, now_us - now_us % (3600 * INT64_C(1000000)));
+    return STATUS_OK;
+}
+
+static enum status one_more(int64_t key, int64_t period)
+{
+    struct one_more m = { .key = key, .period = period };
+    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = write_one_more, .arg = &m };
+    ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
+    return m.wrote;
+}
+
+START_TEST(test_a_closed_period_takes_no_more)
+{
+    static const char rows[] = "SELECT count(*) FROM usage_rollup";
+    static const char sum[] = "SELECT sum(requests) FROM usage_rollup";
+    fixture_request(&f, rich, 10, 1);
+    int64_t key = fixture_int(&f, "SELECT key FROM usage_rollup WHERE requests = 1");
+    int64_t period = fixture_int(&f, "SELECT period FROM usage_rollup");
+    int64_t before = fixture_int(&f, rows);
+    ck_assert_int_eq(one_more(key, period), STATUS_OK);
+    ck_assert_int_eq(one_more(key + 1, period), STATUS_OK);
+    ck_assert_int_eq(one_more(key, period + 1), STATUS_BAD_FIELD); /* there is none */
+    ck_assert_int_eq(fixture_int(&f, rows), before + 1);
+    ck_assert_int_eq(fixture_int(&f, sum), 3);
+    fixture_close(&f);
+    fixture_tamper(&f, "UPDATE billing_period SET closed_us = 1");
+    fixture_open(&f);
+    ck_assert_int_eq(one_more(key, period), STATUS_BAD_FIELD);
+    ck_assert_int_eq(one_more(key + 2, period), STATUS_BAD_FIELD);
+    ck_assert_int_eq(fixture_int(&f, sum), 3);
+    fixture_close(&f);
+    fixture_tamper(&f, "UPDATE billing_period SET closed_us = 0;"
+                       "DELETE FROM usage_rollup WHERE atoms = 0 AND qty = 0;"
+                       "UPDATE usage_rollup SET requests = 1 WHERE requests = 2");
+}
+END_TEST
+
 Suite *ledger_suite(void);
 Suite *ledger_suite(void)
 {
@@ -386,6 +436,7 @@ Suite *ledger_suite(void)
     tcase_add_test(t, test_a_call_that_fails_leaves_nothing);
     tcase_add_test(t, test_a_call_sees_the_newest_rows);
     tcase_add_test(t, test_prices_are_published_once);
+    tcase_add_test(t, test_a_closed_period_takes_no_more);
     tcase_add_test(t, test_second_daemon_is_refused);
     tcase_add_test(t, test_another_currency_is_refused);
     tcase_add_loop_test(t, test_history_is_append_only, 0, sizeof forbidden / sizeof forbidden[0]);
