@@ -36,6 +36,23 @@ void digest_sha256(const void *bytes, size_t len, uint8_t ret[static DIGEST_BYTE
     must(SHA256_Final(ret, &c));
 }
 
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct digest_run), "the library's state fits");
+
+void digest_begin(struct digest_run *d)
+{
+    must(SHA256_Init((SHA256_CTX *)d->state));
+}
+
+void digest_add(struct digest_run *d, const void *bytes, size_t len)
+{
+    must(SHA256_Update((SHA256_CTX *)d->state, bytes, len));
+}
+
+void digest_end(struct digest_run *d, uint8_t ret[static DIGEST_BYTES])
+{
+    must(SHA256_Final(ret, (SHA256_CTX *)d->state));
+}
+
 /* The state after the block that is the padded secret with every byte XORed with `pad`. */
 static void keyed_state(const uint8_t block[static SHA256_CBLOCK], uint8_t pad,
                         uint32_t ret[static 8])

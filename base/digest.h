@@ -13,6 +13,14 @@ enum { DIGEST_BYTES = 32, DIGEST_HEX_BYTES = 2 * DIGEST_BYTES + 1 };
 
 void digest_sha256(const void *bytes, size_t len, uint8_t ret[static DIGEST_BYTES]);
 
+/* The same of bytes that come in pieces. */
+struct digest_run {
+    uint64_t state[14]; /* the library's */
+};
+void digest_begin(struct digest_run *d);
+void digest_add(struct digest_run *d, const void *bytes, size_t len);
+void digest_end(struct digest_run *d, uint8_t ret[static DIGEST_BYTES]);
+
 /* A secret made ready once: two compression states.  Read-only afterwards, so
  * all threads may share it.  Holds secret material: wipe it. */
 struct hmac_key {

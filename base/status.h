@@ -34,8 +34,11 @@ enum status_retry { RETRY_UNSAID, RETRY_YES, RETRY_NO };
     X(METHOD_NOT_ALLOWED, 405, "invalid_request_error",   "method_not_allowed",          RETRY_NO,     "the endpoint does not take this method")    \
     X(REQUEST_TIMEOUT,    408, "invalid_request_error",   "request_timeout",             RETRY_UNSAID, "the request did not arrive in time")        \
     X(CONFLICT,           409, "invalid_request_error",   "conflict",                    RETRY_NO,     "it exists already")                         \
+    X(IDEMPOTENCY_RUNS,   409, "invalid_request_error",   "idempotency_in_progress",     RETRY_YES,    "the request with this Idempotency-Key has not ended yet") \
+    X(IDEMPOTENCY_GONE,   409, "invalid_request_error",   "idempotency_unreplayable",    RETRY_NO,     "the request with this Idempotency-Key was charged once, and its answer is not kept") \
     X(BODY_TOO_LARGE,     413, "invalid_request_error",   "request_too_large",           RETRY_NO,     "the body is larger than allowed")           \
     X(UNSUPPORTED_MEDIA,  415, "invalid_request_error",   "unsupported_media_type",      RETRY_NO,     "the content type or encoding is not supported") \
+    X(IDEMPOTENCY_REUSED, 422, "invalid_request_error",   "idempotency_key_reused",      RETRY_NO,     "the Idempotency-Key was sent with another request") \
     X(HEADERS_TOO_LARGE,  431, "invalid_request_error",   "headers_too_large",           RETRY_NO,     "the request headers are larger than allowed") \
     X(RATE_REQUESTS,      429, "requests",                "rate_limit_exceeded",         RETRY_UNSAID, "too many requests")                         \
     X(RATE_TOKENS,        429, "tokens",                  "rate_limit_exceeded",         RETRY_UNSAID, "too many tokens")                           \

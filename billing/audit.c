@@ -19,6 +19,7 @@ static const struct {
     { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
     { "funds", audit_funds },       /* can be read */
     { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
+    { "keys", audit_keys },         /* of clients stand for requests of their project */
     { "counts", audit_counts },     /* of a period: each unit once, one behind the other */
     { "rollups", audit_rollups },   /* are the sums of the settlements */
     { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */

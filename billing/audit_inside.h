@@ -77,6 +77,7 @@ enum status audit_funds(struct audit *a);
 enum status audit_fund_balances(struct audit *a);
 enum status audit_spent(struct audit *a);
 enum status audit_requests(struct audit *a);
+enum status audit_keys(struct audit *a);
 enum status audit_rollups(struct audit *a);
 enum status audit_ledger(struct audit *a);
 enum status audit_balances(struct audit *a);

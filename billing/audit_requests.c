@@ -30,6 +30,9 @@ static const char sql_requests[] =
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
+static const char sql_strange_keys[] =
+    "SELECT i.rid FROM idempotency i LEFT JOIN request_open o ON o.rid = i.rid"
+    " WHERE o.project IS NOT i.project ORDER BY i.rid";
 
 __extension__ typedef __int128 wide;
 
@@ -276,6 +279,19 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
     if (!status)
         status = check_lines(a, s, covered);
     return status ? status : add_owed(a, s, covered);
+}
+
+static enum status strange_key_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a,
+                  "an idempotency key stands for request %" PRId64 ", which is not its project's",
+                  db_col_int(s, 0));
+    return STATUS_OK;
+}
+
+enum status audit_keys(struct audit *a)
+{
+    return audit_query(a, sql_strange_keys, strange_key_row);
 }
 
 static enum status unopened_row(struct audit *a, struct db_stmt *s)

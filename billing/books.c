@@ -81,6 +81,15 @@ static enum status insert_open(struct books *b, const struct ledger_hold *h)
     return db_run(s);
 }
 
+/* In the transaction of the hold, so that of two requests with one key one is held. */
+static enum status take_key(struct books *b, const struct ledger_hold *h)
+{
+    if (!h->idem)
+        return STATUS_OK;
+    enum status s = idem_take(b->db, b->batch_us, h->rid, h->project, h->idem);
+    return books_is_answer(s) && s ? STATUS_STORE_FAILED : s;
+}
+
 enum status books_hold(struct books *b, const struct ledger_hold *h)
 {
     assert(h->rid > 0 && h->hold.atoms >= 0);
@@ -88,6 +97,8 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     struct purse *purse;
     struct draws draws;
     enum status s = find_payer(b, h->project, &budget, &purse);
+    if (!s && h->idem)
+        s = idem_find(b->db, h->project, h->idem);
     if (s == STATUS_BAD_FIELD || (!s && !budget_hold(budget, h->hold.atoms)))
         return STATUS_NO_QUOTA;
     if (s)
@@ -95,6 +106,8 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     s = purse_plan(purse, h->model, h->hold.atoms, b->batch_us, &draws);
     if (!s)
         s = insert_open(b, h);
+    if (!s)
+        s = take_key(b, h);
     if (!s)
         s = purse_hold(&b->purses, purse, h->rid, &draws);
     if (s)
@@ -218,6 +231,8 @@ enum status books_settle(struct books *b, struct ledger_settle *t)
     floor_add(&b->floor, t->rid, -1);
     posting_note(b, budget, purse, t->amount.atoms);
     s = roll_up_lines(b, t, purse->period);
+    if (!s && t->idem)
+        s = idem_keep(&b->idem, b->db, b->batch_us, t->rid, t->idem);
     if (books_is_answer(s) && s)
         s = STATUS_STORE_FAILED; /* a rollup that is refused is no answer to a settlement */
     if (s)
@@ -240,6 +255,8 @@ enum status books_flush(struct books *b)
 enum status books_end(struct books *b)
 {
     enum status s = books_flush(b);
+    if (!s)
+        s = idem_sweep(&b->idem, b->db, b->batch_us);
     rid_t floor = floor_get(&b->floor);
     if (s || floor == b->floor_stored)
         return s;
@@ -261,6 +278,7 @@ void books_rolled_back(struct books *b)
     rollup_clear(&b->rollup);
     posting_forget(b);
     purses_forget_batch(&b->purses);
+    idem_rolled_back(&b->idem);
 }
 
 bool books_must_reload(struct books *b, bool rolled_back)

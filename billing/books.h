@@ -27,6 +27,7 @@ struct books {
     struct budgets budgets;            /* of projects */
     struct purses purses;              /* of organisations */
     struct counted counted;            /* what they used of prices by the period */
+    struct idem_books idem;
     struct budget *unposted_budgets; /* with settlements that are not in the sums yet: posting.h */
     struct purse *unposted_purses;
     bool began_period; /* in this batch, for some organisation */
@@ -50,7 +51,7 @@ MUST_CHECK bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t
 MUST_CHECK enum status books_reload(struct books *b);
 /* Before the first operation of a batch. */
 void books_begin(struct books *b, int64_t now_us);
-/* OK, NO_QUOTA, CONFLICT (that id exists), BAD_FIELD (the store refuses the row):
+/* OK, NO_QUOTA, CONFLICT (that id, or idempotency key, exists), BAD_FIELD (the store refuses the row):
  * the answer of this operation.  Anything else: the whole batch must be rolled back. */
 MUST_CHECK enum status books_hold(struct books *b, const struct ledger_hold *h);
 MUST_CHECK enum status books_settle(struct books *b, struct ledger_settle *s);

@@ -78,6 +78,7 @@ static enum status open_parts(struct ledger *l, const struct ledger_options *o,
         return s;
     l->full = !store_reserve(o->dir);
     uint64_t recovered = 0;
+    l->books.idem.limits = o->idem;
     s = books_open(&l->books, l->db, now_us, &recovered);
     if (s)
         snprintf(err, 256, "the ledger cannot be recovered: %.200s", db_error(l->db));

@@ -20,6 +20,7 @@
 #include "base/mpsc.h"
 #include "base/rid.h"
 #include "base/usage.h"
+#include "billing/idem.h"
 #include "billing/marks.h"
 #include "billing/names.h"
 #include "conf/price_item.h"
@@ -59,6 +60,7 @@ struct ledger_hold {
     int64_t estimate_in, max_out, n;
     money_t hold; /* >= 0: an upper bound of what the request can cost */
     int64_t accepted_us;
+    struct idem *idem; /* CONFLICT: its key is taken, idem->found; NULL: it brings no key */
 };
 
 struct ledger_settle {
@@ -80,6 +82,7 @@ struct ledger_settle {
     money_t amount;                      /* sum of the lines */
     int64_t first_byte_us, duration_us;  /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
+    const struct idem *idem; /* whose answer is to be kept; NULL: none is */
     struct draws held, paid; /* the ledger's: what the hold had taken, and what paid */
 };
 
@@ -97,6 +100,7 @@ struct ledger_options {
     const char *currency; /* refused when the store has another */
     const struct env *env;
     uint64_t checkpoint_wal_bytes; /* 0: default */
+    struct idem_limits idem;
 };
 
 /* Takes the lock, opens, migrates, checks, recovers what the last run left open,

@@ -29,12 +29,15 @@ struct conf {
     uint64_t header_bytes_max, header_fields_max;
     uint64_t body_bytes_max, bodies_bytes_max, request_memory_max;
     uint64_t answer_bytes_max, answers_bytes_max;
+    /* Idempotency-Key: of one kept answer, of all of them */
+    uint64_t idempotency_answer_bytes_max, idempotency_answers_bytes_max;
     /* Bytes queued towards one slow client before its backend is held back. */
     uint64_t stream_buffer_max;
     /* time, milliseconds */
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms;
     uint64_t stream_keepalive_ms, stream_stall_ms, drain_timeout_ms;
+    uint64_t idempotency_keep_ms, idempotency_answer_keep_ms;
     /* defaults for keys and projects that say nothing else */
     uint64_t default_requests_per_minute, default_tokens_per_minute, default_concurrency;
     char *default_budget; /* money per month, e.g. "100.00" */

@@ -45,11 +45,19 @@ static void open_routing(struct daemon *d)
     digest_wipe(secret, sizeof secret);
 }
 
+static struct idem_limits idem_limits(const struct conf *c)
+{
+    return (struct idem_limits){ .keep_us = (int64_t)c->idempotency_keep_ms * 1000,
+                                 .answer_keep_us = (int64_t)c->idempotency_answer_keep_ms * 1000,
+                                 .answers_bytes_max = (int64_t)c->idempotency_answers_bytes_max };
+}
+
 static enum status open_ledger(struct daemon *d, char *err)
 {
     const struct ledger_options o = { .dir = d->conf->state_dir,
                                       .currency = d->conf->currency,
-                                      .env = d->env };
+                                      .env = d->env,
+                                      .idem = idem_limits(d->conf) };
     if (mkdir(o.dir, 0700) != 0 && errno != EEXIST) {
         snprintf(err, 256, "state_dir %s cannot be made: %s", o.dir, strerror(errno));
         return STATUS_STORE_FAILED;

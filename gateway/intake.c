@@ -61,6 +61,8 @@ enum status intake_header(struct request *r, const char *name, size_t name_len, 
         in->hops += hops_count((struct span){ value, value_len });
     else if (same_name(name, name_len, "x-stainless-retry-count"))
         in->sdk_retry = value_len == 1 && value[0] != '0';
+    else if (same_name(name, name_len, "idempotency-key") && !in->idempotency_headers++)
+        kept = keep(r, value, value_len, &in->idempotency_key);
     else if (same_name(name, name_len, "content-type"))
         kept = keep_multipart(r, (struct span){ value, value_len });
     else if (same_name(name, name_len, "inference-header-content-length") && !in->tensor_headers++)

@@ -17,6 +17,10 @@ struct daemon;
     X(loops_detected, "maasgate_loops_detected_total", "requests that came back to a gateway")    \
     X(refused_limit, "maasgate_requests_refused_limit_total", "refused: rate or concurrency")     \
     X(refused_quota, "maasgate_requests_refused_quota_total", "refused: budget")                  \
+    X(idempotent_replays, "maasgate_idempotent_replays_total",                                    \
+      "answered again for an Idempotency-Key, and not charged")                                   \
+    X(idempotency_refused, "maasgate_idempotency_refused_total",                                  \
+      "refused: an Idempotency-Key in use, reused or without a kept answer")                      \
     X(held, "maasgate_requests_held_total", "requests whose hold reached the disk")               \
     X(settled, "maasgate_requests_settled_total", "requests whose settlement reached the disk")   \
     X(left_to_recovery, "maasgate_requests_left_to_recovery_total",                               \

@@ -111,6 +111,8 @@ static void all_headers(struct MHD_Response *m, const struct request *r)
         retry_headers(m, r);
     else if (r->target.row && r->target.row->capability)
         header_int(m, "openai-processing-ms", (request_now_ns(r) - r->started_ns) / 1000000);
+    if (r->idem && r->idem->found == IDEM_REPLAY)
+        header(m, "idempotent-replayed", "true");
     rate_headers(m, r);
     model_headers(m, r);
     if (atomic_load_explicit(&r->loop->daemon->draining, memory_order_relaxed))

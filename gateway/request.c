@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "gateway/desk.h"
 #include "gateway/http.h"
+#include "gateway/idempotency.h"
 #include "gateway/intake.h"
 #include "gateway/stream.h"
 #include <assert.h>
@@ -84,6 +85,8 @@ static void request_free(struct request *r)
     buf_free(&r->answer.body);
     answer_room_release(r);
     delivery_free(&r->work.delivery);
+    if (r->idem)
+        idempotency_free(r);
     free(r->work.body_memory);
     snapshot_unref(l, r->snapshot);
     r->magic = 0;

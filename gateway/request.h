@@ -51,9 +51,10 @@ struct intake { /* what the connection delivers */
     unsigned tensor_headers;    /* Inference-Header-Content-Length: how many of them */
     uint64_t tensor_header_len; /* bytes of JSON before binary tensors; UINT64_MAX: no number */
     struct span multipart;      /* the Content-Type when it is multipart/..; in the arena */
-    struct span boundary;       /* in it */
-    uint64_t body_max;          /* bytes of a body that this request may have */
-    char *body;                 /* malloc'd */
+    struct span boundary, idempotency_key; /* in the arena */
+    unsigned idempotency_headers;
+    uint64_t body_max; /* bytes of a body that this request may have */
+    char *body;        /* malloc'd */
     size_t discarded;
     size_t body_len, body_room; /* room is counted against bodies_bytes_max */
     bool body_complete, in_first_call,
@@ -107,6 +108,7 @@ struct request {
     const struct catalog_model *model;
     struct price_bound bound; /* hold */
     struct facts *facts;      /* NULL: all prices are plain */
+    struct idem *idem;        /* of its Idempotency-Key; NULL: it has none; in the arena */
     enum money money;
     struct work work;     /* backend */
     enum outcome outcome; /* meter */

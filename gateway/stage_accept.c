@@ -1,5 +1,6 @@
 /* gateway/stage_accept.c -- is it well-formed HTTP for an endpoint we have? */
 #include "gateway/form.h"
+#include "gateway/idempotency.h"
 #include "gateway/intake.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
@@ -62,6 +63,8 @@ static enum verdict check_head(struct request *r)
         COUNT(&r->loop->counters, loops_detected);
         return request_fail(r, STATUS_LOOP_DETECTED, NULL, NULL);
     }
+    if (r->in.idempotency_headers && r->target.row->capability && idempotency_check(r) != NEXT)
+        return FAIL;
     return check_media(r);
 }
 

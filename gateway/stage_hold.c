@@ -1,6 +1,7 @@
 /* gateway/stage_hold.c -- the most it can cost is reserved, on disk, before any
  * backend sees a byte. */
 #include "gateway/ask_ledger.h"
+#include "gateway/idempotency.h"
 #include "gateway/request.h"
 
 static enum verdict submit(struct request *r)
@@ -14,6 +15,8 @@ static enum verdict submit(struct request *r)
     }
     if (s != STATUS_OK)
         return request_fail(r, s, "model", NULL);
+    if (r->in.idempotency_headers && idempotency_begin(r) != NEXT)
+        return FAIL;
     *h = (struct ledger_hold){
         .op = { .kind = LEDGER_HOLD },
         .rid = r->rid,
@@ -27,6 +30,7 @@ static enum verdict submit(struct request *r)
         .n = r->ask.n,
         .hold = most,
         .accepted_us = r->accepted_us,
+        .idem = r->idem,
     };
     r->work.hold = most;
     return ask_ledger(r, &h->op);
@@ -45,6 +49,8 @@ enum verdict stage_hold(struct request *r)
         COUNT(&r->loop->counters, held);
         return NEXT;
     }
+    if (s == STATUS_CONFLICT && r->idem && r->idem->found != IDEM_NONE)
+        return idempotency_known(r);
     if (s == STATUS_NO_QUOTA)
         COUNT(&r->loop->counters, refused_quota);
     else

@@ -1,5 +1,6 @@
 /* gateway/stage_settle.c -- the bill is on disk before the last byte leaves. */
 #include "gateway/ask_ledger.h"
+#include "gateway/idempotency.h"
 #include "gateway/request.h"
 
 static int64_t since_us(const struct request *r, int64_t at_ns)
@@ -22,6 +23,7 @@ static enum verdict submit(struct request *r)
     s->first_byte_us = r->work.first_byte_ns ? since_us(r, r->work.first_byte_ns) : -1;
     s->duration_us = since_us(r, request_now_ns(r));
     s->http_status = status_info(r->status)->http;
+    s->idem = r->idem ? idempotency_keep(r) : NULL;
     return ask_ledger(r, &s->op);
 }
 

@@ -42,6 +42,17 @@ def key(gate):
     return gate.key("sound")
 
 
+def test_a_forms_boundary_does_not_make_another_request(gate, key):
+    """An SDK writes a new one in each attempt."""
+    def ask(body, boundary="b"):
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Idempotency-Key": "form"}
+        return gate.post("/v1/audio/transcriptions", body.replace(b"--b", b"--" + boundary.encode()), key, kind)
+    first, again = ask(form()), ask(form(), "another-boundary")
+    assert first.status == 200 and again.body == first.body and again.headers["idempotent-replayed"] == "true"
+    assert again.headers["content-type"] == first.headers["content-type"] == "text/plain; charset=utf-8"
+    assert ask(form(language="en")).status == 422
+
+
 def test_speech(gate, key):
     a = gate.post("/v1/audio/speech", {"model": "base/say", "input": "four", "voice": "v"}, key)
     assert (a.status, a.headers["content-type"], a.body) == (200, "audio/x-raw", SOUND)

@@ -10,7 +10,8 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
-#define UNIT INT64_C(10000000000)
+#define DAY_US INT64_C(86400000000)
+#define UNIT   INT64_C(10000000000)
 
 static int64_t fake_wall(void *arg)
 {
@@ -31,7 +32,9 @@ static void fake_random(void *arg, void *bytes, size_t len)
 enum status fixture_try_open(struct fixture *f, char err[static 256])
 {
     f->env = (struct env){ fake_mono, fake_wall, fake_random, f };
-    const struct ledger_options o = { .dir = f->dir, .currency = "USD", .env = &f->env };
+    const struct ledger_options o = {
+        .dir = f->dir, .currency = "USD", .env = &f->env, .idem = f->idem
+    };
     return ledger_open(&o, &f->ledger, err);
 }
 
@@ -46,7 +49,7 @@ void fixture_open(struct fixture *f)
 
 void fixture_init(struct fixture *f)
 {
-    *f = (struct fixture){ .wall_us = FIXTURE_NOW_US };
+    *f = (struct fixture){ .wall_us = FIXTURE_NOW_US, .idem = { 35 * DAY_US, DAY_US, 1 << 20 } };
     snprintf(f->dir, sizeof f->dir, "/tmp/maasgate-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(f->dir));
     fixture_open(f);

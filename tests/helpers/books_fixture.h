@@ -11,6 +11,7 @@ struct fixture {
     struct env env;
     _Atomic int64_t wall_us, mono_ns;
     rid_t next_rid;
+    struct idem_limits idem; /* of the next opening */
 };
 
 /* 2026-11-15T12:00:00Z */

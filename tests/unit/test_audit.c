@@ -62,7 +62,7 @@ START_TEST(test_clean_while_the_daemon_works)
     json_t *result = NULL;
     ck_assert_int_eq(audit_run(db, f.wall_us, &result), STATUS_OK);
     const json_t *checks = json_object_get(result, "checks");
-    ck_assert_uint_eq(json_array_size(checks), 12);
+    ck_assert_uint_eq(json_array_size(checks), 13);
     ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(checks, 3), "rows")), 5);
     fixture_request(&f, 1, 10, 0); /* no lock of the audit is left */
     json_decref(result);
@@ -107,6 +107,9 @@ static const struct {
           "request_open_stays_u") "UPDATE request_open SET hold_atoms = 87549999 WHERE rid = 1000" },
     { "unknown boot", WITHOUT("request_open_stays_u") "UPDATE request_open SET boot = 5" },
     { "floor", "UPDATE boot SET open_floor = 100000" },
+    { "key of nothing", "INSERT INTO idempotency VALUES (77, 1, zeroblob(32), zeroblob(32), 0)" },
+    { "key of another project",
+      "INSERT INTO idempotency VALUES (1000, 2, zeroblob(32), zeroblob(32), 0)" },
     { "boots", "INSERT INTO boot VALUES (3, 0, 0, 0, 0)" },
     { "rollup qty", "UPDATE usage_rollup SET qty = qty + 1 WHERE meter = 4" },
     { "rollup requests", "UPDATE usage_rollup SET requests = 0 WHERE meter = 0" },

@@ -21,6 +21,12 @@ START_TEST(sha256_vectors)
     char hex[DIGEST_HEX_BYTES];
     digest_sha256(hashes[_i].text, strlen(hashes[_i].text), d);
     ck_assert_str_eq(digest_hex(d, sizeof d, hex), hashes[_i].hex);
+    struct digest_run run;
+    digest_begin(&run);
+    for (const char *c = hashes[_i].text; *c; c++)
+        digest_add(&run, c, 1);
+    digest_end(&run, d);
+    ck_assert_str_eq(digest_hex(d, sizeof d, hex), hashes[_i].hex);
 }
 END_TEST
 

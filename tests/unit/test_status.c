@@ -33,7 +33,8 @@ END_TEST
 START_TEST(client_errors_are_not_retried)
 {
     const struct status_info *row = status_info((enum status)_i);
-    bool may_pass_later = row->http == 408 || row->http == 429 || row->http == 499;
+    bool may_pass_later = row->http == 408 || row->http == 429 || row->http == 499 ||
+                          _i == STATUS_IDEMPOTENCY_RUNS; /* what it repeats will have ended */
     if (row->http >= 400 && row->http < 500 && !may_pass_later)
         ck_assert_int_eq(row->retry, RETRY_NO);
 }
