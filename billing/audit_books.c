@@ -8,8 +8,8 @@
 __extension__ typedef __int128 wide;
 
 static const char sql_rollups[] =
-    "SELECT hour_us, project, key, model, meter, price_version, item, period, qty, requests, atoms,"
-    " covered_atoms FROM usage_rollup";
+    "SELECT hour_us, project, key, model, meter, price_version, item, period, endpoint, tier,"
+    " long_context, qty, requests, atoms, covered_atoms FROM usage_rollup";
 /* Sums in two parts, so that a total beyond 64 bits is a finding and not a failure. */
 static const char sql_tx[] =
     "SELECT t.tx, t.kind, t.at_us, t.organization, sum(e.atoms / 1000000), sum(e.atoms % 1000000),"
@@ -42,9 +42,14 @@ static wide joined(struct db_stmt *s, int at)
 
 static enum status rollup_row(struct audit *a, struct db_stmt *s)
 {
+    enum { HOW = TALLY_KEYS - 1, QTY = HOW + 3 };
     int64_t key[TALLY_KEYS];
-    for (int i = 0; i < TALLY_KEYS; i++)
+    for (int i = 0; i < HOW; i++)
         key[i] = db_col_int(s, i);
+    size_t len;
+    const char *tier = db_col_text(s, HOW + 1, &len);
+    key[HOW] = audit_how(db_col_text(s, HOW, NULL), (struct span){ tier, len },
+                         db_col_int(s, HOW + 2) != 0);
     struct tally_row *row = tally_find(&a->usage, key);
     if (!row) {
         audit_problem(a, ROLLUP_IN " has no settlements", ROLLUP_IDS(key));
@@ -52,7 +57,7 @@ static enum status rollup_row(struct audit *a, struct db_stmt *s)
     }
     row->seen = true;
     for (int i = 0; i < TALLY_SUMS; i++)
-        if (row->sum[i] != db_col_int(s, TALLY_KEYS + i)) {
+        if (row->sum[i] != db_col_int(s, QTY + i)) {
             audit_problem(a, ROLLUP_IN " is not the sum of its settlements", ROLLUP_IDS(key));
             break;
         }

@@ -19,7 +19,7 @@ struct audit {
     int64_t newest_boot, last_settled_us;
     /* Recomputed from settlements alone: */
     struct tally
-        usage; /* hour, project, key, model, meter, price version, item, period -> qty, requests, atoms, covered */
+        usage; /* hour, project, key, model, meter, price version, item, period, how it was called -> qty, requests, atoms, covered */
     struct tally posted; /* batch, organisation -> atoms owed, atoms of each kind of fund */
     struct tally drawn;  /* fund -> atoms */
     struct tally spent;  /* project -> atoms */
@@ -54,6 +54,8 @@ MUST_CHECK enum status audit_each(struct audit *a, struct db_stmt *s,
 MUST_CHECK enum status audit_query(struct audit *a, const char *sql,
                                    enum status (*row)(struct audit *a, struct db_stmt *s));
 
+/* How a model was called, as one number of the audit's own; -1: that cannot be. */
+int64_t audit_how(const char *endpoint, struct span tier, bool long_context);
 /* Reads "[n,...]" of at most `most` numbers at `at`; returns what follows, NULL: it is none. */
 const char *audit_numbers(const char *at, int64_t *const fields[], unsigned most);
 /* audit_funds.c: one settlement's draws, added up; *ret_covered: what funds paid of it. */

@@ -4,6 +4,7 @@
  */
 #include "billing/audit_inside.h"
 #include "base/usage.h"
+#include "billing/names.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,15 +145,35 @@ static int read_lines(const char *text, struct audit_line lines[static LINES_MAX
     return strcmp(at, "]") == 0 ? count : -1;
 }
 
+int64_t audit_how(const char *endpoint, struct span tier, bool long_context)
+{
+    int64_t how = span_is(tier, "flex") ? 1 : span_is(tier, "priority") ? 2 : 0;
+    for (int64_t e = 0; e < ENDPOINT_COUNT && endpoint; e++)
+        if (strcmp(endpoint_name((enum endpoint)e), endpoint) == 0)
+            return e * 6 + how * 2 + long_context;
+    return -1;
+}
+
+static int64_t how_called(struct db_stmt *s, const struct audit_line *lines, int count)
+{
+    wide input = 0;
+    for (int i = 0; i < count; i++)
+        if (lines[i].meter < METER_COUNT && (METERS_TOKENS_IN >> lines[i].meter & 1))
+            input += lines[i].qty;
+    struct span tier =
+        count && lines[0].facts ? lines[0].facts->dim[PRICE_DIM_TIER] : (struct span){ "", 0 };
+    return audit_how(db_col_text(s, S_ENDPOINT, NULL), tier, input > 200000);
+}
+
 static enum status add_up(struct audit *a, struct db_stmt *s, const struct audit_line *l,
-                          bool first, int64_t covered)
+                          int64_t how, bool first, int64_t covered)
 {
     int64_t settled_us = db_col_int(s, S_SETTLED);
     struct tally_row *row = tally_row(
         &a->usage,
         (int64_t[TALLY_KEYS]){ settled_us - settled_us % HOUR_US, db_col_int(s, S_PROJECT),
                                db_col_int(s, S_KEY), db_col_int(s, S_MODEL), l->meter,
-                               db_col_int(s, S_PRICES), l->item, db_col_int(s, S_PERIOD) });
+                               db_col_int(s, S_PRICES), l->item, db_col_int(s, S_PERIOD), how });
     if (!row)
         return STATUS_NO_MEMORY;
     row->sum[0] += l->qty;
@@ -166,10 +187,11 @@ static enum status add_up(struct audit *a, struct db_stmt *s, const struct audit
 static enum status add_lines(struct audit *a, struct db_stmt *s, const struct audit_line *lines,
                              int count, int64_t covered)
 {
+    int64_t how = how_called(s, lines, count);
     enum status status = STATUS_OK; /* without a line it still counts as one request of meter 0 */
     for (int i = 0; (i == 0 || i < count) && !status; i++) {
         int64_t part = covered < lines[i].atoms ? covered : lines[i].atoms;
-        status = add_up(a, s, &lines[i], i == 0, part);
+        status = add_up(a, s, &lines[i], how, i == 0, part);
         covered -= part;
     }
     return status;

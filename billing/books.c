@@ -9,6 +9,7 @@
 #include "billing/period.h"
 #include "billing/posting.h"
 #include <assert.h>
+#include <string.h>
 
 static const char sql_insert_open[] =
     "INSERT INTO request_open VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)";
@@ -175,13 +176,33 @@ static void assert_amounts(const struct ledger_settle *t)
     assert(sum == t->amount.atoms && t->amount.atoms <= t->hold.atoms);
 }
 
+/* The words that chose the prices are stored as they are: the tier is what they say. */
+static enum rollup_tier tier_of(const char *facts)
+{
+    if (!facts)
+        return TIER_STANDARD;
+    return strstr(facts, "\"service_tier\":\"flex\"")       ? TIER_FLEX
+           : strstr(facts, "\"service_tier\":\"priority\"") ? TIER_PRIORITY
+                                                            : TIER_STANDARD;
+}
+
+static int64_t how_called(const struct ledger_settle *t)
+{
+    uint64_t input = 0; /* of at most BILL_LINES_MAX lines within a bound: no overflow */
+    for (unsigned i = 0; i < t->line_count; i++)
+        if (METERS_TOKENS_IN >> t->lines[i].meter & 1)
+            input += t->lines[i].qty;
+    return rollup_how(t->endpoint, t->line_count ? tier_of(t->facts) : TIER_STANDARD,
+                      input > ROLLUP_LONG_CONTEXT);
+}
+
 static enum status roll_up(struct books *b, const struct ledger_settle *t, int64_t period,
-                           unsigned line, int64_t covered)
+                           int64_t how, unsigned line, int64_t covered)
 {
     static const struct bill_line nothing = { .meter = METER_REQUESTS };
     const struct bill_line *l = t->line_count ? &t->lines[line] : &nothing;
     const struct rollup_key key = { t->project,       t->key,  t->model, l->meter,
-                                    t->price_version, l->item, period };
+                                    t->price_version, l->item, period,   how };
     struct rollup_row *row = rollup_row(&b->rollup, &key);
     if (!row) {
         enum status s = rollup_write(&b->rollup, b->db, period_hour(b->batch_us));
@@ -200,12 +221,12 @@ static enum status roll_up(struct books *b, const struct ledger_settle *t, int64
 /* What funds paid covers the lines in their order. */
 static enum status roll_up_lines(struct books *b, const struct ledger_settle *t, int64_t period)
 {
-    int64_t covered = t->amount.atoms - t->paid.credit;
+    int64_t covered = t->amount.atoms - t->paid.credit, how = how_called(t);
     enum status s = STATUS_OK;
     for (unsigned i = 0; !s && (i == 0 || i < t->line_count); i++) {
         int64_t atoms = t->line_count ? t->lines[i].amount.atoms : 0;
         int64_t part = covered < atoms ? covered : atoms;
-        s = roll_up(b, t, period, i, part);
+        s = roll_up(b, t, period, how, i, part);
         covered -= part;
     }
     return s;

@@ -9,16 +9,25 @@
  * one for it, and keep a journal of its own for them; so the period is looked at by itself. */
 static const char sql_closed[] = "SELECT closed_us FROM billing_period WHERE id = ?1";
 static const char sql_add[] =
-    "UPDATE usage_rollup SET qty = qty + ?9, requests = requests + ?10, atoms = atoms + ?11,"
-    " covered_atoms = covered_atoms + ?12 WHERE hour_us = ?1 AND project = ?2 AND key = ?3"
-    " AND model = ?4 AND meter = ?5 AND price_version = ?6 AND item = ?7 AND period = ?8";
+    "UPDATE usage_rollup SET qty = qty + ?12, requests = requests + ?13, atoms = atoms + ?14,"
+    " covered_atoms = covered_atoms + ?15 WHERE hour_us = ?1 AND project = ?2 AND key = ?3"
+    " AND model = ?4 AND meter = ?5 AND price_version = ?6 AND item = ?7 AND period = ?8"
+    " AND endpoint = ?9 AND tier = ?10 AND long_context = ?11";
 static const char sql_new[] =
-    "INSERT INTO usage_rollup VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)";
+    "INSERT INTO usage_rollup VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)";
+
+const char *rollup_tier_name(enum rollup_tier t)
+{
+    static const char *const names[TIER_COUNT] = { "standard", "flex", "priority" };
+    assert((unsigned)t < TIER_COUNT);
+    return names[t];
+}
 
 static unsigned hash(const struct rollup_key *k)
 {
     uint64_t h = (uint64_t)k->project;
-    const int64_t more[] = { k->key, k->model, k->meter, k->price_version, k->item, k->period };
+    const int64_t more[] = { k->key,  k->model,  k->meter, k->price_version,
+                             k->item, k->period, k->how };
     for (unsigned i = 0; i < sizeof more / sizeof *more; i++)
         h = (h ^ (uint64_t)more[i]) * UINT64_C(0x9E3779B97F4A7C15);
     return (unsigned)(h >> 48) % ROLLUP_SLOTS;
@@ -54,10 +63,13 @@ static enum status run(struct db_stmt *s, int64_t hour_us, const struct rollup_r
     db_int(s, 6, row->key.price_version);
     db_int(s, 7, row->key.item);
     db_int(s, 8, row->key.period);
-    db_int(s, 9, row->qty);
-    db_int(s, 10, row->requests);
-    db_int(s, 11, row->atoms);
-    db_int(s, 12, row->covered);
+    db_text(s, 9, endpoint_name((enum endpoint)(row->key.how & 0xff)), -1);
+    db_text(s, 10, rollup_tier_name((enum rollup_tier)(row->key.how >> 8 & 0xff)), -1);
+    db_int(s, 11, row->key.how >> 16);
+    db_int(s, 12, row->qty);
+    db_int(s, 13, row->requests);
+    db_int(s, 14, row->atoms);
+    db_int(s, 15, row->covered);
     return db_run(s);
 }
 

@@ -3,14 +3,26 @@
 #ifndef MAAS_ROLLUP_H
 #define MAAS_ROLLUP_H
 #include "base/status.h"
+#include "billing/names.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct db;
 
 enum { ROLLUP_SLOTS = 2048, ROLLUP_ROWS = 1024 }; /* half full at most */
 
+enum rollup_tier { TIER_STANDARD, TIER_FLEX, TIER_PRIORITY, TIER_COUNT };
+const char *rollup_tier_name(enum rollup_tier t); /* as stored */
+enum { ROLLUP_LONG_CONTEXT = 200000 }; /* a request with more input tokens has a long context */
+
+/* How a model was called, in one number. */
+static inline int64_t rollup_how(enum endpoint e, enum rollup_tier t, bool long_context)
+{
+    return (int64_t)e | (int64_t)t << 8 | (int64_t)long_context << 16;
+}
+
 struct rollup_key {
-    int64_t project, key, model, meter, price_version, item, period;
+    int64_t project, key, model, meter, price_version, item, period, how;
 };
 
 struct rollup {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TALLY_KEYS = 8, TALLY_SUMS = 4 };
+enum { TALLY_KEYS = 9, TALLY_SUMS = 4 };
 
 struct tally_row {
     int64_t key[TALLY_KEYS];

@@ -1,6 +1,7 @@
 /* gateway/query.c -- see query.h. */
 #include "gateway/query.h"
 #include <string.h>
+#include <time.h>
 
 static int hex(char c)
 {
@@ -81,5 +82,50 @@ bool query_number(const char *text, int64_t from, int64_t to, int64_t *ret)
     if (n < from || n > to)
         return false;
     *ret = n;
+    return true;
+}
+
+/* '9' stands for a digit, anything else for itself. */
+static bool looks_like(const char *text, const char *pattern)
+{
+    for (; *pattern; text++, pattern++)
+        if (*pattern == '9' ? *text < '0' || *text > '9' : *text != *pattern)
+            return false;
+    return true;
+}
+
+/* Behind the seconds: a fraction that is dropped, and the offset in minutes. */
+static bool read_offset(const char *at, int *ret_minutes)
+{
+    *ret_minutes = 0;
+    if (*at == '.' && strspn(at + 1, "0123456789") > 0)
+        at += 1 + strspn(at + 1, "0123456789");
+    if (strcmp(at, "Z") == 0)
+        return true;
+    if ((*at != '+' && *at != '-' && *at != ' ') || !looks_like(at + 1, "99:99") || at[6])
+        return false;
+    int hours = (at[1] - '0') * 10 + at[2] - '0', minutes = (at[4] - '0') * 10 + at[5] - '0';
+    *ret_minutes = (hours * 60 + minutes) * (*at == '-' ? -1 : 1);
+    return hours < 24 && minutes < 60;
+}
+
+bool query_instant(const char *text, int64_t *ret_us)
+{
+    enum { HEAD = sizeof "2026-11-01T00:00:00" - 1 };
+    struct tm tm = { 0 }, normal;
+    char again[32];
+    int offset;
+    if (!looks_like(text, "9999-99-99T99:99:99") || !read_offset(text + HEAD, &offset) ||
+        !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+        return false;
+    time_t seconds = timegm(&tm);
+    if (!gmtime_r(&seconds, &normal) ||
+        strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%S", &normal) != HEAD ||
+        memcmp(again, text, HEAD) != 0) /* a 31st of February */
+        return false;
+    seconds -= offset * (time_t)60;
+    if (seconds < 0 || seconds > 9999999999)
+        return false;
+    *ret_us = (int64_t)seconds * 1000000;
     return true;
 }

@@ -17,4 +17,7 @@ MUST_CHECK enum status query_next(struct span *rest, struct arena *a, struct que
 
 /* Decimal digits only, from..to.  False: anything else, or outside. */
 MUST_CHECK bool query_number(const char *text, int64_t from, int64_t to, int64_t *ret);
+/* A moment as RFC 3339 has it, with 'Z' or an offset; a '+' that came as a blank is one.  False: it
+ * is none, or before 1970 or after 2286. */
+MUST_CHECK bool query_instant(const char *text, int64_t *ret_us);
 #endif

@@ -41,7 +41,7 @@ static const struct parameter *find(const struct parameter *known, unsigned take
 
 static enum verdict unknown(struct request *r, const struct parameter *known, unsigned takes)
 {
-    char names[160] = "";
+    char names[256] = "";
     for (const struct parameter *p = known; p->name; p++) {
         size_t at = strlen(names);
         if (takes & p->bit)
@@ -94,6 +94,7 @@ static enum verdict deliver(struct request *r)
         s = STATUS_NO_MEMORY;
     free(q->text);
     r->answer.content_type = q->content_type;
+    r->answer.amount_unit = q->amount_unit;
     return s == STATUS_OK ? FAIL
                           : request_fail(r, s, q->param, q->problem ? "%s" : NULL, q->problem);
 }

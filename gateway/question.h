@@ -20,6 +20,7 @@ struct question { /* embed first */
     enum status (*ask)(struct question *q, struct db *db);
     char *text;               /* the answer; malloc'd */
     const char *content_type; /* NULL: application/json */
+    const char *amount_unit;  /* of the money in it: "minor", "major"; NULL: not said */
     const char *param;        /* the parameter that is refused; NULL: none */
     const char *problem;      /* static or in the arena; NULL: the status's own sentence */
 };

@@ -103,6 +103,10 @@ static void all_headers(struct MHD_Response *m, const struct request *r)
         header(m, "x-accel-buffering", "no");
     if (r->target.row && r->target.row->key)
         header(m, "vary", "authorization");
+    if (a->amount_unit)
+        header(m, "x-amount-unit", a->amount_unit);
+    if (r->target.row && r->target.row->errors == ERRORS_ANTHROPIC)
+        header(m, "request-id", r->rid_text);
     if (a->allow)
         header(m, "allow", a->allow);
     if (a->http == 401)

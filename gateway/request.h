@@ -64,6 +64,7 @@ struct intake { /* what the connection delivers */
 struct answer { /* what the client is sent */
     int http;
     const char *content_type, *allow; /* NULL: application/json; none */
+    const char *amount_unit;          /* NULL: there is no money in it */
     bool tensors;                     /* binary, behind so much JSON: */
     uint64_t header_len;
     bool raw, kept_back; /* a stream of bytes, not of events; its last one waits for the bill */

@@ -21,6 +21,8 @@ const struct route_row route_table[] = {
     {"/v1/usage",                      METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, false, ERRORS_OPENAI,  0,              0,                   answer_usage},
     {"/v1/organization/usage/{kind}",  METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_spend},
     {"/v1/organization/costs",         METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_costs},
+    {"/v1/organizations/usage_report/messages", METHOD_GET | METHOD_HEAD, KEY_FINANCE, false, ERRORS_ANTHROPIC, 0,         0,                   answer_usage_report},
+    {"/v1/organizations/cost_report",  METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_ANTHROPIC, 0,            0,                   answer_cost_report},
     {"/billing/v1/invoices",          METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoices},
     {"/billing/v1/invoices/draft",    METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_draft},
     {"/billing/v1/invoices/{number}", METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoice},

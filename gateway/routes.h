@@ -17,8 +17,8 @@
 #include <stdbool.h>
 
 enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
-/* {"error":{..}}, {"error":"text"}, {"message":"text"} */
-enum error_shape { ERRORS_OPENAI, ERRORS_OIP, ERRORS_COHERE };
+/* {"error":{..}}, {"error":"text"}, {"message":"text"}, {"type":"error","error":{..}} */
+enum error_shape { ERRORS_OPENAI, ERRORS_OIP, ERRORS_COHERE, ERRORS_ANTHROPIC };
 
 struct route_row {
     const char
@@ -50,8 +50,9 @@ MUST_CHECK enum status route_match(const char *method, struct span path, struct 
 enum error_shape route_errors(struct span path);
 
 /* api_*.c */
-stage_fn answer_models, answer_model, answer_usage, answer_spend, answer_costs, answer_invoices,
-    answer_draft, answer_invoice, answer_health, answer_ready, answer_root, answer_oip_live,
-    answer_oip_ready, answer_oip_server, answer_oip_model, answer_oip_model_ready;
+stage_fn answer_models, answer_model, answer_usage, answer_spend, answer_costs, answer_usage_report,
+    answer_cost_report, answer_invoices, answer_draft, answer_invoice, answer_health, answer_ready,
+    answer_root, answer_oip_live, answer_oip_ready, answer_oip_server, answer_oip_model,
+    answer_oip_model_ready;
 
 #endif

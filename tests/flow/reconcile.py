@@ -200,20 +200,29 @@ def check_choice(store, rid, items, number):
         violation(f"request {rid} was billed by price {number}, but price {right} holds")
 
 
+def tier_of(store, rid):
+    tier = (store.facts[rid] or {}).get("service_tier")
+    return tier if tier in ("flex", "priority") else "standard"
+
+
+def long_context(store, rid):
+    return int(sum(qty for meter, qty, *_ in store.lines[rid] if meter in INPUT) > 200_000)
+
+
 def check_rollups(store):
     sums = collections.defaultdict(lambda: [0, 0, 0, 0])
     for rid, s in store.settled.items():
         period, covered = period_of(store, s), sum(atoms for _, atoms in store.draws[rid])
         for number, (meter, qty, atoms, item, _) in enumerate(store.lines[rid] or [[0] * 5]):
             key = (s["settled_us"] // HOUR_US * HOUR_US, s["project"], s["key"], s["model"], meter,
-                   s["price_version"], item, period)
+                   s["price_version"], item, period, s["endpoint"], tier_of(store, rid), long_context(store, rid))
             paid = min(covered, atoms)
             covered -= paid
             for i, value in enumerate((qty, number == 0, atoms, paid)):
                 sums[key][i] += value
-    stored = {tuple(r)[:8]: list(r)[8:] for r in store.db.execute(
-        "SELECT hour_us, project, key, model, meter, price_version, item, period, qty, requests, atoms, covered_atoms"
-        " FROM usage_rollup")}
+    stored = {tuple(r)[:11]: list(r)[11:] for r in store.db.execute(
+        "SELECT hour_us, project, key, model, meter, price_version, item, period, endpoint, tier,"
+        " long_context, qty, requests, atoms, covered_atoms FROM usage_rollup")}
     for key in sums.keys() | stored.keys():
         if sums.get(key) != stored.get(key):
             violation(f"rollup {key}: settlements say {sums.get(key)}, the row says {stored.get(key)}")

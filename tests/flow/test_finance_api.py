@@ -221,6 +221,11 @@ def test_usage_is_filtered_and_paged(admin, fields, requests):
     assert sum(r.num_model_requests for r in results_of(admin.completions, **fields)) == requests
 
 
+def test_usage_by_tier(admin):
+    row, = results_of(admin.completions, group_by=["service_tier"])
+    assert (row.service_tier, row.num_model_requests) == ("default", 6)
+
+
 def test_usage_by_key(admin, spent):
     by_name = {r.api_key_id: r.num_model_requests
                for r in results_of(admin.completions, group_by=["api_key_id"], project_ids=["spender"])}
@@ -298,3 +303,108 @@ def test_the_longest_range_is_answered_in_pages(gate, books):
     a = gate.get(f"{USAGE}?start_time=0&limit=31", books[0]).json()
     assert len(a["data"]) == 31 and a["has_more"] and a["next_page"] == f"page_{31 * DAY}"
     assert all(b["results"] == [] for b in a["data"])
+
+
+# ---- the same in Anthropic's shape ----
+
+REPORT, COSTS = "/v1/organizations/usage_report/messages", "/v1/organizations/cost_report"
+
+
+def since(days=1):
+    return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)).isoformat()
+
+
+def reported_by(gate, key, path, query=""):
+    """All results of all pages, asked for as Anthropic's clients do."""
+    found, page, headers = [], "", {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    while page is not None:
+        a = gate.get(f"{path}?starting_at={since()}{query}{page and '&page=' + page}", None, headers)
+        assert a.status == 200, a
+        body = a.json()
+        assert set(body) == {"data", "has_more", "next_page"}
+        for bucket in body["data"]:
+            assert set(bucket) == {"starting_at", "ending_at", "results"}
+            assert datetime.datetime.fromisoformat(bucket["starting_at"]) < datetime.datetime.fromisoformat(bucket["ending_at"])
+            found += bucket["results"]
+        page = body["next_page"]
+        assert body["has_more"] == (page is not None)
+    return found
+
+
+def input_of(row):
+    return row["uncached_input_tokens"] + row["cache_read_input_tokens"] + sum(row["cache_creation"].values())
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("ours, theirs", [
+    ("project_id", "workspace_id"), ("api_key_id", "api_key_id"), ("model", "model"), (None, None),
+])
+def test_both_shapes_tell_the_same_usage(gate, admin, spent, ours, theirs):
+    mine = {getattr(r, ours or "model"): (r.input_tokens, r.output_tokens, r.num_model_requests)
+            for r in results_of(admin.completions, **({"group_by": [ours]} if ours else {}))}
+    rows = reported_by(gate, spent[0], REPORT, f"&group_by[]={theirs}" if theirs else "")
+    assert mine == {r[theirs or "model"]: (input_of(r), r["output_tokens"], r["x_requests"]) for r in rows}
+    assert sum(r["x_requests"] for r in rows) == 6
+
+
+@pytest.mark.parametrize("query, requests", [
+    ("", 6), ("&bucket_width=1h", 6), ("&limit=1&bucket_width=1h", 6), ("&models[]=base/chat", 5),
+    ("&workspace_ids[]=branch", 1), ("&workspace_ids[]=outsider", 0), ("&service_tiers[]=standard", 6),
+    ("&service_tiers[]=flex&service_tiers[]=batch", 0), ("&context_window[]=0-200k", 6),
+    ("&context_window[]=200k-1M", 0), ("&inference_geos[]=not_available", 6),
+])
+def test_reports_are_filtered_and_paged(gate, spent, query, requests):
+    assert sum(r["x_requests"] for r in reported_by(gate, spent[0], REPORT, query)) == requests
+
+
+def test_a_report_by_everything(gate, spent):
+    groups = "".join(f"&group_by[]={g}" for g in ("service_tier", "context_window", "inference_geo"))
+    row, = reported_by(gate, spent[0], REPORT, groups)
+    assert row["service_tier"] == "standard" and row["context_window"] == "0-200k"
+    assert row["inference_geo"] == "not_available" and row["model"] is None
+    assert row["server_tool_use"] == {"web_search_requests": 0}
+
+
+@pytest.mark.short
+def test_costs_are_cents_and_the_same(gate, spent):
+    """The unit that clients have read a hundredfold: it is said in a header, too."""
+    majors = costs(gate, spent[0], "&group_by=line_item")
+    rows = reported_by(gate, spent[0], COSTS, "&group_by[]=description")
+    cents = {r["description"]: decimal.Decimal(r["amount"]) for r in rows}
+    assert cents == {r["line_item"]: 100 * r["amount"]["value"] for r in majors}
+    assert all(isinstance(r["amount"], str) and r["currency"] == "USD" for r in rows)
+    tokens = [r for r in rows if r["cost_type"] == "tokens"]
+    assert {r["token_type"] for r in tokens} == {"uncached_input_tokens", "output_tokens"}
+    by_project = reported_by(gate, spent[0], COSTS, "&group_by[]=workspace_id")
+    assert {r["workspace_id"] for r in by_project} == {"spender", "branch"}
+    assert sum(decimal.Decimal(r["amount"]) for r in by_project) == sum(cents.values()) > 0
+    units = {path: gate.get(f"{path}?{start}", spent[0]).headers["x-amount-unit"] for path, start in
+             ((COSTS, f"starting_at={since()}"), ("/v1/organization/costs", f"start_time={int(time.time()) - DAY}"))}
+    assert units == {COSTS: "minor", "/v1/organization/costs": "major"}
+
+
+@pytest.mark.parametrize("path, query, name", [
+    (REPORT, "", "starting_at"), (REPORT, "starting_at=1", "starting_at"), (REPORT, "starting_at=2026-02-30T00:00:00Z", "starting_at"),
+    (REPORT, "starting_at=2026-01-02T00:00:00Z&ending_at=2026-01-01T00:00:00Z", "ending_at"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&bucket_width=1m", "bucket_width"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&limit=32", "limit"), (REPORT, "starting_at=2026-01-01T00:00:00Z&group_by=user", "group_by"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&service_tiers[]=gold", "service_tiers"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&context_window[]=1M", "context_window"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&inference_geos[]=eu", "inference_geos"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&page=page_1", "page"), (REPORT, "start_time=1", "starting_at"),
+    (COSTS, "starting_at=2026-01-01T00:00:00Z&bucket_width=1h", "bucket_width"),
+    (COSTS, "starting_at=2026-01-01T00:00:00Z&group_by=model", "group_by"), (COSTS, "starting_at=2026-01-01T00:00:00Z&models[]=x", "starting_at"),
+])
+def test_hostile_report_queries(gate, books, path, query, name):
+    a = gate.get(f"{path}?{query}", books[0])
+    assert a.status == 400 and a.headers["request-id"] == a.headers["x-request-id"]
+    body = a.json()
+    assert body["type"] == "error" and body["error"]["type"] == "invalid_request_error"
+    assert name in body["error"]["message"], body
+
+
+@pytest.mark.parametrize("path", [REPORT, COSTS])
+def test_reports_take_a_finance_key(gate, path):
+    assert gate.get(path).json()["error"]["type"] == "authentication_error"
+    a = gate.get(path, gate.key())
+    assert a.status == 403 and a.json()["error"]["type"] == "permission_error"

@@ -32,8 +32,9 @@ INSERT INTO request_open VALUES (11, 1, 1, 1, 'chat.completions', 1, 9, 9, 1, 10
 INSERT INTO settlement VALUES
     (11, 5, 1, 1, 1, 1, 2, 'chat.completions', 1, 'ok', 'upstream', 200938, '[[1,3,938],[4,2,200000]]', 1, 2, 200, '[[1,938]]'),
     (12, 6, 1, 1, 1, 1, 2, 'chat.completions', 1, 'failed_pre', 'none', 0, '[]', NULL, 2, 502, NULL);
-INSERT INTO usage_rollup VALUES (0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 0, 0), (0, 1, 1, 1, 1, 1, 0, 1, 3, 1, 938, 938),
-                                (0, 1, 1, 1, 4, 1, 0, 1, 2, 0, 200000, 0);
+INSERT INTO usage_rollup VALUES (0, 1, 1, 1, 0, 1, 0, 1, 'chat.completions', 'standard', 0, 0, 1, 0, 0),
+                                (0, 1, 1, 1, 1, 1, 0, 1, 'chat.completions', 'standard', 0, 3, 1, 938, 938),
+                                (0, 1, 1, 1, 4, 1, 0, 1, 'chat.completions', 'standard', 0, 2, 0, 200000, 0);
 INSERT INTO ledger_tx VALUES (1, 'usage', 5, 1, NULL);
 INSERT INTO ledger_entry VALUES (1, 33, 200000), (1, 38, 938), (1, 34, -200938);
 UPDATE account_balance SET posted_atoms = 200000 WHERE account = 33;
@@ -92,6 +93,9 @@ def test_agreement(tmp_path):
     ("has no price", "UPDATE price_version SET text = ''"),
     ("rollup", "UPDATE usage_rollup SET qty = 4 WHERE meter = 1"),
     ("rollup", "DELETE FROM usage_rollup WHERE meter = 0"),
+    ("rollup", "UPDATE usage_rollup SET endpoint = 'embeddings' WHERE meter = 1"),
+    ("rollup", "UPDATE usage_rollup SET tier = 'flex' WHERE meter = 1"),
+    ("rollup", "UPDATE usage_rollup SET long_context = 1 WHERE meter = 1"),
     ("sums to", "UPDATE ledger_entry SET atoms = 200939 WHERE account = 33"),
     ("settled, 0 posted", "DELETE FROM ledger_entry; DELETE FROM ledger_tx"),
     ("its balance is", "UPDATE account_balance SET posted_atoms = 0"),

@@ -352,13 +352,13 @@ START_TEST(test_rollup_table_gathers_and_empties)
     static struct rollup r;
     for (int round = 0; round < 3; round++) {
         for (int64_t i = 0; i < 4 * ROLLUP_ROWS; i++) {
-            struct rollup_key key = { i % ROLLUP_ROWS, 1, round, 2, 3, 0, 4 };
+            struct rollup_key key = { i % ROLLUP_ROWS, 1, round, 2, 3, 0, 4, 0 };
             struct rollup_row *row = rollup_row(&r, &key);
             ck_assert_ptr_nonnull(row);
             row->qty++;
         }
         ck_assert_uint_eq(r.rows, ROLLUP_ROWS);
-        ck_assert_ptr_null(rollup_row(&r, &(struct rollup_key){ 1, 1, 1, 1, 1, 0, 99 }));
+        ck_assert_ptr_null(rollup_row(&r, &(struct rollup_key){ 1, 1, 1, 1, 1, 0, 4, 99 }));
         for (unsigned i = 0; i < ROLLUP_ROWS; i++)
             ck_assert_int_eq(r.row[i].qty, 4);
         rollup_clear(&r);

@@ -47,9 +47,44 @@ static const char of_0001[] =
     "\"quantity\":400000}],\"minor_digits\":2,\"number\":\"MG-2026-000001\",\"totals\":{\"exact\":"
     "\"1.0000000000\",\"gross\":\"1.00\",\"net\":\"1.00\",\"tax\":\"0.00\",\"tax_basis_points\":0}}');";
 
+/* Of schema 7: a fund that paid a part, a tier, a long context, a request that failed. */
+static const char of_0007[] =
+    "INSERT INTO meta VALUES (1, 'USD', 0); INSERT INTO boot VALUES (1, 0, 14, 1794700900000000, 0);"
+    "INSERT INTO organization (id, slug, display_name, created_us) VALUES (1, 'acme', 'Acme', 5);"
+    "INSERT INTO contract (organization, starts_us, credit_atoms, created_us)"
+    " VALUES (1, 0, 9000000000000000000, 5);"
+    "INSERT INTO project (id, slug, display_name, budget_atoms, budget_period, created_us,"
+    " organization) VALUES (1, 'acme', 'Acme', 20000000000, 'total', 5, 1);"
+    "INSERT INTO billing_period (id, organization, starts_us, ends_us, time_zone)"
+    " VALUES (1, 1, 1793491200000000, 1796083200000000, 'UTC');"
+    "INSERT INTO name VALUES (1, 'base/chat'), (2, 'box');"
+    "INSERT INTO fund (id, organization, kind, from_us, to_us, amount_atoms, created_us)"
+    " VALUES (1, 1, 'promo', 0, 9000000000000000, 200011, 5);"
+    "UPDATE fund_balance SET drawn_atoms = 200011;"
+    "INSERT INTO price_version VALUES (1, 'list', 'USD', 'currency USD book list\n"
+    "base/chat input_uncached_tokens 1000000/1000000\nbase/chat output_text_tokens 4000000/1000000\n"
+    "base/chat output_text_tokens unit 2000000/1000000 service_tier=flex\n', zeroblob(32), 0);"
+    "INSERT INTO request_open VALUES (11,1,1,1,'chat.completions',1,9,9,1,300000,1794700800000000,1),"
+    " (12,1,1,1,'completions',1,9,9,1,300000,1794700800000000,1),"
+    " (13,1,1,1,'embeddings',1,9,9,1,300000,1794700800000000,1);"
+    "INSERT INTO settlement VALUES"
+    " (11,1794700800000001,1,1,1,1,2,'chat.completions',1,'ok','upstream',200021,"
+    "  '[[1,200001,200001],[4,10,20,1],{\"context\":200001,\"service_tier\":\"flex\"}]',"
+    "  1,2,200,'[[1,200011]]'),"
+    " (12,1794700800000002,1,1,1,1,2,'completions',1,'ok','upstream',9,"
+    "  '[[1,5,5],[4,1,4],{\"context\":5,\"service_tier\":\"standard\"}]',1,2,200,NULL),"
+    " (13,1794700800000002,1,1,1,1,2,'embeddings',1,'failed_pre','none',0,'[]',NULL,2,502,NULL);"
+    "INSERT INTO ledger_tx VALUES (1,'usage',1794700800000001,1,NULL),"
+    " (2,'usage',1794700800000002,1,NULL);"
+    "INSERT INTO ledger_entry VALUES (1,33,10), (1,38,200011), (1,34,-200021), (2,33,9), (2,34,-9);"
+    "UPDATE account_balance SET posted_atoms = (SELECT sum(atoms) FROM ledger_entry e"
+    "  WHERE e.account = account_balance.account)"
+    "  WHERE account IN (SELECT account FROM ledger_entry);"
+    "INSERT INTO project_spent VALUES (1, 200030);";
+
 static const char *const contents[] = { of_0001 };
 
-static void store_of(unsigned version)
+static void store_of(unsigned version, const char *content)
 {
     char path[128], err[256] = "";
     struct db *db = NULL;
@@ -59,13 +94,13 @@ static void store_of(unsigned version)
     ck_assert_int_eq(db_open(path, DB_WRITER, &db, err), STATUS_OK);
     ck_assert_int_eq(db_migrate(db, schema_sql, version, err), STATUS_OK);
     db_close(db);
-    fixture_tamper(&f, contents[version - 1]);
+    fixture_tamper(&f, content);
 }
 
 START_TEST(test_forward)
 {
     f = (struct fixture){ .wall_us = FIXTURE_NOW_US };
-    store_of((unsigned)_i + 1);
+    store_of((unsigned)_i + 1, contents[_i]);
     fixture_open(&f);
     fixture_audit_clean(&f);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM settlement"), 3);
@@ -88,11 +123,32 @@ START_TEST(test_forward)
 }
 END_TEST
 
+/* The audit adds the sums up from the settlements once more, by itself. */
+START_TEST(test_sums_are_made_again)
+{
+    f = (struct fixture){ .wall_us = FIXTURE_NOW_US };
+    store_of(7, of_0007);
+    fixture_open(&f);
+    fixture_audit_clean(&f);
+    ck_assert_int_eq(
+        fixture_int(&f, "SELECT covered_atoms FROM usage_rollup WHERE tier = 'flex' AND"
+                        " long_context = 1 AND endpoint = 'chat.completions' AND item = 1"),
+        10);
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(requests) FROM usage_rollup"), 3);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM usage_rollup"), 5);
+    fixture_request(&f, 1, 0, 0);
+    fixture_close(&f);
+    fixture_audit_clean(&f);
+    fixture_free(&f);
+}
+END_TEST
+
 Suite *migrate_suite(void)
 {
     Suite *s = suite_create("migrate");
     TCase *t = tcase_create("forward");
     tcase_add_loop_test(t, test_forward, 0, sizeof contents / sizeof *contents);
+    tcase_add_test(t, test_sums_are_made_again);
     suite_add_tcase(s, t);
     return s;
 }

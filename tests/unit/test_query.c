@@ -100,6 +100,40 @@ START_TEST(test_numbers)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    int64_t seconds; /* -1: refused */
+} instants[] = {
+    { "1970-01-01T00:00:00Z", 0 },
+    { "2026-11-01T00:00:00Z", 1793491200 },
+    { "2026-11-01T00:00:00.999Z", 1793491200 },
+    { "2026-11-01T02:30:00+02:30", 1793491200 },
+    { "2026-11-01T02:30:00 02:30", 1793491200 },
+    { "2026-10-31T19:00:00-05:00", 1793491200 },
+    { "2026-02-29T00:00:00Z", -1 },
+    { "2026-11-01", -1 },
+    { "2026-11-01T00:00:00", -1 },
+    { "2026-11-01T00:00:00z", -1 },
+    { "2026-11-01T24:00:00Z", -1 },
+    { "2026-11-01T00:00:00.Z", -1 },
+    { "2026-11-01T00:00:00+24:00", -1 },
+    { "2026-11-01T00:00:00+2:00", -1 },
+    { "2026-11-01T00:00:00Z ", -1 },
+    { "1969-12-31T23:59:59Z", -1 },
+    { "9999-01-01T00:00:00Z", -1 },
+    { "1793491200", -1 },
+    { "", -1 },
+};
+
+START_TEST(test_instants)
+{
+    int64_t us = -1000000;
+    bool good = query_instant(instants[_i].text, &us);
+    ck_assert_int_eq(good, instants[_i].seconds >= 0);
+    ck_assert_int_eq(us, instants[_i].seconds * 1000000);
+}
+END_TEST
+
 Suite *query_suite(void)
 {
     Suite *s = suite_create("query");
@@ -108,6 +142,7 @@ Suite *query_suite(void)
     tcase_add_loop_test(t, test_pairs, 0, sizeof rows / sizeof *rows);
     tcase_add_test(t, test_an_endless_query_ends);
     tcase_add_loop_test(t, test_numbers, 0, sizeof numbers / sizeof *numbers);
+    tcase_add_loop_test(t, test_instants, 0, sizeof instants / sizeof *instants);
     suite_add_tcase(s, t);
     return s;
 }
