@@ -1,7 +1,8 @@
 """kill -9 at random moments under load: nothing lost, nothing doubled, every time.
 
-MAASGATE_KILL_ROUNDS=300 is the long form; MAASGATE_SEED repeats a run.
+MAASGATE_KILL_ROUNDS=2000 is the long form; MAASGATE_SEED repeats a run.
 """
+import contextlib
 import os
 import random
 import subprocess
@@ -9,18 +10,19 @@ import sys
 import time
 
 import pytest
-from gate import ROOT, SLOW, atoms
+from gate import ROOT, SLOW, Gate, atoms
 from load import Journal, Load
 
 ROUNDS = int(os.environ.get("MAASGATE_KILL_ROUNDS", "20"))
 SEED = int(os.environ.get("MAASGATE_SEED", random.randrange(10**6)))
 CAP = "0.5"
+STORE_ROUNDS = 50
 
 
 def reconcile(gate, journal):
     done = subprocess.run(
         [sys.executable, ROOT / "tests/flow/reconcile.py", "--db", gate.state / "ledger.db",
-         "--client-journal", journal, "--worker-journal", gate.dir / "worker.journal"],
+         "--client-journal", journal, "--worker-journal", gate.dir / "worker.journal", "--fixed-budgets"],
         capture_output=True, text=True, timeout=120 * SLOW)
     assert done.returncode == 0, f"seed {SEED}\n{done.stdout[-4000:]}{done.stderr}"
     return done.stdout
@@ -37,16 +39,31 @@ def check(gate, path):
     return gate.status()["ledger"]["recovered"]
 
 
-@pytest.mark.timeout(60 + ROUNDS * 12 * SLOW)
-def test_kill_9_under_load(make_gate):
-    dice = random.Random(SEED)
-    g = make_gate()
+@contextlib.contextmanager
+def new_gate():
+    g = Gate()
+    try:
+        yield g.start()
+        g.stop()
+    finally:
+        g.abandon()
+
+
+class Tally:
+    rounds = rows = whole = recovered = 0
+
+    def __str__(self):
+        return f"round {self.rounds}: {self.rows} requests, {self.whole} whole, {self.recovered} recovered"
+
+
+def kill_rounds(g, dice, rounds, tally):
+    """On one store, which grows."""
     g.project("capped", CAP, "total")
     keys = [g.key("free"), g.key("free"), g.key("capped")]
     path = g.dir / "client.journal"
-    journal, recovered = Journal(path), 0
-    for n in range(ROUNDS):
-        load = Load(g, keys, journal, SEED + n)
+    journal = Journal(path)
+    for n in range(rounds):
+        load = Load(g, keys, journal, dice.randrange(10**9))
         time.sleep(dice.uniform(0.05, 0.6) * SLOW)
         if n % 5 == 4:
             g.workers[-1].kill()
@@ -57,11 +74,23 @@ def test_kill_9_under_load(make_gate):
             g.start_worker()
         g.start_daemon()
         g.wait_backend()
-        recovered += check(g, path)
-        if n % 20 == 19 or n + 1 == ROUNDS:
-            print(f"round {n + 1}: {journal.rows} requests, {journal.whole} whole, {recovered} recovered")
-    assert journal.whole > 10 * ROUNDS, "hardly anything was asked"
-    assert recovered > ROUNDS / 4, "hardly any request was under way when it was killed"
+        tally.recovered += check(g, path)
+        tally.rounds += 1
+    tally.rows += journal.rows
+    tally.whole += journal.whole
+    print(tally, flush=True)
+
+
+@pytest.mark.timeout(60 + ROUNDS * 12 * SLOW)
+def test_kill_9_under_load():
+    """A new store every STORE_ROUNDS: what is looked at after each start is all of it."""
+    dice, tally = random.Random(SEED), Tally()
+    print(f"seed {SEED}")
+    while tally.rounds < ROUNDS:
+        with new_gate() as g:
+            kill_rounds(g, dice, min(STORE_ROUNDS, ROUNDS - tally.rounds), tally)
+    assert tally.whole > 10 * ROUNDS, "hardly anything was asked"
+    assert tally.recovered > ROUNDS / 4, "hardly any request was under way when it was killed"
 
 
 @pytest.mark.short

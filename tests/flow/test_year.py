@@ -9,6 +9,7 @@ import copy
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -52,6 +53,15 @@ def test_every_invoice_is_reproduced(lived):
     assert not found, f"MAASGATE_SEED={seed}\n" + "\n".join(text[:2000] for text in found)
     print(f"seed {seed}: {len(one.commands)} commands, {one.rid} requests, {len(books.documents)} documents,"
           f" {sum(len(d['lines']) for d in books.documents.values())} lines, {len(books.shares)} shares")
+
+
+@pytest.mark.short
+def test_the_invariants_hold(lived):
+    _, directory, books, _, seed = lived
+    open_ones = ["--allow-open"] if books.holds else []
+    done = subprocess.run([sys.executable, ROOT / "tests/oracle/invariants.py", "--db", f"{directory}/ledger.db",
+                           *open_ones], capture_output=True, text=True, check=False)
+    assert done.stdout == "violations: 0\n", f"MAASGATE_SEED={seed}\n{done.stdout[-4000:]}{done.stderr}"
 
 
 def kinds_of(books, d):

@@ -18,7 +18,8 @@ DAY_US = 86400 * US
 START = int(datetime(2027, 1, 1, tzinfo=timezone.utc).timestamp()) * US
 ZONES = ["UTC", "Europe/Berlin", "Asia/Shanghai", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia",
          "America/New_York", "Asia/Kolkata"]
-CURRENCIES = [("USD", 2, 600), ("EUR", 2, 1900), ("JPY", 0, 1000), ("KWD", 3, 0), ("CNY", 2, 1300)]
+# code, digits, the seller's tax in basis points, what a price is multiplied by to come to whole units now and then
+CURRENCIES = [("USD", 2, 600, 1), ("EUR", 2, 1900, 1), ("JPY", 0, 1000, 150), ("KWD", 3, 0, 1), ("CNY", 2, 1300, 7)]
 BOUNDS = {"images": "images", "characters": "characters", "audio_ms": "audio_ms", "compute_ms": "compute_ms",
           "tensor_elements": "tensor_elements", "video_ms": "video_ms"}
 OUTPUT = {"output_text_tokens", "output_reasoning_tokens", "output_audio_tokens", "output_image_tokens"}
@@ -37,28 +38,29 @@ MODELS = {
 
 # ---- price books ----
 
-def price(r, meter):
+def price(r, meter, by):
     """Often one that no quantity comes to exactly."""
     if meter == "images":
-        return f"{r.randrange(1, 10**9)}/{r.choice([1, 1, 3])}"
-    return f"{r.choice([0, 25000, 312501, r.randrange(1, 10**6)])}/{r.choice([1, 3, 7, 1000, 999983])}"
+        return f"{r.randrange(1, 10**9) * by}/{r.choice([1, 1, 3])}"
+    return f"{r.choice([0, 25000, 312501, r.randrange(1, 10**6)]) * by}/{r.choice([1, 3, 7, 1000, 999983])}"
 
 
-def tiers(r, meter):
+def tiers(r, meter, by):
     ends = sorted(r.sample(range(5, 200), r.randrange(1, 4)))
     scale = 1 if meter in ("images", "requests") else 5000
-    return ",".join([*(f"{end * scale}:{price(r, meter)}" for end in ends), f"*:{price(r, meter)}"])
+    return ",".join([*(f"{end * scale}:{price(r, meter, by)}" for end in ends), f"*:{price(r, meter, by)}"])
 
 
-def amount(r, meter):
+def amount(r, meter, by):
     kind = r.choice(["unit", "unit", "unit", "graduated", "graduated", "package", "flat"])
     if kind == "graduated":
-        return f"graduated {tiers(r, meter)}"
+        return f"graduated {tiers(r, meter, by)}"
     if kind == "package":
-        return f"package {r.randrange(1, 10**9)}/{r.randrange(1, 50) * (1 if meter in ('images', 'requests') else 997)}"
+        units = r.randrange(1, 50) * (1 if meter in ("images", "requests") else 997)
+        return f"package {r.randrange(1, 10**9) * by}/{units}"
     if kind == "flat":
-        return f"flat {r.randrange(10**9)}/{r.choice(['request', 'period'])}"
-    return f"unit {price(r, meter)}" + (f" list={price(r, meter)}" if r.random() < 0.2 else "")
+        return f"flat {r.randrange(10**9) * by}/{r.choice(['request', 'period'])}"
+    return f"unit {price(r, meter, by)}" + (f" list={price(r, meter, by)}" if r.random() < 0.2 else "")
 
 
 def conditions(r, meter):
@@ -78,17 +80,17 @@ def conditions(r, meter):
     return ["", " service_tier=flex", *([" quality=hd service_tier=flex"] if r.random() < 0.3 else [])]
 
 
-def items(r, meter):
+def items(r, meter, by):
     if meter == "requests":
-        return r.choice([["0/1"], [f"{r.randrange(10**7)}/1"], [amount(r, meter)]])
+        return r.choice([["0/1"], [f"{r.randrange(10**7) * by}/1"], [amount(r, meter, by)]])
     lines = [f"included {r.randrange(1, 200000)}"] if r.random() < 0.25 else []
-    lines += [amount(r, meter) + condition for condition in conditions(r, meter)]
+    lines += [amount(r, meter, by) + condition for condition in conditions(r, meter)]
     if len(lines) == 1 and lines[0].startswith("unit") and " " not in lines[0][5:]:
         return [lines[0][5:]]
     return lines
 
 
-def book(r, currency):
+def book(r, currency, by):
     """Each book prices nearly every meter; two models have plain prices alone."""
     lines = [f"currency {currency} book list"]
     for model, meters in MODELS.items():
@@ -96,7 +98,7 @@ def book(r, currency):
         for meter in ["requests", *meters]:
             if meter != "requests" and r.random() < 0.05:
                 continue
-            lines += [f"{model} {meter} {i}" for i in ([price(r, meter)] if plain else items(r, meter))]
+            lines += [f"{model} {meter} {i}" for i in ([price(r, meter, by)] if plain else items(r, meter, by))]
     return "\n".join(lines) + "\n"
 
 
@@ -132,7 +134,7 @@ def plan(r):
 class Traffic:
     def __init__(self, binary, directory, dice, organizations, requests):
         self.r, self.now, self.events, self.order = dice, START, [], itertools.count()
-        self.currency, self.digits, self.tax_points = dice.choice(CURRENCIES)
+        self.currency, self.digits, self.tax_points, self.by = dice.choice(CURRENCIES)
         self.pipe = subprocess.Popen([binary, directory, self.currency, str(self.digits), str(self.tax_points)],
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.commands, self.answers = [], []
@@ -193,7 +195,8 @@ class Traffic:
         for partner in ("partner-a", "partner-b", "partner-c"):
             self.at(START + 6000, lambda p=partner: self.send(do="organization", slug=p))
         for model, partner in (("industry/", "partner-a"), ("base/chat", "partner-b"), ("base/chat", "partner-c")):
-            self.at(START + 7000, lambda m=model, p=partner: self.send(do="rule", partner=p, model=m, basis_points=3331))
+            rule = {"do": "rule", "model": model, "partner": partner, "basis_points": 3000}
+            self.at(START + 7000, lambda c=rule: self.send(**c))
         self.at(START + 367 * DAY_US, lambda: self.send(do="audit"))
         for _ in range(6):
             self.at(self.between(START + DAY_US, START + 300 * DAY_US), self.publish)
@@ -225,7 +228,7 @@ class Traffic:
                 self.at(high + 20 * DAY_US, lambda p=partner: self.send(do="statement", partner=p, month=text))
 
     def publish(self):
-        self.book = book(self.r, self.currency)
+        self.book, self.published = book(self.r, self.currency, self.by), self.now
         self.send(do="publish", text=self.book, models=list(MODELS))
 
     def found(self, slug):
@@ -319,7 +322,7 @@ class Traffic:
         if r.random() < 0.6:
             words |= {"size": r.choice(["1024x1024", "256x256"]), "quality": r.choice(["hd", "low"])}
         command = {"do": "hold", "rid": self.rid, "project": project, "model": model, "most": most,
-                   "accepted": self.now - r.randrange(2000000), **words}
+                   "accepted": max(self.published, self.now - r.randrange(2 * US)), **words}
         return command, {"do": "settle", "rid": self.rid, "usage": usage if r.random() < 0.95 else None}
 
     def ask(self, pairs, over=None):

@@ -224,7 +224,8 @@ class Year:
         d["exact"] = sum(line["exact"] for line in d["lines"])
 
     def do_approve(self, c, answer):
-        self.approved.add((c["organization"], self.find_period(self.organizations[c["organization"]], c["month"]).start))
+        o = self.organizations[c["organization"]]
+        self.approved.add((o.slug, self.find_period(o, c["month"]).start))
         return {}
 
     def do_issue(self, c, answer):
@@ -237,7 +238,8 @@ class Year:
         d, contract = self.draft(o, period)
         self.total(d)
         d.update(number=self.number("Y", contract.zone), type=380, first=day_text(contract.zone, period.start),
-                 period=(period.start // US * US, period.end // US * US), issued=day_text(contract.zone, self.now), zone=contract.zone,
+                 period=(period.start // US * US, period.end // US * US), zone=contract.zone,
+                 issued=day_text(contract.zone, self.now),
                  due=day_text(contract.zone, self.now + contract.plan.get("payment_days", 30) * DAY_US))
         if period not in o.periods:
             o.periods.append(period)
