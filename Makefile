@@ -99,7 +99,8 @@ SDK      := $(if $(WORKER),$(B)/libmaasworker.a $(if $(filter release clang,$(KI
 PROGRAMS := $(call program,gateway/main.c,maasgated) $(call program,cli/main.c,maasgate) \
             $(call program,backends/refworker/main.c,maasgate-refworker)
 TESTS    := $(call program,tests/unit/main.c,unit) $(call program,tests/oracle/rate_main.c,rate_oracle) \
-            $(call program,tests/oracle/ledger_main.c,ledger_oracle)
+            $(call program,tests/oracle/ledger_main.c,ledger_oracle) \
+            $(call program,tests/oracle/bpe_main.c,bpe_oracle)
 TORTURES := $(call program,tests/torture/main.c,torture)
 MUTATE   := $(wildcard tests/mutate/*.c)
 GEN      := $(B)/gen/schema.h $(B)/gen/unit_suites.h $(B)/gen/torture_suites.h
@@ -211,11 +212,13 @@ $(B)/unit: $(call objects,$(UNIT) $(HELPERS)) $(TEST_PARTS) | build/.bootstrap-t
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(CHECKLIBS) $(LIBS) -o $@
 
-# The evaluator of prices and the ledger behind a pipe, for tests/oracle/rate.py and year.py.
+# Behind a pipe: the evaluator of prices for tests/oracle/rate.py, the ledger for year.py, the encoder of
+# tokens for test_bpe_oracle.py.
 oracle = $(call objects,$(wildcard tests/oracle/$(1)_*.c))
 $(B)/rate_oracle: $(call oracle,rate) $(TEST_PARTS)
 $(B)/ledger_oracle: $(call oracle,ledger) $(TEST_PARTS)
-$(B)/rate_oracle $(B)/ledger_oracle:
+$(B)/bpe_oracle: $(call oracle,bpe) $(TEST_PARTS)
+$(B)/rate_oracle $(B)/ledger_oracle $(B)/bpe_oracle:
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter-out %helpers.a %.so,$^) $(LIBS) -o $@
 

@@ -23,7 +23,7 @@ packages() {
     case $1 in
     build) echo build-essential pkg-config dpkg-dev debian-archive-keyring ca-certificates xz-utils \
         curl python3 libjansson-dev libuv1-dev libssl-dev libcurl4-openssl-dev libnghttp2-dev libyaml-dev \
-        libsystemd-dev zlib1g-dev tzdata ;;
+        libsystemd-dev zlib1g-dev libpcre2-dev tzdata ;;
     test) echo check libsubunit-dev clang clang-format llvm valgrind shellcheck \
         python3-venv procps openssl spin nginx
         [ -n "$(clang_version)" ] && echo "libclang-rt-$(clang_version)-dev"

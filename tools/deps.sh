@@ -13,7 +13,7 @@ set -euo pipefail
 #     source package  pkg-config     minimum  preferred
 MHD=(  libmicrohttpd  libmicrohttpd  1.0.5    1.0.10)
 SQL=(  sqlite3        sqlite3        3.51.3   3.53.4)
-system_libraries="jansson libuv libcurl libnghttp2 yaml-0.1 openssl libsystemd zlib"
+system_libraries="jansson libuv libcurl libnghttp2 yaml-0.1 openssl libsystemd zlib libpcre2-8"
 
 sqlite_options="-DSQLITE_THREADSAFE=2 -DSQLITE_DEFAULT_MEMSTATUS=0 -DSQLITE_LIKE_DOESNT_MATCH_BLOBS
     -DSQLITE_MAX_EXPR_DEPTH=0 -DSQLITE_OMIT_DEPRECATED -DSQLITE_OMIT_SHARED_CACHE -DSQLITE_DQS=0
