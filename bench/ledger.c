@@ -1,10 +1,13 @@
-/* bench/ledger.c -- how many requests a second the ledger can hold and settle,
- * and what one costs: `bench_ledger [seconds] [directory]` prints one line.
+/* bench/ledger.c -- how many requests a second the ledger can hold and settle, and what one
+ * costs: `bench_ledger [SECONDS [DIRECTORY [STORED DAYS]]]` prints one line.
  *
- * Submitters keep a window of requests in flight; each is held, and settled when its
- * hold is on disk, as the gateway does it.  ledger_cpu_us is the CPU time of the
- * ledger thread alone; process_cpu_us has the submitters and the kernel's part too.  Then
- * the store is opened again, invoiced and audited.
+ * Submitters keep a window of requests in flight; each is held, and settled when its hold is on
+ * disk, as the gateway does it.  ledger_cpu_us is the CPU time of the ledger thread alone;
+ * process_cpu_us has the submitters and the kernel's part too.  Then the store is opened again,
+ * queried, invoiced and audited.
+ *
+ * With STORED and DAYS a history of so many requests in so many days up to now is stored first,
+ * by the same code on a clock that runs ahead; what follows shows what depends on it.
  */
 #include "base/cleanup.h"
 #include "base/db.h"
@@ -13,6 +16,7 @@
 #include "billing/period.h"
 #include "billing/organization.h"
 #include "billing/document.h"
+#include "billing/usage_page.h"
 #include <assert.h>
 #include <dirent.h>
 #include <pthread.h>
@@ -21,7 +25,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { WINDOW = 4096, PROJECTS = 4, MODELS = 8 };
+enum { WINDOW = 4096, PROJECTS = 4, MODELS = 8, PROGRESS_EVERY = 500000 };
+#define SECOND_US INT64_C(1000000)
 
 struct slot { /* one request after the other */
     struct ledger_hold hold;
@@ -31,10 +36,12 @@ struct slot { /* one request after the other */
 
 struct bench {
     struct ledger *ledger;
+    const struct env *env; /* of the ids; the ledger has the same */
     struct rid_source rids;
     _Atomic bool stop;
     atomic_uint running;
-    uint64_t settled;
+    unsigned window;
+    uint64_t settled, stop_at; /* stop_at 0: when told */
     clockid_t ledger_clock;
     _Atomic bool clock_known;
 };
@@ -49,7 +56,10 @@ static void settled(struct ledger_op *op)
     struct slot *s = (struct slot *)((char *)op - offsetof(struct slot, settle));
     assert(op->status == STATUS_OK);
     bench.settled++;
-    if (bench.stop)
+    if (bench.stop_at && bench.settled % PROGRESS_EVERY == 0)
+        fprintf(stderr, "bench_ledger: %ju of %ju requests are stored\n", (uintmax_t)bench.settled,
+                (uintmax_t)bench.stop_at);
+    if (bench.stop || (bench.stop_at && bench.settled + bench.window > bench.stop_at))
         bench.running--;
     else
         submit_hold(s);
@@ -89,7 +99,7 @@ static void held(struct ledger_op *op)
 
 static void submit_hold(struct slot *s)
 {
-    rid_t rid = rid_next(&bench.rids, &env_system);
+    rid_t rid = rid_next(&bench.rids, bench.env);
     s->hold = (struct ledger_hold){
         .op = { .kind = LEDGER_HOLD, .done = held },
         .rid = rid,
@@ -102,7 +112,7 @@ static void submit_hold(struct slot *s)
         .max_out = 1000,
         .n = 1,
         .hold = { 300000000 },
-        .accepted_us = env_system.wall_us(NULL),
+        .accepted_us = bench.env->wall_us(bench.env->arg),
     };
     ledger_submit(bench.ledger, &s->hold.op);
 }
@@ -158,8 +168,8 @@ static enum status add_projects(struct ledger_call *call, struct db *db, int64_t
 static void start_all(struct ledger_op *op)
 {
     assert(op->status == STATUS_OK);
-    bench.running = WINDOW;
-    for (unsigned i = 0; i < WINDOW; i++)
+    bench.running = bench.window;
+    for (unsigned i = 0; i < bench.window; i++)
         submit_hold(&slots[i]);
 }
 
@@ -181,19 +191,82 @@ static void remove_all(const char *dir)
     rmdir(dir);
 }
 
-/* ---- the three measurements ---------------------------------------------------------------- */
-
-static void run_requests(double length)
+static enum status add_nothing(struct ledger_call *call, struct db *db, int64_t now_us)
 {
-    static struct ledger_call call = { .op = { .kind = LEDGER_CALL, .done = start_all },
-                                       .run = add_projects };
-    double began = seconds_of(CLOCK_MONOTONIC), began_cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-    time_t whole = (time_t)length;
+    (void)call, (void)db, (void)now_us;
+    return STATUS_OK;
+}
+
+/* Sets the requests going; they go on until told to stop, or until `stop_at` are settled. */
+static void start(const struct env *env, unsigned window, uint64_t stop_at, bool first)
+{
+    static struct ledger_call call;
+    bench.env = env;
+    bench.window = window;
+    bench.stop_at = stop_at;
+    bench.settled = 0;
+    bench.stop = bench.clock_known = false;
+    rid_source_init(&bench.rids, 0, env, ledger_last_rid(bench.ledger));
+    call = (struct ledger_call){ .op = { .kind = LEDGER_CALL, .done = start_all },
+                                 .run = first ? add_projects : add_nothing };
     ledger_submit(bench.ledger, &call.op);
-    nanosleep(&(struct timespec){ whole, (long)((length - (double)whole) * 1e9) }, NULL);
-    bench.stop = true;
+}
+
+static void wait_for_the_last(void)
+{
     while (!bench.clock_known || bench.running)
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+}
+
+static void open_ledger(const char *dir, const struct env *env)
+{
+    char err[256] = "no directory";
+    const struct ledger_options options = { .dir = dir, .currency = "USD", .env = env };
+    if (!dir || ledger_open(&options, &bench.ledger, err) != STATUS_OK) {
+        fprintf(stderr, "bench_ledger: %s\n", err);
+        exit(1);
+    }
+}
+
+/* ---- a history ----------------------------------------------------------------------------- */
+
+static struct history { /* a clock that steps with each look of a request at it */
+    _Atomic int64_t now_us;
+    int64_t step_us;
+} history;
+
+static int64_t history_wall_us(void *arg)
+{
+    struct history *h = arg;
+    return atomic_fetch_add(&h->now_us, h->step_us) + h->step_us;
+}
+
+/* A batch is what half an hour brought, so that each hour has its sums. */
+static void store_history(const char *dir, uint64_t stored, int64_t days)
+{
+    struct env env = env_system;
+    int64_t step_us = days * DAY_US / (int64_t)stored;
+    int64_t window = 1800 * SECOND_US / (step_us ? step_us : 1);
+    history.step_us = step_us / 2; /* a request looks twice: for its id and when it was accepted */
+    history.now_us = env_system.wall_us(NULL) - days * DAY_US;
+    env.wall_us = history_wall_us;
+    env.arg = &history;
+    open_ledger(dir, &env);
+    start(&env, window < 1 ? 1 : window > WINDOW ? WINDOW : (unsigned)window, stored, true);
+    wait_for_the_last();
+    ledger_close(bench.ledger);
+}
+
+/* ---- the measurements ---------------------------------------------------------------------- */
+
+static void run_requests(double length, bool first)
+{
+    double began = seconds_of(CLOCK_MONOTONIC), began_cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    time_t whole = (time_t)length;
+    start(&env_system, WINDOW, 0, first);
+    nanosleep(&(struct timespec){ whole, (long)((length - (double)whole) * 1e9) }, NULL);
+    bench.stop = true;
+    wait_for_the_last();
     double took = seconds_of(CLOCK_MONOTONIC) - began;
     double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - began_cpu;
     double ledger_cpu = seconds_of(bench.ledger_clock);
@@ -205,38 +278,91 @@ static void run_requests(double length)
            (double)stats->commit_ns / commits / 1e6);
 }
 
-static void run_reopen(const struct ledger_options *options)
+static void run_open(const char *dir, const char *name)
 {
-    char err[256];
     double began = seconds_of(CLOCK_MONOTONIC);
-    enum status s = ledger_open(options, &bench.ledger, err);
-    assert(s == STATUS_OK);
-    printf(" open_ms=%.1f", (seconds_of(CLOCK_MONOTONIC) - began) * 1e3);
-    ledger_close(bench.ledger);
+    open_ledger(dir, &env_system);
+    printf(" %s=%.1f", name, (seconds_of(CLOCK_MONOTONIC) - began) * 1e3);
 }
 
-static void run_finance(const char *dir)
+static void run_invoice(struct db *db, const char *month, int64_t now_us)
 {
     static const struct seller seller = { "S", "A", "T", "B", 600, 2 };
+    AUTO(json_decref_ptr) json_t *invoice = NULL;
+    double began = seconds_of(CLOCK_MONOTONIC);
+    enum status s = document_of_month(db, "p1", month, &seller, now_us, &invoice);
+    assert(s == STATUS_OK);
+    printf(" invoice_ms=%.2f", (seconds_of(CLOCK_MONOTONIC) - began) * 1e3);
+}
+
+/* What a finance key asks: the costs of each day of a month; then what only settlements know. */
+static void run_usage(struct db *db, int64_t from_us, int64_t to_us)
+{
+    const struct usage_page_query costs = { .project = 1,
+                                            .kind = USAGE_COSTS,
+                                            .group = GROUP_MODEL | GROUP_METER,
+                                            .first_us = from_us,
+                                            .to_us = to_us,
+                                            .width_us = DAY_US,
+                                            .buckets = 31 };
+    const struct usage_query served = { .from_us = to_us - DAY_US,
+                                        .to_us = to_us,
+                                        .group_by = "served" };
+    AUTO(buf_free) struct buf page;
+    AUTO(json_decref_ptr) json_t *rows = NULL;
+    buf_init(&page, USAGE_PAGE_BYTES);
+    double began = seconds_of(CLOCK_MONOTONIC);
+    enum status s = usage_page(db, &costs, &page);
+    assert(s == STATUS_OK);
+    printf(" usage_ms=%.2f", (seconds_of(CLOCK_MONOTONIC) - began) * 1e3);
+    began = seconds_of(CLOCK_MONOTONIC);
+    s = report_usage(db, &served, &rows);
+    assert(s == STATUS_OK);
+    printf(" served_day_ms=%.2f", (seconds_of(CLOCK_MONOTONIC) - began) * 1e3);
+}
+
+static int64_t one_number(struct db *db, const char *sql)
+{
+    int64_t n = 0;
+    enum status s = db_first_int(db, db_prepare(db, sql), &n);
+    assert(s == STATUS_OK);
+    return n;
+}
+
+static void run_audit(struct db *db, int64_t now_us, double requests)
+{
+    AUTO(json_decref_ptr) json_t *audit = NULL;
+    struct rusage usage;
+    double began = seconds_of(CLOCK_MONOTONIC);
+    enum status s = audit_run(db, now_us, &audit);
+    assert(s == STATUS_OK && json_is_true(json_object_get(audit, "ok")));
+    double took = seconds_of(CLOCK_MONOTONIC) - began;
+    getrusage(RUSAGE_SELF, &usage);
+    printf(" audit_s=%.2f audited_per_s=%.0f audit_rss_mb=%.0f\n", took, requests / took,
+           (double)usage.ru_maxrss / 1024);
+}
+
+/* Of the last month that has ended when there is a history, else of this one. */
+static void run_finance(const char *dir, bool history_first)
+{
+    static const char sql_count[] = "SELECT count(*) FROM request_open";
     char path[512], err[256], month[PERIOD_TEXT_BYTES];
     struct db *db = NULL;
-    int64_t now_us = env_system.wall_us(NULL);
-    period_instant_text(now_us, month);
+    struct stat file;
+    int64_t now_us = env_system.wall_us(NULL), from_us, to_us;
+    period_month(now_us, &from_us, &to_us);
+    if (history_first)
+        period_month(from_us - 1, &from_us, &to_us);
+    period_instant_text(from_us, month);
     month[strlen("2026-11")] = '\0';
     snprintf(path, sizeof path, "%s/ledger.db", dir);
     enum status s = db_open(path, DB_READER, &db, err);
-    assert(s == STATUS_OK);
-    AUTO(json_decref_ptr) json_t *invoice = NULL;
-    AUTO(json_decref_ptr) json_t *audit = NULL;
-    double began = seconds_of(CLOCK_MONOTONIC);
-    s = document_of_month(db, "p1", month, &seller, now_us, &invoice);
-    assert(s == STATUS_OK);
-    double invoiced = seconds_of(CLOCK_MONOTONIC);
-    s = audit_run(db, now_us, &audit);
-    assert(s == STATUS_OK && json_is_true(json_object_get(audit, "ok")));
-    double audited = seconds_of(CLOCK_MONOTONIC);
-    printf(" invoice_ms=%.2f audited_per_s=%.0f\n", (invoiced - began) * 1e3,
-           (double)bench.settled / (audited - invoiced));
+    assert(s == STATUS_OK && stat(path, &file) == 0);
+    run_invoice(db, month, now_us);
+    run_usage(db, from_us, to_us);
+    double requests = (double)one_number(db, sql_count);
+    printf(" stored=%.0f bytes_per_request=%.0f", requests, (double)file.st_size / requests);
+    run_audit(db, now_us, requests);
     db_close(db);
 }
 
@@ -244,19 +370,17 @@ int main(int argc, char **argv)
 {
     double length = argc > 1 ? strtod(argv[1], NULL) : 5;
     char made[] = "bench-ledger-XXXXXX";
-    const char *dir = argc > 2 ? argv[2] : mkdtemp(made);
-    char err[256] = "no directory";
-    const struct ledger_options options = { .dir = dir, .currency = "USD", .env = &env_system };
-    if (!dir || ledger_open(&options, &bench.ledger, err) != STATUS_OK) {
-        fprintf(stderr, "bench_ledger: %s\n", err);
-        return 1;
-    }
-    rid_source_init(&bench.rids, 0, &env_system, ledger_last_rid(bench.ledger));
-    run_requests(length);
+    const char *dir = argc > 2 && *argv[2] ? argv[2] : mkdtemp(made);
+    uint64_t stored = argc > 4 ? strtoull(argv[3], NULL, 10) : 0;
+    if (stored)
+        store_history(dir, stored, strtoll(argv[4], NULL, 10));
+    open_ledger(dir, &env_system);
+    run_requests(length, !stored);
     ledger_close(bench.ledger);
-    run_reopen(&options);
-    run_finance(dir);
-    if (argc <= 2)
+    run_open(dir, "open_ms");
+    ledger_close(bench.ledger);
+    run_finance(dir, stored > 0);
+    if (argc <= 2 || !*argv[2])
         remove_all(dir);
     return 0;
 }
