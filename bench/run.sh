@@ -19,7 +19,7 @@ connections=64 streams=200 tokens=100 delay_ms=50 slow_delay_ms=500
 
 dir=$(mktemp -d /tmp/maasgate-bench.XXXXXX) # short: a socket's path has at most 107 bytes
 rows=$dir/rows
-pids=()
+pids=() stores=()
 on_proxy='' on_rest=''
 if [ "${PIN:-yes}" = yes ] && [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null; then
     on_proxy='taskset -c 0' on_rest='taskset -c 1'
@@ -38,7 +38,7 @@ clean_up() {
     trap - EXIT INT TERM
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do end_process "${pids[i]}"; done
     [ "$code" = 0 ] || tail -n 5 "$dir"/*.log >&2 || true
-    rm -rf "$dir"
+    rm -rf "$dir" "${stores[@]}"
     exit "$code"
 }
 
@@ -434,6 +434,19 @@ measure_ledger() {
     echo "ledger - $($on_proxy "$bin/bench_ledger" $((seconds + 1)))" >>"$rows"
 }
 
+# The same behind a history: the stores lie below build/, where there is room, and go away again.
+measure_history() {
+    local store stored days
+    store=$(mktemp -d "$PWD/build/bench-history.XXXXXX")
+    stores+=("$store")
+    for stored in 100000 $([ -n "$quick" ] || echo 10000000); do
+        days=$((stored > 100000 ? 744 : 62))
+        say "the ledger behind $stored requests of $days days"
+        echo "history $stored $($on_proxy "$bin/bench_ledger" $seconds "$store" "$stored" $days)" >>"$rows"
+        rm -f "$store"/ledger.*
+    done
+}
+
 measure_sizes() {
     local name
     for name in maasgated maasgate maasgate-refworker libmaasworker.so; do
@@ -487,5 +500,6 @@ measure_many
 measure_turns
 measure_memory
 measure_ledger
+measure_history
 measure_sizes
 write_table

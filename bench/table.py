@@ -92,6 +92,31 @@ def turns_table(rows):
     print()
 
 
+HISTORY = (("settled a second, two threads of one CPU", "settled_per_s", "{:,.0f}", None),
+           ("CPU us of the ledger thread a settled request", "ledger_cpu_us", "{:.2f}", 1.2),
+           ("start after a clean end, ms", "open_ms", "{:.1f}", None),
+           ("invoice of a month, ms", "invoice_ms", "{:.2f}", None),
+           ("costs of a month day by day, ms", "usage_ms", "{:.2f}", None),
+           ("a day by the model that served, ms", "served_day_ms", "{:.2f}", None),
+           ("bytes a request on disk", "bytes_per_request", "{:.0f}", None),
+           ("audit of everything, s", "audit_s", "{:.1f}", None),
+           ("memory at its end, MB", "audit_rss_mb", "{:.0f}", None))
+
+
+def history_table(rows):
+    """What is stored may not make a request dearer: the goal is on CPU, the rest is shown."""
+    sizes = [way for kind, way in rows if kind == "history"]
+    print("| the ledger behind so many stored requests | " + " | ".join(f"{int(n):,}" for n in sizes)
+          + " | ratio | goal |")
+    print("|---" * (len(sizes) + 3) + "|")
+    for name, key, form, goal in HISTORY:
+        values = [rows["history", n][0][key] for n in sizes]
+        r = values[-1] / values[0] if len(sizes) > 1 and values[0] else None
+        print(f"| {name} | " + " | ".join(form.format(v) for v in values)
+              + (" | – | – |" if r is None else f" | {r:.2f} | {verdict(r, goal)} |"))
+    print()
+
+
 def rest_table(rows):
     def megabytes(kind, way):
         return mid(rows[kind, way], "rss_kb") / 1024
@@ -133,6 +158,7 @@ def main():
     latency_table(rows)
     many_table(rows)
     turns_table(rows)
+    history_table(rows)
     rest_table(rows)
 
 

@@ -331,10 +331,16 @@ void books_undo(struct books *b, const struct ledger_op *op)
 
 enum status books_mark_clean(struct books *b)
 {
-    static const char sql[] = "UPDATE boot SET clean = 1 WHERE boot = ?1";
+    /* When nothing is open the floor is above everything, so the next start looks at no request. */
+    static const char sql[] =
+        "UPDATE boot SET clean = 1, settled_us = max(settled_us, ?3), open_floor ="
+        " CASE WHEN ?2 THEN max(open_floor, coalesce((SELECT max(rid) + 1 FROM request_open), 0))"
+        " ELSE open_floor END WHERE boot = ?1";
     struct db_stmt *s = db_prepare(b->db, sql);
     if (!s)
         return db_status(b->db);
     db_int(s, 1, b->boot);
+    db_int(s, 2, floor_is_top(&b->floor));
+    db_int(s, 3, b->batch_us);
     return db_run(s);
 }

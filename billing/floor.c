@@ -57,6 +57,14 @@ rid_t floor_get(const struct floor *f)
     return f->span[f->count - 1].from;
 }
 
+bool floor_is_top(const struct floor *f)
+{
+    for (unsigned i = 0; i < f->count; i++)
+        if (f->span[i].open > 0)
+            return false;
+    return true;
+}
+
 void floor_trim(struct floor *f)
 {
     while (f->count > 1 && f->span[0].open <= 0)

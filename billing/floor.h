@@ -24,5 +24,6 @@ struct floor {
 void floor_init(struct floor *f, rid_t from);             /* every id below `from` is settled */
 void floor_add(struct floor *f, rid_t rid, int64_t open); /* +1: held; -1: settled */
 rid_t floor_get(const struct floor *f);
-void floor_trim(struct floor *f); /* forgets what is settled; only after a commit */
+bool floor_is_top(const struct floor *f); /* nothing is open at all */
+void floor_trim(struct floor *f);         /* forgets what is settled; only after a commit */
 #endif

@@ -20,8 +20,12 @@ static const char sql_closed[] =
     " AND ends_us > ?2 AND closed_us <> 0";
 static const char sql_over[] =
     "SELECT f.id, f.organization, f.kind, f.amount_atoms - b.drawn_atoms - b.expired_atoms"
-    " FROM fund f JOIN fund_balance b ON b.fund = f.id WHERE f.to_us <= ?1"
-    " AND f.id > ?2 AND f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.id LIMIT 1";
+    " FROM fund_balance b JOIN fund f ON f.id = b.fund WHERE b.open_until <= ?1 AND f.id > ?2"
+    " AND f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.id LIMIT 1";
+static const char sql_put_away[] =
+    "UPDATE fund_balance SET open_until = NULL WHERE open_until IS NOT NULL"
+    " AND (open_until <= ?2 OR fund IN (SELECT id FROM fund WHERE organization = ?1))"
+    " AND drawn_atoms + expired_atoms = (SELECT amount_atoms FROM fund WHERE id = fund)";
 static const char sql_expired[] =
     "UPDATE fund_balance SET expired_atoms = expired_atoms + ?2 WHERE fund = ?1";
 static const char sql_list[] =
@@ -181,7 +185,18 @@ static enum status expire(struct db *db, const struct over *o, int64_t now_us)
         o->id, now_us);
 }
 
-enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_us)
+static enum status put_away(struct db *db, int64_t organization, int64_t now_us)
+{
+    struct db_stmt *s = db_prepare(db, sql_put_away);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, organization);
+    db_int(s, 2, now_us);
+    return db_run(s);
+}
+
+enum status funds_expire(struct db *db, const struct marks *marks, int64_t organization,
+                         int64_t now_us)
 {
     struct over o = { 0 };
     enum status s;
@@ -190,7 +205,7 @@ enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_u
         if (o.left > 0 && (s = expire(db, &o, now_us)))
             break;
     }
-    return s;
+    return s ? s : put_away(db, organization, now_us);
 }
 
 /* ---- for people ---------------------------------------------------------------------------- */

@@ -41,8 +41,10 @@ struct charge_new {
 MUST_CHECK enum status charge_add(struct db *db, const struct charge_new *c, int64_t now_us);
 
 /* What is left of funds whose time is over, and is not earmarked, becomes breakage.  Repeatable:
- * what was earmarked and came back expires with the next call. */
-MUST_CHECK enum status funds_expire(struct db *db, const struct marks *marks, int64_t now_us);
+ * what was earmarked and came back expires with the next call.  Those of the organisation that are
+ * used up are not looked at any more. */
+MUST_CHECK enum status funds_expire(struct db *db, const struct marks *marks, int64_t organization,
+                                    int64_t now_us);
 
 /* [{"id","kind","amount","drawn","expired","left","model","priority","from","to","note"}] */
 MUST_CHECK enum status fund_list(struct db *db, int64_t organization, json_t **ret);

@@ -5,9 +5,11 @@
 #include "billing/fund.h"
 
 static const char sql_find[] = "SELECT id, starts_us, ends_us FROM billing_period"
-                               " WHERE organization = ?1 AND starts_us <= ?2 AND ends_us > ?2";
+                               " WHERE organization = ?1 AND starts_us <= ?2 AND ends_us > ?2"
+                               " ORDER BY starts_us DESC LIMIT 1";
 static const char sql_last[] =
-    "SELECT max(ends_us) FROM billing_period WHERE organization = ?1 AND ends_us <= ?2";
+    "SELECT ends_us FROM billing_period WHERE organization = ?1 AND starts_us < ?2"
+    " AND ends_us <= ?2 ORDER BY starts_us DESC LIMIT 1";
 static const char sql_cut[] = "UPDATE billing_period SET ends_us = ?2 WHERE organization = ?1"
                               " AND starts_us < ?2 AND ends_us > ?2 AND closed_us = 0";
 static const char sql_add[] =
@@ -120,7 +122,7 @@ static enum status begin(struct books *b, struct purse *o)
     if (includes && !s)
         s = include(b, o, c.plan.included.atoms + carried);
     if (!s)
-        s = funds_expire(b->db, &b->purses.marks, b->batch_us);
+        s = funds_expire(b->db, &b->purses.marks, o->organization, b->batch_us);
     return s ? s : purse_load(&b->purses, b->db, b->batch_us, o->organization);
 }
 

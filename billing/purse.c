@@ -13,13 +13,16 @@ static const char sql_terms[] =
     "  (SELECT max(starts_us) FROM contract WHERE organization = o.id AND starts_us <= ?1)"
     " WHERE ?2 IN (0, o.id)";
 static const char sql_next_terms[] = "SELECT min(starts_us) FROM contract WHERE starts_us > ?1";
-static const char sql_funds[] =
-    "SELECT f.organization, f.id, f.kind, f.model, f.from_us, f.to_us,"
-    " f.amount_atoms - b.drawn_atoms - b.expired_atoms, coalesce(f.period, 0) FROM fund f"
-    " JOIN fund_balance b ON b.fund = f.id"
-    " WHERE f.amount_atoms > b.drawn_atoms + b.expired_atoms AND ?2 IN (0, f.organization)"
-    " ORDER BY f.organization, CASE f.kind WHEN 'promo' THEN 0 WHEN 'commit' THEN 1 ELSE 2 END,"
-    " f.model = 0, f.period IS NULL, f.priority, f.to_us, f.created_us, f.id";
+/* Of all organisations, by the index of what is open; or of one. */
+#define FUNDS_SQL(from, where)                                                            \
+    "SELECT f.organization, f.id, f.kind, f.model, f.from_us, f.to_us,"                   \
+    " f.amount_atoms - b.drawn_atoms - b.expired_atoms, coalesce(f.period, 0) FROM " from \
+    " ON f.id = b.fund WHERE " where " AND b.open_until IS NOT NULL"                      \
+    " AND f.amount_atoms > b.drawn_atoms + b.expired_atoms ORDER BY f.organization,"      \
+    " CASE f.kind WHEN 'promo' THEN 0 WHEN 'commit' THEN 1 ELSE 2 END,"                   \
+    " f.model = 0, f.period IS NULL, f.priority, f.to_us, f.created_us, f.id"
+static const char sql_funds[] = FUNDS_SQL("fund_balance b CROSS JOIN fund f", "?2 = 0");
+static const char sql_funds_of[] = FUNDS_SQL("fund f JOIN fund_balance b", "f.organization = ?2");
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
@@ -213,7 +216,8 @@ static void earmark_all_again(struct purses *p, int64_t organization)
 
 enum status purse_load(struct purses *p, struct db *db, int64_t now_us, int64_t organization)
 {
-    struct db_stmt *terms = db_prepare(db, sql_terms), *funds = db_prepare(db, sql_funds);
+    struct db_stmt *terms = db_prepare(db, sql_terms);
+    struct db_stmt *funds = db_prepare(db, organization ? sql_funds_of : sql_funds);
     if (!terms || !funds)
         return db_status(db);
     db_int(terms, 1, now_us);

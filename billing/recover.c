@@ -53,6 +53,8 @@ static enum status read_last_boot(struct books *b, struct last_boot *last)
         s = first_row(b->db, rid, (int64_t *[]){ &b->last_rid }, 1);
     if (s)
         return s;
+    if (last->floor - 1 > b->last_rid) /* the newest requests are in an archive, or were lost */
+        b->last_rid = last->floor - 1;
     /* What was settled after the floor was written lies above it (or lowered it again). */
     db_int(settled, 1, last->floor);
     s = first_row(b->db, settled, (int64_t *[]){ &settled_us }, 1);

@@ -19,13 +19,15 @@ static const char sql_project[] = "SELECT id FROM project WHERE slug = ?1";
 
 /* The sums know neither: these read settlements, of which a request's id, which is its time, finds
  * those that may count: a request is settled in the month after it came, unless the daemon was down
- * for longer, and what recovery settles then costs nothing. */
+ * for longer, and what recovery settles then costs nothing; and it came at most a day after it was
+ * settled, when the machine's clock was put back meanwhile. */
 #define SETTLED_SQL(column)                                                        \
     "SELECT coalesce(n.name, 'none') AS g, coalesce(l.value ->> 0, 0) AS m,"       \
     " sum(coalesce(l.value ->> 1, 0)), sum(coalesce(l.key, 0) = 0),"               \
     " sum(coalesce(l.value ->> 2, 0)) FROM settlement r"                           \
     " LEFT JOIN json_each(r.lines) l LEFT JOIN name n ON n.id = r." column         \
     " WHERE r.rid >= ((?1 / 1000 - 1704067200000 - 31 * 86400000) << 22)"          \
+    " AND r.rid < ((?2 / 1000 - 1704067200000 + 86400000) << 22)"                  \
     " AND r.settled_us >= ?1 AND r.settled_us < ?2 AND (?3 = 0 OR r.project = ?3)" \
     " AND (?4 = 0 OR r.key = ?4) GROUP BY g, m ORDER BY 1, 2"
 
