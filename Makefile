@@ -356,7 +356,7 @@ install: all $(if $(WORKER),$(B)/sdk/libmaasworker.a) ## into DESTDIR with PREFI
 	install -m 644 $(wildcard backends/worker/maasworker*.h) $(D)$(PREFIX)/include/
 	install -d $(D)$(PYTHONDIR)/maasworker
 	install -m 644 $(wildcard bindings/python/maasworker/*.py) bindings/python/maasworker/py.typed $(D)$(PYTHONDIR)/maasworker/
-	for u in $(wildcard systemd/*.service systemd/*.socket); do \
+	for u in $(wildcard systemd/*.service systemd/*.socket systemd/*.timer); do \
 	  sed 's|/usr/bin/maasgate|$(PREFIX)/bin/maasgate|' $$u >$(D)$(UNITDIR)/$${u##*/}; done
 	for m in $(wildcard docs/man/*.[18]); do \
 	  install -m 644 $$m $(D)$(PREFIX)/share/man/man$${m##*.}/; done

@@ -7,6 +7,7 @@
 #ifndef MAAS_DB_H
 #define MAAS_DB_H
 #include "base/status.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -85,6 +86,15 @@ bool db_lost(const struct db *db);
  * that the next write begins the WAL anew.  ret_wal_bytes: the WAL in use. */
 MUST_CHECK enum status db_checkpoint(struct db *db, bool restart, uint64_t *ret_wal_bytes);
 MUST_CHECK enum status db_quick_check(struct db *db, char err[static 256]);
+/* The same of every page, index entry and reference; reads all there is. */
+MUST_CHECK enum status db_whole_check(struct db *db, char err[static 256]);
+/* A copy of the database `from`, which may be in use, as the new private file `to`, on the disk
+ * when it returns.  CONFLICT: `to` exists.  After another failure `to` may be there, half done.
+ * Blocks; any thread; `stop` (NULL: never) ends it early. */
+MUST_CHECK enum status db_copy(const char *from, const char *to, const atomic_bool *stop,
+                               char err[static 256]);
+/* Statements of this connection are interrupted (DEADLINE) from when *stop is true; it outlives it. */
+void db_stop_when(struct db *db, const atomic_bool *stop);
 /* A statement still running that long after its first step is interrupted; 0: no deadline. */
 void db_deadline(struct db *db, uint64_t ms);
 #endif

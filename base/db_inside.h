@@ -22,6 +22,7 @@ struct db {
     int rc; /* extended code of the last failure */
     char error[DB_ERR_BYTES];
     uint64_t deadline_ms;
+    const atomic_bool *stop; /* NULL: never */
     const struct db_stmt *stepping;
     struct db_stmt *buckets[DB_STMT_BUCKETS];
 };

@@ -50,6 +50,8 @@ static int look_at_clock(void *arg)
 {
     const struct db *db = arg;
     const struct db_stmt *s = db->stepping;
+    if (db->stop && atomic_load_explicit(db->stop, memory_order_relaxed))
+        return 1;
     return s && s->deadline_ns && env_system.mono_ns(env_system.arg) > s->deadline_ns;
 }
 
@@ -268,16 +270,45 @@ enum status db_checkpoint(struct db *db, bool restart, uint64_t *ret_wal_bytes)
     return STATUS_OK;
 }
 
-enum status db_quick_check(struct db *db, char err[static 256])
+static enum status check(struct db *db, const char *name, const char *sql, char err[static 256])
 {
-    struct db_stmt *s = db_prepare(db, "PRAGMA quick_check(1)");
+    struct db_stmt *s = db_prepare(db, sql);
     enum db_row row = db_step(s);
     const char *says = row == DB_ROW ? db_col_text(s, 0, NULL) : db->error;
     enum status verdict = STATUS_OK;
     if (!says || strcmp(says, "ok") != 0)
-        verdict = refuse(err, STATUS_STORE_FAILED, "quick_check", says ? says : "no memory");
+        verdict = refuse(err, STATUS_STORE_FAILED, name, says ? says : "no memory");
     db_reset(s);
     return verdict;
+}
+
+enum status db_quick_check(struct db *db, char err[static 256])
+{
+    static const char sql[] = "PRAGMA quick_check(1)";
+    return check(db, "quick_check", sql, err);
+}
+
+enum status db_whole_check(struct db *db, char err[static 256])
+{
+    static const char sql[] = "PRAGMA integrity_check(1)",
+                      references[] = "PRAGMA foreign_key_check";
+    enum status s = check(db, "integrity_check", sql, err);
+    if (s)
+        return s;
+    struct db_stmt *broken = db_prepare(db, references);
+    enum db_row row = db_step(broken);
+    if (row == DB_ROW)
+        s = refuse(err, STATUS_STORE_FAILED, "foreign keys",
+                   "a row refers to one that is not there");
+    else if (row == DB_FAILED)
+        s = refuse(err, db_status(db), "foreign keys", db->error);
+    db_reset(broken);
+    return s;
+}
+
+void db_stop_when(struct db *db, const atomic_bool *stop)
+{
+    db->stop = stop;
 }
 
 const char *db_library_version(void)

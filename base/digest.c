@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert(DIGEST_BYTES == SHA256_DIGEST_LENGTH, "SHA-256 is 32 bytes");
 
@@ -51,6 +52,18 @@ void digest_add(struct digest_run *d, const void *bytes, size_t len)
 void digest_end(struct digest_run *d, uint8_t ret[static DIGEST_BYTES])
 {
     must(SHA256_Final(ret, (SHA256_CTX *)d->state));
+}
+
+bool digest_sha256_fd(int fd, int64_t *ret_len, uint8_t ret[static DIGEST_BYTES])
+{
+    uint8_t part[65536];
+    struct digest_run d;
+    ssize_t got;
+    digest_begin(&d);
+    for (*ret_len = 0; (got = read(fd, part, sizeof part)) > 0; *ret_len += got)
+        digest_add(&d, part, (size_t)got);
+    digest_end(&d, ret);
+    return got == 0;
 }
 
 /* The state after the block that is the padded secret with every byte XORed with `pad`. */

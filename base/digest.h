@@ -12,6 +12,8 @@
 enum { DIGEST_BYTES = 32, DIGEST_HEX_BYTES = 2 * DIGEST_BYTES + 1 };
 
 void digest_sha256(const void *bytes, size_t len, uint8_t ret[static DIGEST_BYTES]);
+/* Of what is left of an open file; false: it cannot be read (errno). */
+bool digest_sha256_fd(int fd, int64_t *ret_len, uint8_t ret[static DIGEST_BYTES]);
 
 /* The same of bytes that come in pieces. */
 struct digest_run {

@@ -8,7 +8,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-enum { ANSWER_BYTES_MAX = 256 * 1024 * 1024, WAIT_SECONDS = 600 };
+enum { ANSWER_BYTES_MAX = 256 * 1024 * 1024, WAIT_SECONDS = 3600 };
 
 /* -1: the reason is on stderr. */
 static int dial(const char *path)

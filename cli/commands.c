@@ -300,6 +300,12 @@ const struct command commands[] = {
       .show = show_audit,
       .verdict = verdict_audit,
       .help = "recompute every balance and total from the rows; exit 1 when one is wrong" },
+    { .words = "backup",
+      .positions = { "file" },
+      .required = 1,
+      .run = run_backup,
+      .help =
+          "a whole, checked copy of the store, while it is in use; exit 1 when its audit finds something" },
     { .words = "backend list",
       .ask = "backend.list",
       .show = show_backends,

@@ -16,6 +16,7 @@
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
 #include "gateway/admin_prices.h"
+#include "gateway/admin_store.h"
 #include "gateway/price_json.h"
 #include "gateway/probe.h"
 #include "gateway/status_report.h"
@@ -387,6 +388,7 @@ const struct admin_command admin_commands[] = {
     { "backend.enable",     ADMIN_MAIN,   false, admin_backend_args,  NULL,            run_backend_enable, "a backend may be called again" },
     { "backend.list",       ADMIN_MAIN,   false, no_args,             NULL,            run_backend_list,   "backends: state, load and health" },
     { "backend.test",       ADMIN_LATER,  false, probe_args,          NULL,            probe_run,          "one request to a backend, told step by step; nobody pays for it" },
+    { "backup",             ADMIN_LATER,  false, admin_backup_args,   prepare_backup,  run_backup,         "a whole, checked copy of the store as a new file, while it is in use" },
     { "charge.add",         ADMIN_LEDGER, false, admin_charge_args,   prepare_fund,    run_charge_add,     "an amount beside usage, for the next invoice" },
     { "contract.list",      ADMIN_READER, false, admin_org_args,      NULL,            run_contract_list,  "the contracts of an organization, newest first" },
     { "contract.set",       ADMIN_LEDGER, false, admin_contract_args, prepare_contract,run_contract_set,   "a contract that follows the one in force; what is not given stays" },

@@ -71,6 +71,7 @@ struct admin_job {
     struct limits key_defaults;
     struct seller seller;
     struct catalog *books[2]; /* price books of the arguments, read; owned */
+    const char *state_dir;
     /* The answer. */
     enum status status;
     struct json_problem problem; /* text "": the status has a sentence of its own */

@@ -163,6 +163,7 @@ void daemon_close(struct daemon *d)
 {
     acceptor_close(d->acceptor);
     d->acceptor = NULL;
+    upkeep_stop(&d->upkeep); /* the admin socket waits for its job */
     if (d->admin)
         admin_close(d->admin);
     d->admin = NULL;
@@ -172,6 +173,7 @@ void daemon_close(struct daemon *d)
         loop_join(&d->loops[i]);
     if (d->reader)
         reader_close(d->reader);
+    upkeep_join(&d->upkeep);
     if (d->ledger)
         ledger_close(d->ledger);
     keyring_free(d->keyring);

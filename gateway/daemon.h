@@ -9,6 +9,7 @@
 #include "conf/catalog.h"
 #include "conf/conf.h"
 #include "gateway/standing.h"
+#include "gateway/upkeep.h"
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -31,6 +32,7 @@ struct daemon {
     struct keyring *keyring;
     struct generation *generation; /* conf's owner */
     struct reader *reader;
+    struct upkeep upkeep;
     struct acceptor *acceptor;
     struct admin *admin;
     struct metrics_server *metrics;
