@@ -44,6 +44,12 @@ rid_t rid_next(struct rid_source *s, const struct env *env)
     return s->ms << MS_SHIFT | (int64_t)s->thread << COUNTER_BITS | count;
 }
 
+rid_t rid_at(int64_t wall_us)
+{
+    int64_t ms = wall_us / 1000 - epoch_ms;
+    return ms > 0 ? ms << MS_SHIFT : 1;
+}
+
 char *rid_text(rid_t rid, char buf[static RID_TEXT_BYTES])
 {
     assert(rid > 0);

@@ -25,6 +25,8 @@ struct rid_source { /* one per loop thread */
 /* `floor` is the largest id already in the store (0: none): ids stay above it. */
 void rid_source_init(struct rid_source *s, unsigned thread, const struct env *env, rid_t floor);
 rid_t rid_next(struct rid_source *s, const struct env *env);
+/* The first id that can be given at that time. */
+rid_t rid_at(int64_t wall_us);
 char *rid_text(rid_t rid, char buf[static RID_TEXT_BYTES]);
 bool rid_parse(const char *text, rid_t *ret);
 #endif

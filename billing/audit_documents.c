@@ -17,8 +17,13 @@ static const char sql_documents[] =
 static const char sql_gaps[] =
     "SELECT c.series, c.next - 1, count(i.number),"
     " min(CAST(substr(i.number, length(c.series) + 2) AS INTEGER)),"
-    " max(CAST(substr(i.number, length(c.series) + 2) AS INTEGER)) FROM doc_counter c"
+    " max(CAST(substr(i.number, length(c.series) + 2) AS INTEGER)), (SELECT"
+    "  coalesce(sum(last - first + 1), 0) FROM lost_number l WHERE l.series = c.series)"
+    " FROM doc_counter c"
     " LEFT JOIN document i ON i.series = c.series GROUP BY c.series";
+static const char sql_found[] =
+    "SELECT i.number FROM document i JOIN lost_number l ON l.series = i.series"
+    " AND CAST(substr(i.number, length(i.series) + 2) AS INTEGER) BETWEEN l.first AND l.last";
 static const char sql_uncounted[] = "SELECT number FROM document i WHERE NOT EXISTS"
                                     " (SELECT 1 FROM doc_counter c WHERE c.series = i.series)";
 /* What the entries of a document say, by kind of account. */
@@ -339,16 +344,24 @@ static enum status document_row(struct audit *a, struct db_stmt *s)
 static enum status series_row(struct audit *a, struct db_stmt *s)
 {
     const char *series = db_col_text(s, 0, NULL);
-    int64_t issued = db_col_int(s, 1), count = db_col_int(s, 2);
-    if (issued != count || (count > 0 && (db_col_int(s, 3) != 1 || db_col_int(s, 4) != count)))
+    int64_t issued = db_col_int(s, 1), count = db_col_int(s, 2), lost = db_col_int(s, 5);
+    if (issued != count + lost ||
+        (count > 0 && (db_col_int(s, 3) < 1 || db_col_int(s, 4) > issued)))
         audit_problem(a, "series %s: %" PRId64 " numbers were given out, %" PRId64 " are there",
-                      series, issued, count);
+                      series, issued, count + lost);
     return STATUS_OK;
 }
 
 static enum status uncounted_row(struct audit *a, struct db_stmt *s)
 {
     audit_problem(a, "document %s has a number that no series gave out", db_col_text(s, 0, NULL));
+    return STATUS_OK;
+}
+
+static enum status found_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "document %s has a number that was lost in a restore",
+                  db_col_text(s, 0, NULL));
     return STATUS_OK;
 }
 
@@ -359,5 +372,7 @@ enum status audit_documents(struct audit *a)
         s = audit_query(a, sql_over_credited, over_credited_row);
     if (!s)
         s = audit_query(a, sql_gaps, series_row);
+    if (!s)
+        s = audit_query(a, sql_found, found_row);
     return s ? s : audit_query(a, sql_uncounted, uncounted_row);
 }

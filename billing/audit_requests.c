@@ -15,7 +15,9 @@
 
 enum { LINES_MAX = 64 };
 
-static const char sql_boots[] = "SELECT boot, settled_us FROM boot ORDER BY boot";
+static const char sql_boots[] =
+    "SELECT b.boot, b.settled_us, r.id IS NOT NULL FROM boot b LEFT JOIN restoration r"
+    " ON r.boot = b.boot ORDER BY b.boot";
 static const char sql_below_floor[] =
     "SELECT rid FROM request_open o WHERE rid <"
     " (SELECT open_floor FROM boot ORDER BY boot DESC LIMIT 1) AND NOT EXISTS"
@@ -42,7 +44,8 @@ __extension__ typedef __int128 wide;
 static enum status boot_row(struct audit *a, struct db_stmt *s)
 {
     int64_t boot = db_col_int(s, 0), settled_us = db_col_int(s, 1);
-    if (boot != a->newest_boot + 1)
+    bool restored = db_col_int(s, 2) != 0 && boot > a->newest_boot;
+    if (boot != a->newest_boot + 1 && !restored)
         audit_problem(a, "boot %" PRId64 " follows boot %" PRId64, boot, a->newest_boot);
     if (settled_us < a->last_settled_us)
         audit_problem(a, "boot %" PRId64 ": the ledger's clock went back", boot);

@@ -90,9 +90,18 @@ static enum status prepare(struct db *db, const char *path, const char *currency
 enum status store_open(const char *dir, const char *currency, int64_t now_us, struct db **ret,
                        char err[static 256])
 {
-    char path[STORE_PATH_BYTES];
-    if (!path_of(dir, "ledger.db", path))
+    char path[STORE_PATH_BYTES], restoring[STORE_PATH_BYTES];
+    if (!path_of(dir, "ledger.db", path) || !path_of(dir, STORE_RESTORING, restoring))
         return refuse(STATUS_BAD_FIELD, err, "the path of the ledger's directory is too long");
+    if (access(restoring, F_OK) == 0)
+        return refuse(STATUS_CONFLICT, err, "a restore into %.180s was interrupted: run it again",
+                      dir);
+    return store_open_file(path, currency, now_us, ret, err);
+}
+
+enum status store_open_file(const char *path, const char *currency, int64_t now_us, struct db **ret,
+                            char err[static 256])
+{
     struct db *db = NULL;
     enum status s = db_open(path, DB_WRITER, &db, err);
     if (s)

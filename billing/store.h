@@ -8,6 +8,9 @@
 
 struct db;
 
+/* While it is in the directory the files there belong to different stores (billing/restore.c). */
+#define STORE_RESTORING "ledger.restoring"
+
 enum { STORE_RESERVE_BYTES = 16 << 20, STORE_PATH_BYTES = 1024 };
 
 /* Locks DIR/ledger.lock for this process, whose death frees it: CONFLICT when another
@@ -15,9 +18,14 @@ enum { STORE_RESERVE_BYTES = 16 << 20, STORE_PATH_BYTES = 1024 };
 MUST_CHECK enum status store_lock(const char *dir, int *ret_fd, char err[static 256]);
 
 /* Opens DIR/ledger.db for writing, migrates it, checks its pages when it is small
- * enough for that to take no time to speak of (64 MiB), and its currency. */
+ * enough for that to take no time to speak of (64 MiB), and its currency.  CONFLICT: another
+ * currency, or a restore that was interrupted. */
 MUST_CHECK enum status store_open(const char *dir, const char *currency, int64_t now_us,
                                   struct db **ret, char err[static 256]);
+
+/* The same of one file; whoever opens it sees to it that nobody else does. */
+MUST_CHECK enum status store_open_file(const char *path, const char *currency, int64_t now_us,
+                                       struct db **ret, char err[static 256]);
 
 /* DIR/ledger.reserve: blocks that belong to the ledger.  False: there is no room. */
 MUST_CHECK bool store_reserve(const char *dir);

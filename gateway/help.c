@@ -14,6 +14,9 @@ void help_usage(FILE *out)
           "  maasgated --print-config FILE      the file with all defaults, secrets masked\n"
           "  maasgated --help-config [--markdown]   every setting\n"
           "  maasgated --help-errors [--markdown]   every error answer\n"
+          "  maasgated --restore FILE [--issued SERIES=LAST]   a backup becomes the store again;\n"
+          "                                     no daemon may run (--config FILE says where)\n"
+          "  maasgated --audit FILE             audit a backup or an archive\n"
           "  maasgated --version\n\n"
           "SIGHUP reads the file again; a bad file changes nothing.  SIGTERM drains and ends.\n"
           "Projects, keys, usage and invoices: see maasgate --help.\n",

@@ -5,6 +5,7 @@
 #include "gateway/control.h"
 #include "gateway/daemon.h"
 #include "gateway/help.h"
+#include "gateway/offline.h"
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,13 +18,27 @@
 
 enum { REPORT_LINES_MAX = 100 };
 
-enum action { SERVE, CHECK, PRINT_CONFIG, HELP_CONFIG, HELP_ERRORS, HELP, SHOW_VERSION };
+enum action {
+    SERVE,
+    CHECK,
+    PRINT_CONFIG,
+    HELP_CONFIG,
+    HELP_ERRORS,
+    HELP,
+    SHOW_VERSION,
+    RESTORE,
+    AUDIT,
+    ISSUED, /* an option of RESTORE */
+};
 
 static const struct option options[] = { { "config", required_argument, NULL, 'c' },
                                          { "check", optional_argument, NULL, CHECK },
                                          { "print-config", no_argument, NULL, PRINT_CONFIG },
                                          { "help-config", no_argument, NULL, HELP_CONFIG },
                                          { "help-errors", no_argument, NULL, HELP_ERRORS },
+                                         { "restore", required_argument, NULL, RESTORE },
+                                         { "issued", required_argument, NULL, ISSUED },
+                                         { "audit", required_argument, NULL, AUDIT },
                                          { "markdown", no_argument, NULL, 'm' },
                                          { "help", no_argument, NULL, 'h' },
                                          { "version", no_argument, NULL, 'V' },
@@ -33,11 +48,21 @@ struct command {
     enum action action;
     const char *conf;
     bool markdown, bad;
+    struct offline_restore restore;
+    const char *audited;
 };
+
+static void take_issued(struct command *c, const char *word)
+{
+    if (c->restore.issued_count == OFFLINE_ISSUED_MAX)
+        c->bad = true;
+    else
+        c->restore.issued[c->restore.issued_count++] = word;
+}
 
 static struct command parse(int argc, char **argv)
 {
-    struct command c = { SERVE, DEFAULT_CONF, false, false };
+    struct command c = { .action = SERVE, .conf = DEFAULT_CONF };
     for (int o; (o = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
         switch (o) {
         case 'c':
@@ -55,6 +80,17 @@ static struct command parse(int argc, char **argv)
         case '?':
             c.bad = true;
             break;
+        case RESTORE:
+            c.action = RESTORE;
+            c.restore.file = optarg;
+            break;
+        case ISSUED:
+            take_issued(&c, optarg);
+            break;
+        case AUDIT:
+            c.action = AUDIT;
+            c.audited = optarg;
+            break;
         default:
             c.action = (enum action)o;
             if (optarg)
@@ -63,7 +99,7 @@ static struct command parse(int argc, char **argv)
     }
     if (optind < argc && (c.action == CHECK || c.action == PRINT_CONFIG))
         c.conf = argv[optind++]; /* `--check FILE` reads better than `--check=FILE` */
-    c.bad = c.bad || optind < argc;
+    c.bad = c.bad || optind < argc || (c.restore.issued_count && c.action != RESTORE);
     return c;
 }
 
@@ -145,6 +181,10 @@ int main(int argc, char **argv)
         return check(c.conf, false);
     case PRINT_CONFIG:
         return check(c.conf, true);
+    case RESTORE:
+        return offline_restore(c.conf, &c.restore);
+    case AUDIT:
+        return offline_audit(c.audited);
     case HELP_CONFIG:
         conf_help(stdout, c.markdown);
         return 0;

@@ -24,7 +24,8 @@ enum status upkeep_begin(struct upkeep *u, struct admin_job *job, upkeep_work wo
     u->work = work;
     atomic_store(&u->busy, true);
     u->begun = pthread_create(&u->thread, NULL, upkeep_main, u) == 0;
-    atomic_store(&u->busy, u->begun);
+    if (!u->begun)
+        atomic_store(&u->busy, false);
     return u->begun ? STATUS_OK : STATUS_NO_MEMORY;
 }
 

@@ -4,9 +4,10 @@ import os
 import sqlite3
 import subprocess
 import threading
+import time
 
 import pytest
-from gate import BUILD, SLOW
+from gate import BUILD, SLOW, wait_until
 
 DAEMON = BUILD / "maasgated"
 
@@ -118,3 +119,158 @@ def test_a_flipped_bit_is_not_copied(used):
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert [name for name in os.listdir(used.dir) if name.startswith("copy")] == []
     assert used.ask("backup", used.dir / "copy.db")["audit"]["ok"]
+
+
+# ---- restore ----
+
+def restore(gate, file, *words):
+    return subprocess.run([DAEMON, "--config", gate.conf, "--restore", file, *words], capture_output=True, text=True,
+                          timeout=60 * SLOW)
+
+
+def issue(gate):
+    """An invoice of what there is so far; its number."""
+    gate.cli("invoice", gate.month, "--org", "acme", "--until-now")
+    wait_until(lambda: gate.cli("invoice", gate.month, "--org", "acme", "--issue", check=False).returncode == 0,
+               what="the end of the period that was cut")
+    return gate.ask("document", "list")["documents"][-1]["number"]
+
+
+def newest(gate):
+    with gate.ledger() as db:
+        return tuple(db.execute("SELECT max(rid), (SELECT max(boot) FROM boot) FROM request_open").fetchone())
+
+
+@pytest.fixture
+def lived(used):
+    """Backed up with one invoice; then two more starts, five requests and two invoices."""
+    used.month = time.strftime("%Y-%m", time.gmtime())
+    assert issue(used).endswith("000001")
+    used.copy = used.dir / "copy.db"
+    used.ask("backup", used.copy)
+    for _ in range(2):
+        used.terminate()
+        used.start_daemon()
+        used.wait_backend()
+        assert used.chat(used.api_key, "#tokens=2").status == 200
+        issue(used)
+    used.given = newest(used)
+    used.terminate()
+    return used
+
+
+def check_nothing_is_given_twice(gate, boots_known=True):
+    gate.start_daemon()
+    gate.wait_backend()
+    assert gate.chat(gate.api_key, "#tokens=1").status == 200
+    rid, boot = newest(gate)
+    assert rid > gate.given[0] and boot > gate.given[1]
+    assert issue(gate).endswith("000004")
+    with gate.ledger() as db:
+        assert [tuple(row) for row in db.execute("SELECT series, first, last FROM lost_number")] == \
+            [("INV-" + gate.month[:4], 2, 3)]
+        assert db.execute("SELECT count(*) FROM settlement").fetchone()[0] == 4
+
+
+@pytest.mark.short
+def test_what_was_given_after_the_backup_is_not_given_again(lived):
+    done = restore(lived, lived.copy)
+    assert done.returncode == 0, done.stderr
+    assert "documents 2 to 3" in done.stdout and "ledger.before-" in done.stdout
+    aside = [p for p in lived.state.iterdir() if p.name.startswith("ledger.before-") and p.suffix == ".db"]
+    assert len(aside) == 1 and rows(aside[0], "SELECT count(*) FROM settlement") == [(5,)]
+    check_nothing_is_given_twice(lived)
+
+
+def test_a_new_machine_is_told_what_was_given(lived):
+    """Nothing is left of the store but the backup: the operator says what the customers have."""
+    for path in lived.state.glob("ledger.*"):
+        path.unlink()
+    done = restore(lived, lived.copy)
+    assert done.returncode == 1 and "--issued" in done.stderr
+    assert not (lived.state / "ledger.db").exists()
+    done = restore(lived, lived.copy, "--issued", f"INV-{lived.month[:4]}=3")
+    assert done.returncode == 0, done.stderr
+    check_nothing_is_given_twice(lived)
+
+
+def test_a_store_that_cannot_be_read_says_nothing(lived):
+    (lived.state / "ledger.db").write_bytes(b"\x13" * 8192)
+    done = restore(lived, lived.copy)
+    assert done.returncode == 1 and "--issued" in done.stderr
+    assert (lived.state / "ledger.db").read_bytes() == b"\x13" * 8192
+    number = f"INV-{lived.month[:4]}-000003"  # as it stands on the document
+    done = restore(lived, lived.copy, "--issued", number)
+    assert done.returncode == 0, done.stderr
+    check_nothing_is_given_twice(lived)
+
+
+def test_no_restore_under_a_running_daemon(used):
+    used.ask("backup", used.dir / "copy.db")
+    done = restore(used, used.dir / "copy.db")
+    assert done.returncode == 1 and "another daemon" in done.stderr
+    assert used.chat(used.api_key, "#tokens=1").status == 200
+
+
+def test_requests_in_flight_at_the_backup_cost_nothing(used):
+    stream = used.stream(used.api_key, "#tokens=40 #delay=100")
+    next(stream.events())
+    answer = used.ask("backup", used.dir / "copy.db")
+    assert answer["requests"] == 4 and answer["audit"]["ok"]
+    stream.close()
+    wait_until(lambda: used.open_holds() == 0, what="the end of the stream")
+    used.terminate()
+    done = restore(used, used.dir / "copy.db")
+    assert done.returncode == 0 and "1 of them in flight" in done.stdout, done.stdout + done.stderr
+    used.start_daemon()
+    assert [s["outcome"] for s in used.settlements()] == ["ok"] * 3 + ["orphan_0"]
+    assert used.settlements()[-1]["amount_atoms"] == 0
+
+
+@pytest.mark.parametrize("what, word", [("text", "not a database"), ("none", "unable to open"),
+                                        ("flipped", "sqlite"), ("other", "not a maasgate store")])
+def test_what_is_no_backup_changes_nothing(used, what, word):
+    file = used.dir / "copy.db"
+    if what == "text":
+        file.write_text("a letter to somebody\n" * 999)
+    elif what == "other":
+        db = sqlite3.connect(file)
+        db.executescript("CREATE TABLE t(x); INSERT INTO t VALUES (1); PRAGMA user_version=7;")
+        db.close()
+    elif what == "flipped":
+        used.ask("backup", file)
+        flip_pages(file)
+    used.terminate()
+    before = (used.state / "ledger.db").read_bytes()
+    done = restore(used, file)
+    assert done.returncode == 1 and word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert (used.state / "ledger.db").read_bytes() == before
+    used.start_daemon()
+
+
+def test_an_interrupted_restore_is_ended_first(lived):
+    """Between the renames nothing starts; the next restore ends what was begun."""
+    done = restore(lived, lived.copy)
+    assert done.returncode == 0, done.stderr
+    (lived.state / "ledger.db").rename(lived.state / "ledger.restore")
+    (lived.state / "ledger.restoring").write_text("")
+    with pytest.raises(AssertionError, match="restore .* was interrupted"):
+        lived.start_daemon()
+    done = restore(lived, lived.copy)
+    assert done.returncode == 0, done.stderr
+    check_nothing_is_given_twice(lived)
+
+
+@pytest.mark.parametrize("words", [("--issued", "nonsense"), ("--issued", "INV-2026=x"), ("--issued", "=4"), ("--issued", "MG-2026=9"), ("--issued", "INV-26=9")])
+def test_numbers_that_are_none(lived, words):
+    done = restore(lived, lived.copy, *words)
+    assert done.returncode == 1 and ("SERIES=LAST" in done.stderr or "invoice_series" in done.stderr)
+    lived.start_daemon()
+
+
+def test_audit_of_a_file(used):
+    used.ask("backup", used.dir / "copy.db")
+    done = subprocess.run([DAEMON, "--audit", used.dir / "copy.db"], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 0 and '"ok": true' in done.stdout
+    done = subprocess.run([DAEMON, "--audit", used.dir / "none.db"], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
