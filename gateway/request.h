@@ -48,13 +48,12 @@ struct intake { /* what the connection delivers */
     uint64_t timeout_ms;                /* x-request-timeout-ms; 0: none; UINT64_MAX: no number */
     unsigned hops;                      /* see hops.h */
     bool sdk_retry;
-    unsigned tensor_headers;    /* Inference-Header-Content-Length: how many of them */
+    unsigned tensor_headers, idempotency_headers; /* how many of each came */
     uint64_t tensor_header_len; /* bytes of JSON before binary tensors; UINT64_MAX: no number */
     struct span multipart;      /* the Content-Type when it is multipart/..; in the arena */
     struct span boundary, idempotency_key; /* in the arena */
-    unsigned idempotency_headers;
-    uint64_t body_max; /* bytes of a body that this request may have */
-    char *body;        /* malloc'd */
+    uint64_t body_max;                     /* bytes of a body that this request may have */
+    char *body;                            /* malloc'd */
     size_t discarded;
     size_t body_len, body_room; /* room is counted against bodies_bytes_max */
     bool body_complete, in_first_call,

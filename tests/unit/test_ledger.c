@@ -378,7 +378,7 @@ static enum status write_one_more(struct ledger_call *call, struct db *db, int64
 {
     struct one_more *m = call->arg;
     static struct rollup r;
-    struct rollup_key key = { rich, m->key, 1, METER_INPUT_UNCACHED, 1, 0, m->period };
+    struct rollup_key key = { rich, m->key, 1, METER_INPUT_UNCACHED, 1, 0, m->period, 0 };
     rollup_row(&r, &key)->requests++;
     m->wrote = rollup_write(&r, db, now_us - now_us % (3600 * INT64_C(1000000)));
     return STATUS_OK;
