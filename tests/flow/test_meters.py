@@ -4,7 +4,7 @@ import json
 
 import pytest
 from gate import Gate, atoms
-from reconcile import METERS
+from invariants import METERS
 from test_audio import END, KIND, part, wav
 from test_python_worker import PythonWorker
 from upstream import DONE, Upstream, event, stream, whole

@@ -10,7 +10,7 @@ from gate import BUILD, ROOT, Gate
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import rate  # noqa: E402
-from reconcile import METERS, Store  # noqa: E402
+from invariants import METERS, Store  # noqa: E402
 
 CATALOG = """
 price_book: now
