@@ -387,9 +387,11 @@ def test_drain_and_enable_without_dropping_a_stream(make_gate):
     g, _ = two_workers(make_gate, settings={"backend_header": "shown"})
     key = g.key()
     streams = [g.stream(key, "#tokens=60 #delay=20 x") for _ in range(4)]
-    for s in streams:
+    lasting = [g.stream(key, "#tokens=4000 #delay=100 x", max_tokens=4000) for _ in range(4)]
+    for s in streams + lasting:
         s.read(1)
     assert {s.headers["x-maas-backend"] for s in streams} == {"a", "b"}
+    assert {s.headers["x-maas-backend"] for s in lasting} == {"a", "b"}
     done = g.cli("backend", "drain", "a")
     assert done.stdout == "backend a is drained (it was enabled)\n"
     assert state(g, "a") == "draining" and state(g, "b") == "up"
@@ -397,6 +399,10 @@ def test_drain_and_enable_without_dropping_a_stream(make_gate):
     g.cli("reload")
     assert state(g, "a") == "draining", "a reload keeps the operator's word"
     assert all(s.rest()[-1] == "[DONE]" for s in streams), "no stream was dropped"
+    assert all(len(s.read(2)) == 2 for s in lasting), "no stream was dropped"
+    assert state(g, "a") == "draining"
+    for s in lasting:
+        s.close()
     wait_until(lambda: state(g, "a") == "drained")
     assert 'maasgate_backend_enabled{backend="a"} 0' in g.metrics()[2]
     g.cli("backend", "drain", "b")
