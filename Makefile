@@ -292,7 +292,7 @@ torture: build-tests $(TORTURES) $(B)/sim ## failing allocations, power cuts, fa
 	@$(B)/sim power $(if $(SHORT),1000,10000)
 	@$(B)/sim fail $(if $(SHORT),9,1)
 	@$(B)/sim flip $(if $(SHORT),4,1)
-	$(if $(SHORT),,@MAASGATE_KILL_ROUNDS=2000 tests/run.sh --flow test_kill9.py -s)
+	$(if $(SHORT),,@MAASGATE_KILL_ROUNDS=2000 MAASGATE_HOLDS=1000 tests/run.sh --flow test_kill9.py test_exactly_k.py -s)
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (FUZZ=NAME for one)
 	@$(MAKE) --no-print-directory KIND=fuzz fuzz-run
