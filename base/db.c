@@ -281,14 +281,34 @@ enum status db_begin(struct db *db)
     return s;
 }
 
+/* A commit whose sync failed may lie whole in the write-ahead log, where the next start would find it
+ * and believe it: who was told that it failed would be charged.  So its first frame is made one that
+ * nobody wrote.  Nothing is synced again; a disk that refuses even this keeps what it has. */
+static void disown_last_commit(struct db *db)
+{
+    static const char nothing[WAL_FRAME_HEAD_BYTES];
+    sqlite3_file *wal = NULL;
+    int frames = 0, copied;
+    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) ||
+        sqlite3_wal_checkpoint_v2(db->sqlite, "main", SQLITE_CHECKPOINT_NOOP, &frames, &copied))
+        return;
+    if (wal && wal->pMethods && frames >= 0)
+        wal->pMethods->xWrite(wal, nothing, sizeof nothing,
+                              WAL_HEAD_BYTES +
+                                  (sqlite3_int64)frames * (WAL_FRAME_HEAD_BYTES + PAGE_BYTES));
+}
+
 enum status db_commit(struct db *db)
 {
     assert(db->in_tx);
     enum status s = run_sql(db, sql_commit);
-    if (s == STATUS_OK)
+    if (s == STATUS_OK) {
         db->in_tx = false;
-    else
-        db_rollback(db);
+        return s;
+    }
+    db_rollback(db);
+    if (db->lost)
+        disown_last_commit(db);
     return s;
 }
 

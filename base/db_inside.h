@@ -5,6 +5,8 @@
 #include <sqlite3.h>
 
 enum { DB_ERR_BYTES = 256, DB_STMT_BUCKETS = 256 };
+/* Of the file and of its write-ahead log (SQLite's file format, section 4). */
+enum { PAGE_BYTES = 4096, WAL_HEAD_BYTES = 32, WAL_FRAME_HEAD_BYTES = 24 };
 
 struct db_stmt {
     struct db_stmt *next; /* in its bucket */

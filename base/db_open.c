@@ -14,7 +14,7 @@ enum {
     BUSY_MS = 2000,
     RESTART_MS = 100,      /* how long a checkpoint may wait for readers */
     PROGRESS_STEPS = 4000, /* of the byte code machine, between two looks at the clock */
-    WAL_FRAME_BYTES = 4096 + 24,
+    WAL_FRAME_BYTES = PAGE_BYTES + WAL_FRAME_HEAD_BYTES,
     CHECKSUM_BYTES = 8,
 };
 
