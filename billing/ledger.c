@@ -38,6 +38,7 @@ struct ledger {
     _Atomic uint32_t pushes;   /* futex word: changes with each push onto an empty queue */
     _Atomic uint32_t sleeping; /* the thread waits, or is about to */
     _Atomic bool stop, lost, full;
+    _Atomic int64_t stamp_us; /* of the newest batch */
     pthread_t thread;
     const struct env *env;
     struct db *db;
@@ -83,6 +84,7 @@ static enum status open_parts(struct ledger *l, const struct ledger_options *o,
     if (s)
         snprintf(err, 256, "the ledger cannot be recovered: %.200s", db_error(l->db));
     l->stats.recovered = recovered;
+    l->stamp_us = l->books.batch_us;
     return s;
 }
 
@@ -148,6 +150,13 @@ bool ledger_healthy(const struct ledger *l)
 const struct ledger_stats *ledger_stats(const struct ledger *l)
 {
     return &l->stats;
+}
+
+int64_t ledger_clock_behind_us(const struct ledger *l)
+{
+    int64_t behind_us =
+        atomic_load_explicit(&l->stamp_us, memory_order_relaxed) - l->env->wall_us(l->env->arg);
+    return behind_us > 0 ? behind_us : 0;
 }
 
 enum status ledger_reload_projects(struct ledger *l)
@@ -249,6 +258,7 @@ static enum status timed_commit(struct ledger *l)
 static enum status apply_all(struct ledger *l, unsigned *ret_applied)
 {
     books_begin(&l->books, l->env->wall_us(l->env->arg));
+    atomic_store_explicit(&l->stamp_us, l->books.batch_us, memory_order_relaxed);
     enum status s = db_begin(l->db);
     for (*ret_applied = 0; *ret_applied < l->count && !s; *ret_applied += !s)
         s = apply(l, l->batch[*ret_applied]);

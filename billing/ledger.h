@@ -125,6 +125,13 @@ struct ledger_stats {
 };
 const struct ledger_stats *ledger_stats(const struct ledger *l);
 
+/* Stamps only go forward: when the wall clock steps back they stand nearly still until it has caught
+ * up, and what is settled meanwhile may lie in a period that has not begun (reference/billing.md 3.5).
+ * By so many microseconds the wall clock is behind the newest stamp; 0: it is not.  Any thread. */
+int64_t ledger_clock_behind_us(const struct ledger *l);
+#define LEDGER_CLOCK_ALARM_US INT64_C(2000000)  /* is told to the operator */
+#define LEDGER_CLOCK_CLOSE_US INT64_C(60000000) /* no period is closed */
+
 /* ---- for use inside a ledger_call ---- */
 /* The row id of a model or backend name, made when new. */
 MUST_CHECK enum status ledger_name_id(struct db *db, const char *name, int64_t *ret);

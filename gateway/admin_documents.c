@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "billing/document.h"
 #include "billing/payout.h"
+#include <inttypes.h>
 #include <stddef.h>
 
 enum { TEXT_MAX = 200 };
@@ -97,10 +98,25 @@ static enum status money_moved(struct admin_job *job, enum status status)
     return status ? status : ledger_reload_projects(job->daemon->ledger);
 }
 
+/* A period that ends by a clock which is wrong would be closed for good. */
+static enum status check_clock(struct admin_job *job)
+{
+    int64_t behind_us = ledger_clock_behind_us(job->daemon->ledger);
+    if (behind_us <= LEDGER_CLOCK_CLOSE_US)
+        return STATUS_OK;
+    return admin_refuse(job, STATUS_CONFLICT, "month",
+                        "the clock is %" PRId64 " s behind what was settled already: no period is "
+                        "closed until it is right (less than 60 s)",
+                        behind_us / 1000000);
+}
+
 enum status run_invoice_cut(struct admin_job *job, struct db *db, int64_t now_us)
 {
     const char *organization = job->args.organization;
-    enum status s = document_cut(db, organization, now_us);
+    enum status s = check_clock(job);
+    if (s)
+        return s;
+    s = document_cut(db, organization, now_us);
     if (s == STATUS_NOT_FOUND)
         return admin_refuse(job, s, "organization",
                             "'%s' is no organization, or has used nothing since its last invoice",
@@ -112,7 +128,10 @@ enum status run_invoice_issue(struct admin_job *job, struct db *db, int64_t now_
 {
     const struct admin_args *a = &job->args;
     json_t *document = NULL;
-    enum status s = document_issue(db, a->organization, a->month, &job->seller, now_us, &document);
+    enum status s = check_clock(job);
+    if (s)
+        return s;
+    s = document_issue(db, a->organization, a->month, &job->seller, now_us, &document);
     return money_moved(job, of_month(job, s, document));
 }
 

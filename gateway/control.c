@@ -5,6 +5,7 @@
 #include "gateway/http.h"
 #include "gateway/listen.h"
 #include "gateway/loop.h"
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
@@ -17,6 +18,7 @@ struct control {
     uv_signal_t term, interrupt, hangup;
     uv_timer_t watchdog, draining, health;
     bool healthy;    /* the ledger, when it was last looked at */
+    bool behind;     /* the wall clock, and that was told */
     uint64_t *ticks; /* of each loop at the last beat */
     int64_t give_up_ns;
 };
@@ -51,10 +53,25 @@ static void on_watchdog(uv_timer_t *t)
         sd_notify(0, "WATCHDOG=1");
 }
 
+static void look_at_clock(struct control *c)
+{
+    int64_t behind_us = ledger_clock_behind_us(c->daemon->ledger);
+    bool behind = behind_us > (c->behind ? 0 : LEDGER_CLOCK_ALARM_US);
+    if (behind == c->behind)
+        return;
+    c->behind = behind;
+    if (!behind)
+        log_info("clock_right_again");
+    else
+        log_env("clock_went_back behind_ms=%" PRId64 " stamps=go_on invoices=%s", behind_us / 1000,
+                behind_us > LEDGER_CLOCK_CLOSE_US ? "refused" : "issued");
+}
+
 /* The ledger itself never logs; that it stopped taking requests must be said once. */
 static void on_health(uv_timer_t *t)
 {
     struct control *c = t->data;
+    look_at_clock(c);
     bool healthy = ledger_healthy(c->daemon->ledger);
     if (healthy == c->healthy)
         return;

@@ -57,6 +57,9 @@ static bool put_ledger(struct daemon *d, struct buf *out)
 #define READ(field) atomic_load_explicit(&s->field, memory_order_relaxed)
     return put(out, "maasgate_ledger_healthy", "gauge", "1 while the ledger can be written",
                ledger_healthy(d->ledger)) &&
+           put(out, "maasgate_ledger_clock_behind_milliseconds", "gauge",
+               "the wall clock is so far behind what was settled; periods are closed below 60000",
+               (uint64_t)ledger_clock_behind_us(d->ledger) / 1000) &&
            put(out, "maasgate_ledger_commits_total", "counter", "transactions on disk",
                READ(commits)) &&
            put(out, "maasgate_ledger_commit_nanoseconds_total", "counter", "time spent in commits",

@@ -166,9 +166,11 @@ static json_t *ledger_status(struct daemon *d)
 {
     const struct ledger_stats *s = ledger_stats(d->ledger);
 #define READ(field) (json_int_t) atomic_load_explicit(&s->field, memory_order_relaxed)
-    return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "healthy", ledger_healthy(d->ledger), "holds",
-                     READ(holds), "settles", READ(settles), "refused", READ(refused), "commits",
-                     READ(commits), "recovered", READ(recovered), "wal_bytes", READ(wal_bytes));
+    return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "healthy", ledger_healthy(d->ledger),
+                     "clock_behind_ms", (json_int_t)ledger_clock_behind_us(d->ledger) / 1000,
+                     "holds", READ(holds), "settles", READ(settles), "refused", READ(refused),
+                     "commits", READ(commits), "recovered", READ(recovered), "wal_bytes",
+                     READ(wal_bytes));
 #undef READ
 }
 

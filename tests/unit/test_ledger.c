@@ -268,6 +268,25 @@ END_TEST
 
 /* ---- the store ----------------------------------------------------------------------------- */
 
+/* Stamps go on while the wall clock is wrong, also after a restart. */
+START_TEST(test_a_clock_that_goes_back_is_known)
+{
+    int64_t project = fixture_project(&f, "acme", 1000000, "total");
+    fixture_request(&f, project, 1, 0);
+    ck_assert_int_lt(ledger_clock_behind_us(f.ledger), 100); /* the fixture's clock stands still */
+    f.wall_us -= 90000000;
+    int64_t before = fixture_int(&f, "SELECT max(settled_us) FROM settlement");
+    fixture_request(&f, project, 1, 0);
+    ck_assert_int_gt(fixture_int(&f, "SELECT max(settled_us) FROM settlement"), before);
+    ck_assert_int_ge(ledger_clock_behind_us(f.ledger), 90000000);
+    fixture_close(&f);
+    fixture_open(&f);
+    ck_assert_int_gt(ledger_clock_behind_us(f.ledger), LEDGER_CLOCK_CLOSE_US);
+    f.wall_us += 91000000;
+    ck_assert_int_eq(ledger_clock_behind_us(f.ledger), 0);
+}
+END_TEST
+
 START_TEST(test_second_daemon_is_refused)
 {
     struct ledger *second = NULL;
@@ -437,6 +456,7 @@ Suite *ledger_suite(void)
     tcase_add_test(t, test_a_call_sees_the_newest_rows);
     tcase_add_test(t, test_prices_are_published_once);
     tcase_add_test(t, test_a_closed_period_takes_no_more);
+    tcase_add_test(t, test_a_clock_that_goes_back_is_known);
     tcase_add_test(t, test_second_daemon_is_refused);
     tcase_add_test(t, test_another_currency_is_refused);
     tcase_add_loop_test(t, test_history_is_append_only, 0, sizeof forbidden / sizeof forbidden[0]);
