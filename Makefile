@@ -251,9 +251,14 @@ $(B)/fault-$(1): $(call objects,$(wildcard tests/faults/$(1)/*.c)) $(TEST_PARTS)
 endef
 $(foreach f,$(FAULTS),$(eval $(call fault,$(f))))
 
+# For LD_PRELOAD: a disk that is full, a clock that is wrong.
+$(B)/libfault.so: tests/faults/preload/preload.c $(B)/gen/flags
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -fPIC -shared $< -ldl -o $@
+
 $(call objects,$(UNIT) $(TORTURE) $(HELPERS)): | build/.bootstrap-test
 
-build-tests: all $(TESTS) $(B)/worker-echo $(FAULTS:%=$(B)/fault-%) $(B)/bench_load
+build-tests: all $(TESTS) $(B)/worker-echo $(FAULTS:%=$(B)/fault-%) $(B)/libfault.so $(B)/bench_load
 build-bench: all $(BENCHES:bench/%.c=$(B)/bench_%)
 bootstrap-test: build/.bootstrap-test
 # --- Try it ---------------------------------------------------------------------------------------

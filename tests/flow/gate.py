@@ -202,6 +202,7 @@ class Gate:
         self.settings, self.fields = settings or {}, fields or {}
         self.with_worker = worker
         self.workers, self.daemon = [], None
+        self.env = {}  # of the daemon
         self.clean = True  # False: killed; the next start recovers
         self.allow_open = False
         self._clients = []
@@ -257,7 +258,7 @@ class Gate:
         return self
 
     def start_daemon(self, ready=True):
-        self.daemon = Process([BUILD / "maasgated", "--config", self.conf], self.dir, "maasgated")
+        self.daemon = Process([BUILD / "maasgated", "--config", self.conf], self.dir, "maasgated", self.env)
         if ready:
             wait_until(self.is_ready, what="the daemon")
 

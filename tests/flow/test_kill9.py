@@ -20,9 +20,11 @@ STORE_ROUNDS = 50
 
 
 def reconcile(gate, journal):
+    """The ledger, the worker's journal and (None: there is none) the clients' agree."""
+    clients = ["--client-journal", journal] if journal else []
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/flow/reconcile.py", "--db", gate.state / "ledger.db",
-         "--client-journal", journal, "--worker-journal", gate.dir / "worker.journal", "--fixed-budgets"],
+        [sys.executable, ROOT / "tests/flow/reconcile.py", "--db", gate.state / "ledger.db", "--fixed-budgets",
+         "--worker-journal", gate.dir / "worker.journal", *clients],
         capture_output=True, text=True, timeout=120 * SLOW)
     assert done.returncode == 0, f"seed {SEED}\n{done.stdout[-4000:]}{done.stderr}"
     return done.stdout

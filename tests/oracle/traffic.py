@@ -8,7 +8,7 @@ import heapq
 import itertools
 import json
 import subprocess
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import rate
