@@ -294,8 +294,10 @@ valgrind: build-tests ## the unit tests under memcheck
 # SHORT=1: what fits a CI run.  The whole of it takes about an hour and a half.
 torture: build-tests $(TORTURES) $(B)/sim ## failing allocations, power cuts, failing disks, kill -9 (SHORT=1)
 	@$(B)/torture
-	@$(B)/sim power $(if $(SHORT),1000,10000)
-	@$(B)/sim fail $(if $(SHORT),9,1)
+	@rm -rf $(B)/stores && mkdir -p $(B)/stores
+	@MAASGATE_STORES=$(B)/stores $(B)/sim power $(if $(SHORT),1000,10000)
+	@MAASGATE_STORES=$(B)/stores $(B)/sim fail $(if $(SHORT),9,1)
+	@python3 tests/oracle/invariants.py --all $(B)/stores && rm -r $(B)/stores
 	@$(B)/sim flip $(if $(SHORT),4,1)
 	$(if $(SHORT),,@MAASGATE_KILL_ROUNDS=2000 MAASGATE_HOLDS=1000 tests/run.sh --flow test_kill9.py test_exactly_k.py -s)
 

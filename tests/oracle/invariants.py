@@ -5,7 +5,9 @@ Python's own sqlite3 and json, and the rules of rates in rational numbers (rate.
 live store, or a copy together with its -wal file.  One line for each violation, with the number of
 the invariant before it; `violations: N` at the end, exit 1 when there is any.
 
-  invariants.py --db ledger.db [--allow-open] [--fixed-budgets] [--list]
+  invariants.py --db ledger.db [--allow-open] [--fixed-budgets]
+  invariants.py --all DIR       each store in it; the last line is `N passed, N failed`
+  invariants.py --list          what is asked, and what is not yet
 
 What needs clients' and workers' journals as well (I3, I7) is asked by tests/flow/reconcile.py.
 """
@@ -544,13 +546,31 @@ def verdict():
     return 1 if violations else 0
 
 
+def tell():
+    for number, text, _ in CHECKS:
+        print(f"{number:4} {text}")
+    for number, text in NOT_YET.items():
+        print(f"{number:4} not here: {text}")
+    return 0
+
+
+def check_all(directory):
+    bad, stores = 0, sorted(pathlib.Path(directory).glob("*.db"))
+    for path in stores:
+        violations.clear()
+        check(argparse.Namespace(db=path, allow_open=False, fixed_budgets=True))
+        if violations:
+            print(f"{path}: {len(violations)} violations")
+            bad += 1
+    print(f"{len(stores) - bad} passed, {bad} failed")
+    return bad > 0 or not stores
+
+
 def main():
-    if "--list" in sys.argv[1:]:
-        for number, text, _ in CHECKS:
-            print(f"{number:4} {text}")
-        for number, text in NOT_YET.items():
-            print(f"{number:4} not here: {text}")
-        return 0
+    if sys.argv[1:] == ["--list"]:
+        return tell()
+    if sys.argv[1:2] == ["--all"]:
+        return check_all(*sys.argv[2:3])
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
     check(parser.parse_args())

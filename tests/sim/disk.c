@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { FILES_MAX = 8, NAME_BYTES = 200, SECTOR = 512, SHM_REGIONS = 8, SHM_LOCKS = 8 };
@@ -241,6 +242,14 @@ uint64_t disk_size(const char *name_end)
 {
     const struct file *f = find_end(name_end);
     return f ? f->now.len : 0;
+}
+
+bool disk_save(const char *name_end, const char *path)
+{
+    struct file *f = find_end(name_end);
+    FILE *to = f ? fopen(path, "wb") : NULL;
+    bool ok = to && fwrite(f->now.at, 1, f->now.len, to) == f->now.len;
+    return to && fclose(to) == 0 && ok;
 }
 
 void disk_snapshot(void)

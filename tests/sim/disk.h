@@ -35,6 +35,8 @@ void disk_power_on(void);
 /* Flips one bit of the file whose name ends so; false: there is no such file or byte. */
 bool disk_flip(const char *name_end, uint64_t byte, unsigned bit);
 uint64_t disk_size(const char *name_end);
+/* Copies that file to a real one, for programs that know nothing of this disk. */
+bool disk_save(const char *name_end, const char *path);
 /* A copy of everything, to come back to; the disk keeps one. */
 void disk_snapshot(void);
 void disk_restore(void);

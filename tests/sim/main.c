@@ -8,7 +8,8 @@
  *   sim flip [STEP]           a bit of every STEP-th 64 bytes of the store is flipped: the start
  *                             refuses it, or the audit finds it, or no sum has changed
  *
- * The last line is `N passed, N failed`; a failure prints its seed.
+ * The last line is `N passed, N failed`; a failure prints its seed.  MAASGATE_STORES=DIR keeps what
+ * each store was at the end, for tests/oracle/invariants.py --all DIR.
  */
 #include "tests/sim/disk.h"
 #include "tests/sim/world.h"
@@ -28,6 +29,19 @@ static void verdict(bool ok, const char *what, uint64_t seed)
     failed += !ok;
     if (!ok)
         printf("FAILED %s, seed %" PRIu64 ":\n%s", what, seed, world_report());
+}
+
+/* Closed, so that all of it is in one file. */
+static void keep_store(const char *what)
+{
+    static unsigned number;
+    char path[512];
+    const char *dir = getenv("MAASGATE_STORES");
+    if (!dir)
+        return;
+    snprintf(path, sizeof path, "%s/%s-%05u.db", dir, what, number++);
+    if (!disk_save(".db", path))
+        verdict(false, "a store could not be kept", number);
 }
 
 /* ---- power cuts ---------------------------------------------------------------------------- */
@@ -51,6 +65,8 @@ static unsigned cut_a_store(bool normal, unsigned cuts)
     for (unsigned i = 0; i < cuts && !violations; i++)
         violations += cut_once(normal);
     world_close();
+    if (!normal)
+        keep_store("power");
     return violations;
 }
 
@@ -106,6 +122,7 @@ static bool fail_once(const struct kind *k, unsigned nth, bool sticky)
     disk_power_on();
     bool ok = world_open_and_check(false) == 0;
     world_close();
+    keep_store("fail");
     if (!ok)
         printf("the %uth %s failed%s\n", nth, k->name, sticky ? " and all after it" : "");
     verdict(ok, "fail", nth);
