@@ -120,6 +120,7 @@ static int on_sending(nghttp2_session *session, const nghttp2_frame *frame, void
 
 /* ---- bytes ---- */
 
+/* nghttp2 hands out what exceeds the window, too, and closes the stream afterwards. */
 static bool keep(struct http_call *c, struct span bytes)
 {
     struct http_h2_stream *s = &c->h2;
@@ -127,7 +128,8 @@ static bool keep(struct http_call *c, struct span bytes)
     s->passed = 0;
     if (buf_add(&s->kept, bytes.at, bytes.len))
         return true;
-    http_refuse(c, STATUS_NO_MEMORY);
+    bool fits = bytes.len <= HTTP_H2_WINDOW - s->kept.len;
+    http_refuse(c, fits ? STATUS_NO_MEMORY : STATUS_BACKEND_GARBAGE);
     return false;
 }
 

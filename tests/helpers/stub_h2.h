@@ -44,7 +44,7 @@ struct stub_h2_step {
     enum stub_h2_do what;
     const char *type, *body; /* NULL: application/json, {} */
     size_t flood_bytes;
-    const struct stub_h2_frame *frames; /* the last is all zero */
+    const struct stub_h2_frame *frames; /* up to one without bytes */
 };
 
 struct stub_h2_how {

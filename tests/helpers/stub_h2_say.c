@@ -123,7 +123,7 @@ static void send_frames(struct stream *s)
     static _Thread_local uint8_t out[BATCH_BYTES];
     size_t len = 0;
     stub_h2_flush(s->c);
-    for (const struct stub_h2_frame *f = s->step->frames; f->len || f->flags || f->type; f++)
+    for (const struct stub_h2_frame *f = s->step->frames; f->bytes; f++)
         for (unsigned n = 0; n < (f->times ? f->times : 1) && !s->c->over; n++) {
             if (len + 9 + f->len > sizeof out) {
                 send_raw(s->c, out, len);

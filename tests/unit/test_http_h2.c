@@ -1,8 +1,7 @@
 /* tests/unit/test_http_h2.c -- HTTP/2 to a backend: what is sent, what is made of each end of a stream
  * and of a connection, and readers that do not read. */
 #include "base/version.h"
-#include "tests/helpers/http_rig.h"
-#include "tests/helpers/stub_h2.h"
+#include "tests/helpers/h2_bench.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,45 +10,16 @@
 #define COUNT(rows) ((int)(sizeof(rows) / sizeof *(rows)))
 enum { PATIENCE_MS = 10000 };
 
-struct bench {
-    struct rig rig;
-    struct stub_h2 *stub;
-};
-
-static void open_bench(struct bench *b, const struct stub_h2_step *steps, size_t count,
-                       const struct stub_h2_how *how)
-{
-    b->stub = stub_h2_start(steps, count, how);
-    b->rig.h2 = true;
-    b->rig.conf.ca_file = stub_h2_ca_file(b->stub);
-    rig_open_at(&b->rig, stub_h2_url(b->stub), "/v1");
-}
-
-static void close_bench(struct bench *b)
-{
-    rig_close(&b->rig);
-    stub_h2_stop(b->stub);
-}
-
-static void expect_ok(struct bench *b)
-{
-    struct call c;
-    rig_chat(&b->rig, &c, false);
-    ck_assert_msg(c.end.status == STATUS_OK, "%s %s", status_info(c.end.status)->name,
-                  b->rig.backend->trouble);
-    ck_assert_str_eq(c.data, "{};");
-}
-
 /* ---- what is sent ---- */
 
 START_TEST(test_request)
 {
     static const struct stub_h2_step step = { .what = H2_ANSWER };
     char secret[] = "sk-1", id[RID_TEXT_BYTES];
-    struct bench b = { .rig.conf.secret = secret };
-    open_bench(&b, &step, 1, NULL);
+    struct h2_bench b = { .rig.conf.secret = secret };
+    h2_bench_open(&b, &step, 1, NULL);
     for (int i = 0; i < 5; i++)
-        expect_ok(&b);
+        h2_bench_expect_ok(&b);
     char *got = stub_h2_last(b.stub), *expected = NULL;
     int len =
         asprintf(&expected,
@@ -64,7 +34,7 @@ START_TEST(test_request)
     ck_assert_uint_eq(b.rig.backend->stats.connects, 1);
     free(got);
     free(expected);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -76,15 +46,15 @@ START_TEST(test_paths)
     } rows[] = { { "", ":path: /chat/completions\n" },
                  { "/", ":path: /chat/completions\n" },
                  { "/a/b/?api-version=1", ":path: /a/b/chat/completions?api-version=1\n" } };
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     b.stub = stub_h2_start(&step, 1, NULL);
     b.rig.conf.ca_file = stub_h2_ca_file(b.stub);
     rig_open_at(&b.rig, stub_h2_url(b.stub), rows[_i].base);
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     char *got = stub_h2_last(b.stub);
     ck_assert_msg(strstr(got, rows[_i].path) != NULL, "%s", got);
     free(got);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -97,16 +67,16 @@ START_TEST(test_large)
     memset(body, 'x', BYTES);
     memcpy(body, "{\"a\":\"", 6);
     memcpy(body + BYTES - 2, "\"}", 3);
-    struct bench b = { .rig.body = { body, BYTES } };
+    struct h2_bench b = { .rig.body = { body, BYTES } };
     struct call c;
-    open_bench(&b, &step, 1, NULL);
+    h2_bench_open(&b, &step, 1, NULL);
     rig_chat(&b.rig, &c, false);
     ck_assert_int_eq(c.end.status, STATUS_OK);
     char *got = stub_h2_last(b.stub);
     ck_assert_str_eq(strstr(got, "\n\n") + 2, body);
     free(got);
     free(body);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -160,20 +130,20 @@ START_TEST(test_end)
 {
     const struct stub_h2_step steps[] = { rows[_i].step, { .what = H2_ANSWER } };
     const char *label = rows[_i].label;
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     struct call c;
-    open_bench(&b, steps, 2, NULL);
+    h2_bench_open(&b, steps, 2, NULL);
     rig_chat(&b.rig, &c, rows[_i].step.type != NULL);
     ck_assert_msg(c.end.status == rows[_i].status, "%s: %s", label,
                   status_info(c.end.status)->name);
     ck_assert_msg(!c.end.untouched, "%s", label);
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     unsigned streams = stub_h2_streams(b.stub), connections = stub_h2_connections(b.stub);
     ck_assert_msg(streams == rows[_i].streams, "%s: %u streams", label, streams);
     ck_assert_msg(connections == (rows[_i].after == RENEWED ? 2 : 1), "%s: %u connections", label,
                   connections);
     ck_assert_msg(stub_h2_ran(b.stub) == 2, "%s: %u ran", label, stub_h2_ran(b.stub));
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -181,15 +151,15 @@ END_TEST
 START_TEST(test_always_refused)
 {
     const struct stub_h2_step step = { .what = _i ? H2_GOAWAY_OVER : H2_REFUSE };
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     struct call c;
-    open_bench(&b, &step, 1, NULL);
+    h2_bench_open(&b, &step, 1, NULL);
     rig_chat(&b.rig, &c, false);
     ck_assert_int_eq(c.end.status, STATUS_NO_BACKEND);
     ck_assert(c.end.untouched && c.end.unanswered);
     ck_assert_uint_eq(stub_h2_ran(b.stub), 0);
     ck_assert_uint_eq(stub_h2_streams(b.stub), 6);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -203,23 +173,23 @@ START_TEST(test_early)
     };
     char *body = malloc(BYTES);
     memset(body, 'x', BYTES);
-    struct bench b = { .rig.body = { body, BYTES } };
+    struct h2_bench b = { .rig.body = { body, BYTES } };
     struct call c;
-    open_bench(&b, steps, 2, NULL);
+    h2_bench_open(&b, steps, 2, NULL);
     rig_chat(&b.rig, &c, false);
     ck_assert_msg(c.end.status == STATUS_BAD_REQUEST, "%s", status_info(c.end.status)->name);
     ck_assert_str_eq(c.end.message, "too long");
     b.rig.body = (struct span){ "{}", 2 };
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     ck_assert_uint_eq(stub_h2_connections(b.stub), 1);
     free(body);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
 /* ---- many at once ---- */
 
-static void run_all(struct bench *b, struct call *calls, unsigned count)
+static void run_all(struct h2_bench *b, struct call *calls, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         calls[i] = (struct call){ 0 };
@@ -239,14 +209,14 @@ START_TEST(test_goaways)
     static struct call calls[AT_ONCE];
     static const struct stub_h2_step step = { .what = H2_ANSWER };
     const struct stub_h2_how how = { .goaway_after = _i ? 7 : 50 };
-    struct bench b = { .rig.conf.concurrency = AT_ONCE };
-    open_bench(&b, &step, 1, &how);
+    struct h2_bench b = { .rig.conf.concurrency = AT_ONCE };
+    h2_bench_open(&b, &step, 1, &how);
     for (int round = 0; round < ROUNDS; round++)
         run_all(&b, calls, AT_ONCE);
     ck_assert_uint_eq(b.rig.backend->stats.ok, AT_ONCE * ROUNDS);
     ck_assert_uint_eq(stub_h2_ran(b.stub), AT_ONCE * ROUNDS);
     ck_assert_uint_ge(stub_h2_connections(b.stub), AT_ONCE * ROUNDS / how.goaway_after);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -257,14 +227,14 @@ START_TEST(test_limits)
     static struct call calls[AT_ONCE];
     static const struct stub_h2_step step = { .what = H2_LATE };
     const struct stub_h2_how how = { .streams_max = _i ? 20 : 0 };
-    struct bench b = { .rig.conf.concurrency = AT_ONCE };
-    open_bench(&b, &step, 1, &how);
+    struct h2_bench b = { .rig.conf.concurrency = AT_ONCE };
+    h2_bench_open(&b, &step, 1, &how);
     run_all(&b, calls, AT_ONCE);
     ck_assert_uint_eq(stub_h2_ran(b.stub), AT_ONCE);
     ck_assert_uint_ge(stub_h2_connections(b.stub), 2);
     ck_assert_uint_le(stub_h2_connections(b.stub), 9);
     run_all(&b, calls, AT_ONCE);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -310,29 +280,23 @@ START_TEST(test_nobody_there)
 }
 END_TEST
 
-static void wait_for_streams(struct bench *b, unsigned count)
-{
-    while (stub_h2_streams(b->stub) < count)
-        uv_run(&b->rig.loop, UV_RUN_ONCE);
-}
-
 START_TEST(test_time)
 {
     const struct stub_h2_step steps[] = { { .what = _i ? H2_HEAD_HANG : H2_HANG },
                                           { .what = H2_ANSWER } };
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     struct call c = { 0 };
-    open_bench(&b, steps, 2, NULL);
+    h2_bench_open(&b, steps, 2, NULL);
     ck_assert_int_eq(rig_start(&b.rig, &c, CAP_CHAT, false), STATUS_OK);
-    wait_for_streams(&b, 1);
+    h2_bench_wait(&b, 1);
     rig_spin(&b.rig, 50);
     rig_now_ns += 61 * SECOND;
     rig_finish(&c);
     ck_assert_int_eq(c.end.status, STATUS_DEADLINE);
     ck_assert_int_eq(c.end.health, HEALTH_BAD);
-    expect_ok(&b); /* on another connection: this one has said nothing in all that time */
+    h2_bench_expect_ok(&b); /* on another connection: this one has said nothing in all that time */
     ck_assert_uint_eq(stub_h2_connections(b.stub), 2);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -343,15 +307,15 @@ START_TEST(test_cancel)
         { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 64 << 20 },
         { .what = H2_ANSWER }
     };
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     struct call unsent = { 0 }, silent = { 0 }, streaming = { .cancel_at = 3 };
-    open_bench(&b, steps, 3, NULL);
+    h2_bench_open(&b, steps, 3, NULL);
     ck_assert_int_eq(rig_start(&b.rig, &unsent, CAP_CHAT, false), STATUS_OK);
     rig_cancel(&unsent);
     rig_finish(&unsent);
     ck_assert(unsent.end.status == STATUS_CLIENT_GONE && unsent.end.untouched);
     ck_assert_int_eq(rig_start(&b.rig, &silent, CAP_CHAT, false), STATUS_OK);
-    wait_for_streams(&b, 1);
+    h2_bench_wait(&b, 1);
     rig_cancel(&silent);
     rig_finish(&silent);
     ck_assert(silent.end.status == STATUS_CLIENT_GONE && !silent.end.untouched);
@@ -359,12 +323,12 @@ START_TEST(test_cancel)
     rig_finish(&streaming);
     ck_assert_int_eq(streaming.end.status, STATUS_CLIENT_GONE);
     ck_assert_uint_eq(streaming.pieces, 3);
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     for (int ms = 0; ms < PATIENCE_MS && stub_h2_cancelled(b.stub) < 2; ms += 10)
         rig_spin(&b.rig, 10);
     ck_assert_uint_eq(stub_h2_cancelled(b.stub), 2);
     ck_assert_uint_eq(stub_h2_connections(b.stub), 1);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -398,17 +362,17 @@ END_TEST
 START_TEST(test_close_ends_calls)
 {
     static const struct stub_h2_step step = { .what = H2_HEAD_HANG };
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     struct call running = { 0 }, fresh = { 0 };
-    open_bench(&b, &step, 1, NULL);
+    h2_bench_open(&b, &step, 1, NULL);
     if (_i) {
         ck_assert_int_eq(rig_start(&b.rig, &running, CAP_CHAT, true), STATUS_OK);
-        wait_for_streams(&b, 1);
+        h2_bench_wait(&b, 1);
     }
     ck_assert_int_eq(rig_start(&b.rig, &fresh, CAP_CHAT, true), STATUS_OK);
     for (int i = 0; i < _i; i++)
         uv_run(&b.rig.loop, UV_RUN_NOWAIT);
-    close_bench(&b);
+    h2_bench_close(&b);
     ck_assert_uint_eq(running.ends, _i ? 1 : 0);
     ck_assert_uint_eq(fresh.ends, 1);
     ck_assert_int_eq(fresh.end.status, STATUS_CLIENT_GONE);
@@ -433,8 +397,8 @@ START_TEST(test_pause)
         { .what = H2_ANSWER }
     };
     static struct call slow[SLOW];
-    struct bench b = { .rig.conf.concurrency = 64 };
-    open_bench(&b, steps, SLOW + 1, NULL);
+    struct h2_bench b = { .rig.conf.concurrency = 64 };
+    h2_bench_open(&b, steps, SLOW + 1, NULL);
     for (int i = 0; i < SLOW; i++) {
         slow[i] = (struct call){ .pause_at = 1 };
         ck_assert_int_eq(rig_start(&b.rig, &slow[i], CAP_CHAT, true), STATUS_OK);
@@ -446,7 +410,7 @@ START_TEST(test_pause)
     size_t sent = stub_h2_sent(b.stub);
     ck_assert_uint_le(sent, SLOW * WINDOW);
     for (int i = 0; i < 50; i++)
-        expect_ok(&b);
+        h2_bench_expect_ok(&b);
     rig_now_ns += 100 * SECOND; /* a reader's slowness is not the backend's silence */
     rig_spin(&b.rig, 250);
     ck_assert_uint_le(stub_h2_sent(b.stub), SLOW * WINDOW + 50 * 2);
@@ -460,7 +424,7 @@ START_TEST(test_pause)
         ck_assert_int_eq(slow[i].end.status, STATUS_OK);
         ck_assert_uint_eq(slow[i].bytes, FLOOD / 10 * 2 + (FLOOD % 10 ? 2 : 0));
     }
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -471,14 +435,14 @@ START_TEST(test_pause_to_the_end)
         { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 100 << 10 },
         { .what = H2_ANSWER }
     };
-    struct bench b = { .rig.h2 = true };
+    struct h2_bench b = { .rig.h2 = true };
     struct call c = { .pause_at = 1 };
-    open_bench(&b, steps, 2, NULL);
+    h2_bench_open(&b, steps, 2, NULL);
     ck_assert_int_eq(rig_start(&b.rig, &c, CAP_CHAT, true), STATUS_OK);
     while (!c.pieces)
         uv_run(&b.rig.loop, UV_RUN_ONCE);
     rig_spin(&b.rig, 50);
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     ck_assert_uint_eq(c.ends, 0);
     for (unsigned at = 2000; !c.ends; at += 2000) { /* bit by bit */
         c.pause_at = at;
@@ -487,7 +451,7 @@ START_TEST(test_pause_to_the_end)
     }
     ck_assert_int_eq(c.end.status, STATUS_OK);
     ck_assert_uint_eq(c.pieces, 100 * 1024 / 10);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -498,8 +462,8 @@ START_TEST(test_cancel_while_paused)
         { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = 4 << 20 },
         { .what = H2_ANSWER }
     };
-    struct bench b = { .rig.h2 = true };
-    open_bench(&b, steps, 3, NULL);
+    struct h2_bench b = { .rig.h2 = true };
+    h2_bench_open(&b, steps, 3, NULL);
     for (int i = 0; i < 2; i++) { /* its stream has ended; it has not */
         struct call c = { .pause_at = 1 };
         ck_assert_int_eq(rig_start(&b.rig, &c, CAP_CHAT, true), STATUS_OK);
@@ -510,9 +474,9 @@ START_TEST(test_cancel_while_paused)
         rig_finish(&c);
         ck_assert_int_eq(c.end.status, STATUS_CLIENT_GONE);
     }
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     ck_assert_uint_eq(stub_h2_connections(b.stub), 1);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
@@ -520,16 +484,16 @@ END_TEST
 START_TEST(test_long_idle)
 {
     static const struct stub_h2_step step = { .what = H2_ANSWER };
-    struct bench b = { .rig.h2 = true };
-    open_bench(&b, &step, 1, NULL);
-    expect_ok(&b);
+    struct h2_bench b = { .rig.h2 = true };
+    h2_bench_open(&b, &step, 1, NULL);
+    h2_bench_expect_ok(&b);
     rig_now_ns += 59 * SECOND;
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     ck_assert_uint_eq(stub_h2_connections(b.stub), 1);
     rig_now_ns += 61 * SECOND;
-    expect_ok(&b);
+    h2_bench_expect_ok(&b);
     ck_assert_uint_eq(stub_h2_connections(b.stub), 2);
-    close_bench(&b);
+    h2_bench_close(&b);
 }
 END_TEST
 
