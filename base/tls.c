@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -68,9 +69,13 @@ static X509_STORE *store_new(struct span pem, char err[static TLS_ERROR_BYTES])
     return NULL;
 }
 
-/* As libcurl would: an intermediate authority that is trusted is enough. */
-static bool store_flags(X509_STORE *s)
+/* As libcurl would: an intermediate authority that is trusted is enough.  What OpenSSL works out
+ * of a certificate when it is first used is worked out here, before threads share it. */
+static bool make_ready(X509_STORE *s)
 {
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(s);
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++)
+        X509_check_purpose(X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i)), -1, 0);
     return X509_STORE_set_flags(s, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN) == 1;
 }
 
@@ -90,7 +95,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 static X509_STORE *load_system_store(const struct stat *now)
 {
     X509_STORE *store = X509_STORE_new();
-    if (!store || X509_STORE_load_file(store, SYSTEM_AUTHORITIES) != 1 || !store_flags(store)) {
+    if (!store || X509_STORE_load_file(store, SYSTEM_AUTHORITIES) != 1 || !make_ready(store)) {
         X509_STORE_free(store);
         return NULL;
     }
@@ -122,7 +127,7 @@ static bool take_authorities(struct tls *t, struct span pem, struct stat *ret_of
                              char err[static TLS_ERROR_BYTES])
 {
     t->authorities = pem.len ? store_new(pem, err) : take_system_store(ret_of, err);
-    if (t->authorities && pem.len && !store_flags(t->authorities))
+    if (t->authorities && pem.len && !make_ready(t->authorities))
         return say(err, "cannot be used: not enough memory");
     return t->authorities != NULL;
 }
