@@ -147,7 +147,7 @@ static bool take_in(struct http_h2_conn *conn)
 static void read_some(struct http_h2_conn *conn)
 {
     unsigned n = HTTP_H2_READS;
-    while (n && take_in(conn))
+    while (n && !conn->broken && take_in(conn))
         n--;
     conn->unread = n == 0 && !conn->broken;
 }

@@ -41,7 +41,7 @@ static struct span text_of(const char *path)
 }
 
 /* What conf/tls.c would have made of the files. */
-static struct tls *tls_of(const struct catalog_backend *conf)
+struct tls *rig_tls(const struct catalog_backend *conf)
 {
     const struct tls_text text = { text_of(conf->ca_file), text_of(conf->client_cert_file),
                                    text_of(conf->client_key_file) };
@@ -64,7 +64,7 @@ void rig_open_at(struct rig *r, const char *url, const char *path)
     if (!r->conf.concurrency)
         r->conf.concurrency = 8;
     if (strncmp(url, "https:", 6) == 0)
-        r->conf.tls = tls_of(&r->conf);
+        r->conf.tls = rig_tls(&r->conf);
     r->conf.http_version = r->h2 ? HTTP_VERSION_AUTO : HTTP_VERSION_1_1;
     uv_loop_init(&r->loop);
     uv_timer_init(&r->loop, &r->guard);

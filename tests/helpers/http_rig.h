@@ -44,6 +44,7 @@ struct call {
 extern int64_t rig_now_ns;       /* what the backend takes for the time */
 extern const struct env rig_env; /* has only a clock */
 
+struct tls *rig_tls(const struct catalog_backend *conf); /* of its files; for tls_free */
 void rig_open(struct rig *r, const struct stub_http_answer *answers,
               size_t count); /* on a new stub */
 void rig_open_at(struct rig *r, const char *url, const char *path);

@@ -2,6 +2,7 @@
 #include "tests/helpers/stub_h2_parts.h"
 #include <arpa/inet.h>
 #include <assert.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -236,6 +237,7 @@ static void *accept_all(void *arg)
         assert(c);
         c->stub = s;
         c->fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         assert(c->fd >= 0);
         pthread_mutex_lock(&s->lock);
         pthread_create(&s->servers[s->connections++], NULL, serve, c);

@@ -384,7 +384,7 @@ END_TEST
 /* Each keeps no more than its window, and whoever reads is not held back by them. */
 START_TEST(test_pause)
 {
-    enum { SLOW = 8, WINDOW = 256 << 10, FLOOD = 1 << 20 };
+    enum { SLOW = 8, WINDOW = 256 << 10, FLOOD = 400 << 10 };
     static const struct stub_h2_step steps[] = {
         { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
         { .what = H2_FLOOD, .body = "data: {}\n\n", .flood_bytes = FLOOD },
