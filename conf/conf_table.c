@@ -99,6 +99,9 @@ const struct conf_row conf_table[] = {
       "silence in a stream after which a frame without content is sent" },
     { AT(stream_stall_ms), CONF_MSEC, "60s", SECOND, HOUR, CONF_RELOAD, NULL,
       "time for a client to take some of what is queued for it" },
+    { AT(stream_writes), CONF_ENUM, "direct", 0, 0, CONF_RELOAD, "direct|library",
+      "who writes a stream's events to its socket: the gateway itself, or the HTTP library, which"
+      " with thousands of streams takes several times the CPU" },
     { AT(tax_basis_points), CONF_COUNT, "0", 0, 10000, CONF_RELOAD, NULL,
       "tax on invoices in hundredths of a percent: 1900 is 19 %" },
     { .key = NULL }

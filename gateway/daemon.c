@@ -103,6 +103,11 @@ static unsigned wanted_loops(const struct conf *conf)
 
 static enum status open_loops(struct daemon *d, char *err)
 {
+    d->direct = http_proof();
+    if (!d->direct)
+        log_env("streams_written_by=library reason=\"libmicrohttpd %s does not behave as direct"
+                " writes need it\"",
+                http_library_version());
     unsigned n = wanted_loops(d->conf);
     d->loops = calloc(n, sizeof *d->loops);
     if (!d->loops)

@@ -38,6 +38,7 @@ struct daemon {
     struct metrics_server *metrics;
     struct loop *loops; /* loop_count of them */
     unsigned loop_count;
+    bool direct; /* streams may be written past the HTTP library: http_proof */
     int64_t started_us;
     atomic_bool ready; /* listening, ledger healthy */
     atomic_bool draining;

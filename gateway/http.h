@@ -44,4 +44,8 @@ void metrics_server_close(struct metrics_server *m);
 MUST_CHECK enum status http_check_version(char err[static 256]);
 const char *http_library_version(void);
 
+/* http_proof.c: whether the library leaves a socket alone while its connection waits, so that a
+ * stream can be written past it (direct.h).  A short conversation with itself; any thread. */
+bool http_proof(void);
+
 #endif

@@ -1,6 +1,7 @@
 /* gateway/loop.c -- the turn of a loop: messages, resumed connections, time. */
 #include "gateway/loop.h"
 #include "base/log.h"
+#include "gateway/direct.h"
 #include "gateway/http.h"
 #include "gateway/listen.h"
 #include "gateway/pipeline.h"
@@ -65,12 +66,14 @@ static void drive(struct loop *l)
 {
     if (l->in_run || !l->http)
         return;
+    direct_run(l);
     bool again = l->dirty;
     for (int i = 0; again && i < RUNS_PER_TURN_MAX; i++) {
         l->dirty = false;
         l->in_run = true;
         again = http_run(l);
         l->in_run = false;
+        direct_run(l);
         again = again || l->dirty;
     }
     l->dirty = again;
@@ -103,6 +106,10 @@ static void on_hup(uv_poll_t *p, int status, int events)
     int n = epoll_wait(l->hup_fd, ready, HUP_EVENTS, 0);
     for (int i = 0; i < n; i++) {
         struct conn *c = ready[i].data.ptr;
+        if (c->request && (ready[i].events & (EPOLLOUT | EPOLLHUP | EPOLLERR)))
+            direct_room(c->request);
+        if (!(ready[i].events & ~(unsigned)EPOLLOUT) || c->left)
+            continue;
         c->left = true; /* nothing else is asked for */
         l->lefts++;
         if (c->request)
@@ -385,6 +392,7 @@ enum status loop_start(struct loop *l, struct generation *g, char err[static 256
 {
     struct birth b = { .loop = l, .generation = g, .err = err };
     uv_thread_options_t options = { .flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = 1 << 20 };
+    TAILQ_INIT(&l->direct);
     for (int phase = 0; phase < CONN_PHASES; phase++)
         l->conns[phase] = (struct conn_list){ NULL, NULL };
     if (uv_sem_init(&b.done, 0) != 0 || uv_thread_create_ex(&l->thread, &options, loop_main, &b)) {

@@ -14,6 +14,7 @@
 #include "gateway/metrics.h"
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 #include <uv.h>
 
 struct MHD_Daemon;
@@ -84,7 +85,8 @@ struct loop {
     bool dirty, in_run, spinning, started, stopping;
     struct snapshot *snapshot;
     struct conn_list conns[CONN_PHASES];
-    struct request *requests; /* doubly linked */
+    struct request *requests;     /* doubly linked */
+    TAILQ_HEAD(, request) direct; /* streams with something to send */
     unsigned request_count;
     struct rid_source rids;
     uint64_t random;        /* xorshift state for routing */

@@ -42,6 +42,10 @@ struct daemon;
       "whole answers whose backend reported no usage: no tokens are billed")                      \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \
     X(stream_events, "maasgate_stream_events_total", "stream events sent")                        \
+    X(direct_chunks, "maasgate_stream_direct_chunks_total",                                       \
+      "chunks of streams that the gateway itself has written to the socket")                      \
+    X(http_runs, "maasgate_http_runs_total",                                                      \
+      "runs of the HTTP library; each may look at every connection that waits")                   \
     X(answers_2xx, "maasgate_answers_2xx_total", "answers with a 2xx status")                     \
     X(answers_4xx, "maasgate_answers_4xx_total", "answers with a 4xx status")                     \
     X(answers_5xx, "maasgate_answers_5xx_total", "answers with a 5xx status")

@@ -3,6 +3,7 @@
  * A body is always given away to the library, which frees it; what a stream
  * sends stays in the request, which outlives the response. */
 #include "base/digits.h"
+#include "gateway/direct.h"
 #include "gateway/error_body.h"
 #include "gateway/http.h"
 #include "gateway/request.h"
@@ -164,12 +165,15 @@ static ssize_t on_stream(void *cls, uint64_t at, char *room, size_t room_len)
 {
     struct request *r = cls;
     (void)at;
+    if (r->answer.direct.chunk > 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR; /* nothing can follow half a chunk */
     size_t n = stream_take(r, room, room_len);
     if (n > 0)
         return (ssize_t)n;
     if (r->answer.finished || r->answer.cut)
         return r->answer.cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
     http_suspend(r);
+    direct_open(r);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "gateway/desk.h"
+#include "gateway/direct.h"
 #include "gateway/http.h"
 #include "gateway/idempotency.h"
 #include "gateway/intake.h"
@@ -106,6 +107,7 @@ void request_detach(struct request *r)
     r->conn = NULL;
     r->mhd = NULL;
     r->answer.suspended = false;
+    direct_close(r);
     if (r->state == S_DONE)
         request_free(r);
     else
@@ -176,6 +178,7 @@ void request_cut(struct request *r)
 {
     if (r->conn)
         conn_cut(r->conn);
+    direct_room(r); /* whoever waits for room learns that there will be none */
     request_gone(r);
 }
 

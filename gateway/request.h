@@ -8,12 +8,12 @@
 #include "auth/keys.h"
 #include "backends/backend.h"
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/rid.h"
 #include "base/status.h"
 #include "billing/ledger.h"
 #include "billing/price.h"
 #include "conf/catalog.h"
+#include "gateway/answer.h"
 #include "gateway/ask.h"
 #include "gateway/facts.h"
 #include "gateway/guard.h"
@@ -23,6 +23,7 @@
 #include "gateway/routes.h"
 #include "gateway/work.h"
 #include <stdbool.h>
+#include <sys/queue.h>
 
 struct MHD_Connection;
 struct conn;
@@ -60,24 +61,6 @@ struct intake { /* what the connection delivers */
         discard; /* discard: the answer is known, the rest is read and dropped */
 };
 
-struct answer { /* what the client is sent */
-    int http;
-    const char *content_type, *allow; /* NULL: application/json; none */
-    const char *amount_unit;          /* NULL: there is no money in it */
-    bool tensors;                     /* binary, behind so much JSON: */
-    uint64_t header_len;
-    bool raw, kept_back; /* a stream of bytes, not of events; its last one waits for the bill */
-    char last_byte;
-    struct buf
-        body;       /* non-stream: the whole body; stream: bytes not yet taken by the HTTP server */
-    size_t taken;   /* of body, by the HTTP server */
-    size_t counted; /* of body, against answers_bytes_max: its longest so far, in steps */
-    bool stream, queued, finished, cut; /* queued: status and headers are with the HTTP server */
-    bool suspended;
-    int64_t retry_after_ms; /* < 0: none */
-    int64_t progress_ns;    /* when the reader last took something */
-};
-
 struct request {
     uint32_t magic;
     bool running, gone; /* gone: the client has left */
@@ -87,6 +70,7 @@ struct request {
     struct snapshot *snapshot;
     struct arena *arena;
     struct request *prev, *next; /* loop->requests */
+    TAILQ_ENTRY(request) direct; /* loop->direct */
 
     rid_t rid;
     char rid_text[RID_TEXT_BYTES];

@@ -4,6 +4,7 @@
  * in the first call closes the connection, a suspended connection is watched by
  * nobody, the decoded URL hides %00, and the library's time-out is not absolute. */
 #include "gateway/http.h"
+#include "gateway/direct.h"
 #include "gateway/intake.h"
 #include "gateway/listen.h"
 #include "gateway/loop.h"
@@ -207,6 +208,7 @@ void http_resume(struct request *r)
     if (!r->answer.suspended)
         return;
     r->answer.suspended = false;
+    direct_close(r);
     MHD_resume_connection(r->mhd);
     loop_mark_dirty(r->loop);
 }
@@ -268,6 +270,7 @@ bool http_adopt(struct loop *l, int fd, const struct sockaddr *addr, socklen_t l
 bool http_run(struct loop *l)
 {
     uint64_t wait_ms;
+    COUNT(&l->counters, http_runs);
     MHD_run(l->http);
     return MHD_get_timeout64(l->http, &wait_ms) == MHD_YES && wait_ms == 0;
 }

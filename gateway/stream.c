@@ -1,6 +1,7 @@
 /* gateway/stream.c -- see stream.h. */
 #include "gateway/stream.h"
 #include "gateway/answer_room.h"
+#include "gateway/direct.h"
 #include "gateway/error_body.h"
 #include "gateway/http.h"
 #include "gateway/kind.h"
@@ -23,6 +24,12 @@ static void hold_back(struct request *r, bool on)
         return;
     w->paused = on;
     w->backend->driver->pause(w->call, on);
+}
+
+static void wake(struct request *r)
+{
+    if (!direct_add(r))
+        http_resume(r);
 }
 
 /* What was taken is dropped, before it is as much as what waits. */
@@ -58,7 +65,7 @@ static bool put(struct request *r, const char *json, size_t len)
         one_line(b->at + before + 6, len);
         if (b->len - r->answer.taken > r->snapshot->conf->stream_buffer_max)
             hold_back(r, true);
-        http_resume(r);
+        wake(r);
         return true;
     }
     b->len = before; /* never half an event */
@@ -108,7 +115,7 @@ static bool put_bytes(struct request *r, const char *bytes, size_t len)
     a->kept_back = true;
     if (waiting(r) > r->snapshot->conf->stream_buffer_max)
         hold_back(r, true);
-    http_resume(r);
+    wake(r);
     return true;
 }
 
@@ -127,7 +134,7 @@ static void finish_bytes(struct request *r)
     struct answer *a = &r->answer;
     a->cut = a->kept_back && !buf_add(&a->body, &a->last_byte, 1);
     a->finished = true;
-    http_resume(r);
+    wake(r);
 }
 
 void stream_finish(struct request *r)
@@ -142,7 +149,7 @@ void stream_finish(struct request *r)
         ok = put(r, w->usage_event.at, w->usage_event.len);
     r->answer.cut = !(ok && put(r, "[DONE]", 6));
     r->answer.finished = true;
-    http_resume(r);
+    wake(r);
 }
 
 void stream_fail(struct request *r)
@@ -155,7 +162,7 @@ void stream_fail(struct request *r)
     buf_free(&text);
     r->answer.cut = !ok;
     r->answer.finished = true;
-    http_resume(r);
+    wake(r);
 }
 
 /* The end of the last whole event that fits; all of the room when not one does. */
@@ -169,27 +176,53 @@ static size_t whole_events(const char *at, size_t len, size_t room)
     return room;
 }
 
+size_t stream_next(const struct request *r, size_t most)
+{
+    const struct answer *a = &r->answer;
+    size_t n = waiting(r);
+    if (n <= most)
+        return n;
+    return a->raw ? most : whole_events(a->body.at + a->taken, n, most);
+}
+
+static void take(struct request *r, size_t n)
+{
+    struct answer *a = &r->answer;
+    a->taken += n;
+    delivery_take(&r->work.delivery, n, waiting(r));
+    if (waiting(r) > 0)
+        return;
+    buf_clear(&a->body);
+    a->taken = 0;
+}
+
+/* What the backend then sends may come at once. */
+static void let_go_on(struct request *r)
+{
+    if (waiting(r) == 0)
+        hold_back(r, false);
+}
+
 size_t stream_take(struct request *r, char *room, size_t room_len)
 {
     struct answer *a = &r->answer;
-    struct delivery *delivery = &r->work.delivery;
     if (!r->gone)
-        delivery_sent(delivery);
-    size_t n = waiting(r);
-    if (n > room_len)
-        n = a->raw ? room_len : whole_events(a->body.at + a->taken, n, room_len);
+        delivery_sent(&r->work.delivery);
+    size_t n = stream_next(r, room_len);
     if (n == 0)
         return 0;
     memcpy(room, a->body.at + a->taken, n);
-    a->taken += n;
     a->progress_ns = request_now_ns(r);
-    delivery_take(delivery, n, waiting(r));
-    if (a->taken == a->body.len) {
-        buf_clear(&a->body);
-        a->taken = 0;
-        hold_back(r, false);
-    }
+    take(r, n);
+    let_go_on(r);
     return n;
+}
+
+void stream_taken(struct request *r, size_t n)
+{
+    take(r, n);
+    delivery_sent(&r->work.delivery);
+    let_go_on(r);
 }
 
 static void keep_alive(struct request *r, int64_t now)
@@ -211,8 +244,8 @@ static void keep_alive(struct request *r, int64_t now)
 void stream_tick(struct request *r)
 {
     const struct conf *conf = r->snapshot->conf;
-    if (!r->answer.stream || r->gone)
-        return;
+    if (!r->answer.stream || (r->gone && !r->answer.finished))
+        return; /* who has closed only its own half may still read an answer that is paid for */
     int64_t now = request_now_ns(r);
     if (waiting(r) > 0) {
         if (now - r->answer.progress_ns > (int64_t)conf->stream_stall_ms * 1000000)

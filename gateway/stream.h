@@ -20,6 +20,11 @@ void stream_finish(struct request *r);
 void stream_fail(struct request *r);
 /* The reader has left: its backend is not held back any more. */
 void stream_release(struct request *r);
+/* How many bytes may be sent next, at most so many, at body.at + taken: whole events, or a part of
+ * one that alone has more; 0: none. */
+size_t stream_next(const struct request *r, size_t most);
+/* So many of them are on the socket. */
+void stream_taken(struct request *r, size_t n);
 /* For the HTTP server: moves whole events into `room`; 0: nothing there. */
 size_t stream_take(struct request *r, char *room, size_t room_len);
 /* Every half second: keep-alives for quiet streams, an end to stalled ones. */
