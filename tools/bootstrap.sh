@@ -29,7 +29,7 @@ packages() {
         [ -n "$(clang_version)" ] && echo "libclang-rt-$(clang_version)-dev"
         # systemd-analyze checks our units; it needs no running systemd.
         command -v systemd-analyze >/dev/null || echo systemd ;;
-    bench) echo nginx procps ;;
+    bench) echo nginx openssl procps ;;
     *) die "unknown group '$1'; the groups are build, test and bench" ;;
     esac
 }
