@@ -96,8 +96,8 @@ def test_a_stalled_reader_of_a_finished_stream(make_gate):
     s.close()
 
 
-def test_a_paused_stream_goes_on(hard):
-    s = hard.stream(hard.the_key, "#tokens=20000 x", receive_buffer=4096, max_tokens=30000)
+def test_a_paused_stream_goes_on(gate, key):
+    s = gate.stream(key, "#tokens=20000 x", receive_buffer=4096, max_tokens=30000)
     s.read(2)
     time.sleep(0.5)
     events = s.rest()
