@@ -28,6 +28,7 @@ static const struct {
     { "draws", audit_fund_balances }, /* on a fund add up to its balance, within its amount */
     { "documents", audit_documents }, /* no gap in the numbers, sums right, posted as printed */
     { "shares", audit_shares },       /* parts of what is left of lines, posted as written */
+    { "costs", audit_costs },         /* of backends: rated right, summed up, posted as they are */
 };
 
 void audit_problem(struct audit *a, const char *format, ...)
@@ -104,6 +105,8 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     tally_free(&a.usage);
     tally_free(&a.posted);
     tally_free(&a.prices);
+    tally_free(&a.costs);
+    tally_free(&a.cost_posted);
     tally_free(&a.counts);
     free(a.items);
     arena_free(a.words);

@@ -20,11 +20,14 @@ struct audit {
     /* Recomputed from settlements alone: */
     struct tally
         usage; /* hour, project, key, model, meter, price version, item, period, how it was called -> qty, requests, atoms, covered */
-    struct tally posted; /* batch, organisation -> atoms owed, atoms of each kind of fund */
-    struct tally drawn;  /* fund -> atoms */
-    struct tally spent;  /* project -> atoms */
-    struct tally funds;  /* fund -> kind, amount, organisation, model: as the rows say */
-    struct tally prices; /* price version, model, meter, item -> atoms, per units, place in items */
+    struct tally posted;      /* batch, organisation -> atoms owed, atoms of each kind of fund */
+    struct tally drawn;       /* fund -> atoms */
+    struct tally spent;       /* project -> atoms */
+    struct tally funds;       /* fund -> kind, amount, organisation, model: as the rows say */
+    struct tally costs;       /* hour, project, model, backend -> attempts, cost, wasted */
+    struct tally cost_posted; /* batch, organisation -> upstream_cost, goodwill, upstream_payable */
+    struct tally
+        prices; /* price version (those of costs are negative), model, meter, item -> atoms, per units, place in items */
     struct tally
         counts; /* organisation, period, model, series -> units, the end of the count, squares */
     struct price_item *items; /* those that are not plain; a place is from 1 */
@@ -44,7 +47,7 @@ struct audit_line {
     int64_t meter, qty, atoms, item, before;
 };
 
-enum { AUDIT_PROBLEMS_MAX = 200 };
+enum { AUDIT_PROBLEMS_MAX = 200, AUDIT_LINES_MAX = 64 };
 
 __attribute__((format(printf, 2, 3))) void audit_problem(struct audit *a, const char *format, ...);
 
@@ -58,6 +61,9 @@ MUST_CHECK enum status audit_query(struct audit *a, const char *sql,
 int64_t audit_how(const char *endpoint, struct span tier, bool long_context);
 /* Reads "[n,...]" of at most `most` numbers at `at`; returns what follows, NULL: it is none. */
 const char *audit_numbers(const char *at, int64_t *const fields[], unsigned most);
+/* The lines of a settlement or an attempt, and what chose their prices; -1: they cannot be read. */
+int audit_read_lines(const char *text, struct audit_line lines[static AUDIT_LINES_MAX],
+                     struct audit_facts *facts);
 /* audit_funds.c: one settlement's draws, added up; *ret_covered: what funds paid of it. */
 MUST_CHECK enum status audit_draws(struct audit *a, struct db_stmt *request, int64_t *ret_covered);
 
@@ -85,4 +91,5 @@ enum status audit_ledger(struct audit *a);
 enum status audit_balances(struct audit *a);
 enum status audit_documents(struct audit *a);
 enum status audit_shares(struct audit *a);
+enum status audit_costs(struct audit *a);
 #endif

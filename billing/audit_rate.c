@@ -20,6 +20,7 @@ __extension__ typedef __int128 wide;
 enum { WORDS_BYTES_MAX = 1 << 30 };
 
 static const char sql_prices[] = "SELECT id, text FROM price_version ORDER BY id";
+static const char sql_costs[] = "SELECT -id, text FROM cost_version ORDER BY id";
 static const char sql_name[] = "SELECT id FROM name WHERE name = ?1";
 
 /* ---- price books --------------------------------------------------------------------------- */
@@ -105,7 +106,8 @@ static enum status price_row(struct audit *a, struct db_stmt *s)
 
 enum status audit_prices(struct audit *a)
 {
-    return audit_query(a, sql_prices, price_row);
+    enum status s = audit_query(a, sql_prices, price_row);
+    return s ? s : audit_query(a, sql_costs, price_row);
 }
 
 /* The item of a meter; false: there is no such one. */

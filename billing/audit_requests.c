@@ -13,8 +13,6 @@
 #define HOLD_AGE_MAX_US (INT64_C(24) * 3600 * 1000000)
 #define HOUR_US         (INT64_C(3600) * 1000000)
 
-enum { LINES_MAX = 64 };
-
 static const char sql_boots[] =
     "SELECT b.boot, b.settled_us, r.id IS NOT NULL FROM boot b LEFT JOIN restoration r"
     " ON r.boot = b.boot ORDER BY b.boot";
@@ -129,15 +127,14 @@ static const char *read_facts(const char *at, struct audit_facts *ret)
     return at && *at == '}' ? at + 1 : NULL;
 }
 
-/* -1: not a list of lines. */
-static int read_lines(const char *text, struct audit_line lines[static LINES_MAX],
-                      struct audit_facts *facts)
+int audit_read_lines(const char *text, struct audit_line lines[static AUDIT_LINES_MAX],
+                     struct audit_facts *facts)
 {
     int count = 0;
     const char *at = text;
     if (*at++ != '[')
         return -1;
-    while (*at == '[' && count < LINES_MAX) {
+    while (*at == '[' && count < AUDIT_LINES_MAX) {
         if (!(at = read_line(at, &lines[count++])))
             return -1;
         if (*at == ',' && at[1] == '[')
@@ -214,11 +211,11 @@ static void check_context(struct audit *a, int64_t rid, const struct audit_line 
 
 static enum status check_lines(struct audit *a, struct db_stmt *s, int64_t covered)
 {
-    struct audit_line lines[LINES_MAX] = { { .item = 0 } };
+    struct audit_line lines[AUDIT_LINES_MAX] = { { .item = 0 } };
     struct audit_facts facts = { .given = false };
     int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
     wide sum = 0;
-    int count = read_lines(db_col_text(s, S_LINES, NULL), lines, &facts);
+    int count = audit_read_lines(db_col_text(s, S_LINES, NULL), lines, &facts);
     if (count < 0) {
         audit_problem(a, "request %" PRId64 ": its usage lines cannot be read", rid);
         return STATUS_OK;

@@ -3,6 +3,7 @@
  * integers, statements prepared once, no allocation. */
 #include "billing/books.h"
 #include "base/db.h"
+#include "billing/attempt.h"
 #include "billing/books_rate.h"
 #include "billing/lines.h"
 #include "billing/opening.h"
@@ -135,7 +136,7 @@ bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms
 static enum status insert_settlement(struct books *b, const struct ledger_settle *t)
 {
     char lines[LINES_TEXT_BYTES];
-    size_t lines_len = lines_text(t, lines);
+    size_t lines_len = lines_text(t->lines, t->line_count, t->facts, lines);
     struct db_stmt *s = b->insert_settlement;
     db_int(s, 1, t->rid);
     db_int(s, 2, b->batch_us);
@@ -244,6 +245,8 @@ enum status books_settle(struct books *b, struct ledger_settle *t)
     assert_amounts(t);
     purse_quote(&b->purses, t->rid, t->hold.atoms, t->amount.atoms, &t->held, &t->paid);
     s = insert_settlement(b, t);
+    if (!s && t->attempt_count)
+        s = attempt_write(b, purse, t);
     if (s)
         return s;
     purse_settle(&b->purses, purse, t->rid, &t->held, &t->paid);

@@ -63,6 +63,15 @@ struct ledger_hold {
     struct idem *idem; /* CONFLICT: its key is taken, idem->found; NULL: it brings no key */
 };
 
+struct ledger_attempt {              /* a call to a backend of which a cost is known */
+    int64_t backend, model, version; /* row ids; model: of "@BACKEND/NAME" */
+    enum evidence basis;
+    money_t cost, wasted; /* wasted: of the cost, for what no customer pays */
+    struct bill_line lines[BILL_LINES_MAX];
+    unsigned line_count;
+    const char *facts; /* as in ledger_settle */
+};
+
 struct ledger_settle {
     struct ledger_op op;
     rid_t rid;
@@ -77,10 +86,12 @@ struct ledger_settle {
     const char *facts; /* what chose the items, a JSON object; lent until done; NULL: all plain */
     /* Of a model with prices by the period, lent until done: the ledger rates what the lines used
      * again, by what the period has used before, and `lines` and `amount` are its answer. */
-    const struct price_sheet *sheet;     /* NULL: the lines are the bill */
-    const struct price_facts *chosen_by; /* context and all */
-    money_t amount;                      /* sum of the lines */
-    int64_t first_byte_us, duration_us;  /* since acceptance; first_byte_us < 0: none */
+    const struct price_sheet *sheet;       /* NULL: the lines are the bill */
+    const struct price_facts *chosen_by;   /* context and all */
+    money_t amount;                        /* sum of the lines */
+    const struct ledger_attempt *attempts; /* in their order; lent until done */
+    unsigned attempt_count;
+    int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
     const struct idem *idem; /* whose answer is to be kept; NULL: none is */
     struct draws held, paid; /* the ledger's: what the hold had taken, and what paid */
@@ -139,6 +150,10 @@ MUST_CHECK enum status ledger_name_id(struct db *db, const char *name, int64_t *
 MUST_CHECK enum status ledger_publish_prices(struct db *db, const char *book, const char *currency,
                                              const char *text, const uint8_t sha256[static 32],
                                              int64_t now_us, int64_t *ret_version);
+/* The same of a book of costs (billing/schema/0009.sql). */
+MUST_CHECK enum status ledger_publish_costs(struct db *db, const char *text,
+                                            const uint8_t sha256[static 32], int64_t now_us,
+                                            int64_t *ret_version);
 /* After a change of projects, organisations, contracts or funds: what the ledger keeps in memory
  * follows the rows. */
 MUST_CHECK enum status ledger_reload_projects(struct ledger *l);

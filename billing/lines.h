@@ -12,8 +12,10 @@
  * 3 + 19 digits. */
 enum { LINES_TEXT_BYTES = 4 + FACTS_TEXT_BYTES + BILL_LINES_MAX * 72 };
 
-/* Returns the length; not for hostile values: the caller has asserted them. */
-size_t lines_text(const struct ledger_settle *t, char text[static LINES_TEXT_BYTES]);
+/* facts: NULL, or what chose the items.  Returns the length; not for hostile values: the caller has
+ * asserted them. */
+size_t lines_text(const struct bill_line *lines, unsigned count, const char *facts,
+                  char text[static LINES_TEXT_BYTES]);
 
 /* "[", "]", NUL, and for each fund "[", "]", two commas and 2 * 19 digits. */
 enum { DRAWS_TEXT_BYTES = 3 + DRAWS_MAX * 42 };

@@ -7,6 +7,9 @@
 
 static const char sql_find_name[] = "SELECT id FROM name WHERE name = ?1";
 static const char sql_add_name[] = "INSERT INTO name (name) VALUES (?1)";
+static const char sql_find_costs[] = "SELECT id FROM cost_version WHERE sha256 = ?1";
+static const char sql_add_costs[] =
+    "INSERT INTO cost_version (text, sha256, from_us) VALUES (?1,?2,?3)";
 static const char sql_find_prices[] = "SELECT id FROM price_version WHERE sha256 = ?1";
 static const char sql_add_prices[] =
     "INSERT INTO price_version (book, currency, text, sha256, effective_from_us)"
@@ -78,20 +81,21 @@ static char *put_line(char *at, const struct bill_line *l)
     return at;
 }
 
-size_t lines_text(const struct ledger_settle *t, char text[static LINES_TEXT_BYTES])
+size_t lines_text(const struct bill_line *lines, unsigned count, const char *facts,
+                  char text[static LINES_TEXT_BYTES])
 {
     char *at = text;
     *at++ = '[';
-    for (unsigned i = 0; i < t->line_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (i)
             *at++ = ',';
-        at = put_line(at, &t->lines[i]);
+        at = put_line(at, &lines[i]);
     }
-    if (t->facts && t->line_count) {
-        size_t len = strlen(t->facts);
+    if (facts && count) {
+        size_t len = strlen(facts);
         assert(len < FACTS_TEXT_BYTES);
         *at++ = ',';
-        memcpy(at, t->facts, len);
+        memcpy(at, facts, len);
         at += len;
     }
     *at++ = ']';
@@ -153,6 +157,28 @@ enum status ledger_publish_prices(struct db *db, const char *book, const char *c
         db_text(add, 3, text, -1);
         db_blob(add, 4, sha256, 32);
         db_int(add, 5, now_us);
+        s = db_run(add);
+        id = db_last_id(db);
+    }
+    if (!s)
+        *ret_version = id;
+    return s;
+}
+
+enum status ledger_publish_costs(struct db *db, const char *text, const uint8_t sha256[static 32],
+                                 int64_t now_us, int64_t *ret_version)
+{
+    struct db_stmt *find = db_prepare(db, sql_find_costs);
+    struct db_stmt *add = db_prepare(db, sql_add_costs);
+    if (!find || !add)
+        return db_status(db);
+    int64_t id;
+    db_blob(find, 1, sha256, 32);
+    enum status s = db_first_int(db, find, &id);
+    if (!s && !id) {
+        db_text(add, 1, text, -1);
+        db_blob(add, 2, sha256, 32);
+        db_int(add, 3, now_us);
         s = db_run(add);
         id = db_last_id(db);
     }

@@ -63,6 +63,15 @@ enum status posting_transfer(struct db *db, const struct transfer *t, int64_t at
     return s ? s : posting_entry(db, tx, account_id(t->organization, t->credit), -t->atoms);
 }
 
+static void note_purse(struct books *b, struct purse *purse)
+{
+    if (purse->unposted)
+        return;
+    purse->unposted = true;
+    purse->next_unposted = b->unposted_purses;
+    b->unposted_purses = purse;
+}
+
 void posting_note(struct books *b, struct budget *budget, struct purse *purse, int64_t atoms)
 {
     if (atoms == 0)
@@ -72,11 +81,16 @@ void posting_note(struct books *b, struct budget *budget, struct purse *purse, i
         b->unposted_budgets = budget;
     }
     budget->unposted += atoms;
-    if (!purse->unposted) {
-        purse->unposted = true;
-        purse->next_unposted = b->unposted_purses;
-        b->unposted_purses = purse;
-    }
+    note_purse(b, purse);
+}
+
+void posting_note_cost(struct books *b, struct purse *purse, int64_t atoms, int64_t wasted)
+{
+    if (atoms == 0)
+        return;
+    purse->cost += atoms;
+    purse->wasted += wasted;
+    note_purse(b, purse);
 }
 
 void posting_forget(struct books *b)
@@ -85,7 +99,7 @@ void posting_forget(struct books *b)
         p->unposted = 0;
     for (struct purse *p = b->unposted_purses; p; p = p->next_unposted) {
         memset(p->posts, 0, sizeof p->posts);
-        p->on_credit = 0;
+        p->on_credit = p->cost = p->wasted = 0;
         p->unposted = false;
     }
     b->unposted_budgets = NULL;
@@ -101,14 +115,30 @@ static enum status post_usage(struct books *b, const struct purse *p)
         [FUND_PREPAID] = ACCOUNT_CUSTOMER_PREPAID,
     };
     int64_t tx, revenue = p->on_credit, org = p->organization;
+    for (unsigned k = 0; k < FUND_KINDS; k++)
+        revenue += p->posts[k];
+    if (revenue == 0)
+        return STATUS_OK;
     enum status s = posting_tx(b->db, "usage", b->batch_us, org, NULL, &tx);
     if (!s)
         s = posting_entry(b->db, tx, account_id(org, ACCOUNT_UNBILLED), p->on_credit);
-    for (unsigned k = 0; k < FUND_KINDS && !s; k++) {
-        revenue += p->posts[k];
+    for (unsigned k = 0; k < FUND_KINDS && !s; k++)
         s = posting_entry(b->db, tx, account_id(org, paid_from[k]), p->posts[k]);
-    }
     return s ? s : posting_entry(b->db, tx, account_id(org, ACCOUNT_REVENUE), -revenue);
+}
+
+/* What no customer pays of what backends cost is ours to give. */
+static enum status post_cost(struct books *b, const struct purse *p)
+{
+    int64_t tx, org = p->organization;
+    if (p->cost == 0)
+        return STATUS_OK;
+    enum status s = posting_tx(b->db, "upstream", b->batch_us, org, NULL, &tx);
+    if (!s)
+        s = posting_entry(b->db, tx, account_id(org, ACCOUNT_UPSTREAM_COST), p->cost - p->wasted);
+    if (!s)
+        s = posting_entry(b->db, tx, account_id(org, ACCOUNT_GOODWILL), p->wasted);
+    return s ? s : posting_entry(b->db, tx, account_id(org, ACCOUNT_UPSTREAM_PAYABLE), -p->cost);
 }
 
 static enum status draw_funds(struct books *b, struct purse *p)
@@ -132,6 +162,8 @@ enum status posting_flush(struct books *b)
         s = run_pair(b->db, sql_spend, p->project, p->unposted);
     for (struct purse *p = b->unposted_purses; p && !s; p = p->next_unposted) {
         s = post_usage(b, p);
+        if (!s)
+            s = post_cost(b, p);
         if (!s)
             s = draw_funds(b, p);
     }

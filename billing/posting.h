@@ -7,6 +7,8 @@
 
 /* Notes what was settled. */
 void posting_note(struct books *b, struct budget *budget, struct purse *purse, int64_t atoms);
+/* Likewise what backends cost. */
+void posting_note_cost(struct books *b, struct purse *purse, int64_t atoms, int64_t wasted);
 /* Writes what was noted; forgets it also when that fails. */
 MUST_CHECK enum status posting_flush(struct books *b);
 void posting_forget(struct books *b);

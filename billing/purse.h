@@ -36,7 +36,8 @@ struct purse {               /* of one organisation; all money in atoms */
     struct fund *funds;                           /* in the order of drawing */
     unsigned fund_count;
     int64_t posts[FUND_KINDS],
-        on_credit; /* settled in this batch and not in the double entry yet */
+        on_credit;        /* settled in this batch and not in the double entry yet */
+    int64_t cost, wasted; /* of backends' work, likewise; wasted: of the cost */
     bool unposted;
     struct purse *next_unposted;
 };

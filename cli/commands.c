@@ -41,6 +41,14 @@ static const struct option_row usage_options[] = {
     { "--limit", "limit", OPTION_NUMBER, "N", "at most so many rows" },
     { 0 },
 };
+static const struct option_row margin_options[] = {
+    { "--month", "month", OPTION_TEXT, "YYYY-MM", "a whole month; default: this one so far" },
+    { "--from", "from", OPTION_TEXT, "DATE", "2026-11-24, or a whole hour of it (UTC)" },
+    { "--to", "to", OPTION_TEXT, "DATE", "the end, not itself counted" },
+    { "--by", "group_by", OPTION_TEXT, "WHAT",
+      "model,organization (default), model or organization" },
+    { 0 },
+};
 static const struct option_row invoice_options[] = {
     { "--org", "organization", OPTION_TEXT, "SLUG",
       "of one organization; default: all with usage" },
@@ -277,6 +285,11 @@ const struct command commands[] = {
       .ask = "payout",
       .show = show_payout,
       .help = "what a partner has earned by a month's documents" },
+    { .words = "margin",
+      .options = margin_options,
+      .ask = "margin",
+      .show = show_margin,
+      .help = "what models and customers bring, less what backends cost" },
     { .words = "models", .ask = "models", .show = show_models, .help = "the catalog with prices" },
     { .words = "price lint",
       .positions = { "file" },

@@ -1,6 +1,7 @@
 /* cli/money.c -- usage and the audit, for finance. */
 #include "cli/cli.h"
 #include "base/cleanup.h"
+#include <stdio.h>
 #include <string.h>
 
 /* ---- usage ---- */
@@ -37,6 +38,45 @@ enum exit_code show_usage(json_t *result)
            text_of(result, "from"), text_of(result, "to"));
     if (json_is_true(json_object_get(result, "has_more")))
         puts("there are more rows: --limit raises how many are shown");
+    return EXIT_OK;
+}
+
+/* ---- margins ---- */
+
+/* "26.08 %"; "-" without revenue. */
+static void add_percent(json_t *row)
+{
+    char text[32] = "-";
+    json_t *points = json_object_get(row, "margin_basis_points");
+    long long n = json_integer_value(points), size = n < 0 ? -n : n;
+    if (json_is_integer(points))
+        snprintf(text, sizeof text, "%s%lld.%02lld %%", n < 0 ? "-" : "", size / 100, size % 100);
+    json_object_set_new(row, "percent", json_string(text));
+}
+
+enum exit_code show_margin(json_t *result)
+{
+    static const struct column all[] = {
+        { "MODEL", "model", false, NULL },       { "ORGANIZATION", "organization", false, NULL },
+        { "REQUESTS", "requests", true, NULL },  { "CALLS", "calls", true, NULL },
+        { "REVENUE", "revenue", true, NULL },    { "COST", "cost", true, NULL },
+        { "WASTED", "wasted", true, NULL },      { "MARGIN", "margin", true, NULL },
+        { "OF REVENUE", "percent", true, NULL },
+    };
+    json_t *rows = json_object_get(result, "data"), *row, *total = json_object_get(result, "total");
+    struct column columns[sizeof all / sizeof *all + 1] = { { 0 } };
+    size_t i, count = 0;
+    json_array_foreach (rows, i, row)
+        add_percent(row);
+    add_percent(total);
+    for (i = 0; i < sizeof all / sizeof *all; i++)
+        if (i > 1 || json_object_get(json_array_get(rows, 0), all[i].key))
+            columns[count++] = all[i];
+    table_print(rows, columns);
+    printf("\nrevenue %s, cost %s (%s of it wasted), margin %s %s, %s to %s\n",
+           text_of(total, "revenue"), text_of(total, "cost"), text_of(total, "wasted"),
+           text_of(total, "margin"), text_of(result, "currency"), text_of(result, "from"),
+           text_of(result, "to"));
     return EXIT_OK;
 }
 

@@ -81,6 +81,9 @@ const struct conf_key backend_keys[] = {
       "its sentences on to clients" },
     { "rate_limit_map", read_choice, AT(http.rates), CHOICES(RATE_MAPS), 0, 0, false,
       "http: which headers say how much is left; the dialect's when not given" },
+    { "costs", read_costs, 0, "a map of the backend's own names of models", 1, COSTS_MAX, false,
+      "what each costs you, as `price` has it: by the unit or flat a request, for the report of "
+      "margins; nothing is recorded of what is not named here" },
     { .key = NULL }
 };
 /* clang-format on */

@@ -49,6 +49,9 @@ struct catalog_model {
     const struct catalog_route *routes; /* its own, or its parent's when it is a recipe */
     size_t route_count;
     bool conditions; /* some route has one */
+    /* What costs us some route of its own has a sheet, and the dimensions that they name. */
+    bool cost_facts;
+    unsigned cost_dims;
     enum affinity affinity;
     /* METER_BIT of each meter that has a price; of those whose price is a copy, because the file
      * names none: all input tokens cost what uncached text does, all output what visible text does. */
@@ -74,6 +77,9 @@ struct catalog {
     uint8_t price_sha256[32]; /* of the canonical text of all prices */
     const char *price_text;   /* that canonical text, one line per (model, meter) */
     int64_t price_version;    /* row id in the store; set once by the gateway before publication */
+    uint8_t cost_sha256[32];  /* the same of what backends cost; "" when nothing is said of it */
+    const char *cost_text;
+    int64_t cost_version; /* 0: there are none */
     atomic_uint refs;
 };
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct tls;
+struct catalog_model;
 
 enum transport { TRANSPORT_SHM, TRANSPORT_SOCKET, TRANSPORT_HTTP };
 enum http_version { HTTP_VERSION_AUTO, HTTP_VERSION_1_1 };
@@ -37,7 +38,11 @@ struct catalog_backend {
     uint64_t queue_timeout_ms;
     const struct egress *egress; /* where it may connect to; the catalog's */
     struct compose http;         /* what an http backend is composed of */
-    unsigned index;              /* position in catalog.backends */
+    /* What its models cost us, kept as prices of a model are: short_name is the backend's own name,
+     * id `@BACKEND/NAME`; nothing else of them is set. */
+    const struct catalog_model *costs;
+    size_t cost_count;
+    unsigned index; /* position in catalog.backends */
     int64_t db_id; /* row id of the name in the store; set once by the gateway before publication */
 };
 

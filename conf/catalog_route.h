@@ -8,12 +8,14 @@
 enum { CATALOG_ROUTES_MAX = 128 }; /* of one model */
 
 struct catalog_backend;
+struct catalog_model;
 
 struct catalog_route {
     const struct catalog_backend *backend;
-    const char *model; /* the backend's own name for it */
-    uint32_t weight;   /* >= 1 */
-    uint32_t priority; /* lower first; a model's routes are in this order */
+    const char *model;                /* the backend's own name for it */
+    const struct catalog_model *cost; /* what it costs there (catalog_backend.h); NULL: not said */
+    uint32_t weight;                  /* >= 1 */
+    uint32_t priority;                /* lower first; a model's routes are in this order */
     /* Conditions; 0: none.  Tokens are estimated. */
     uint64_t context_min, context_max;
     money_t cost_max; /* of the request's hold */

@@ -47,6 +47,7 @@ struct conf {
     uint64_t currency_minor_digits;
     char *seller_name, *seller_tax_id, *seller_address, *invoice_series;
     uint64_t tax_basis_points;
+    char *house_organization;
     char *backend_header; /* hidden, shown */
     /* logging */
     char *log_level; /* error, warning, info, debug */

@@ -58,6 +58,8 @@ const struct conf_row conf_table[] = {
       "header fields of one request; beyond it 431" },
     { AT(header_timeout_ms), CONF_MSEC, "10s", 100, HOUR, CONF_RELOAD, NULL,
       "time for a whole request head to arrive" },
+    { AT(house_organization), CONF_STR, "", 0, 63, CONF_RELOAD, NULL,
+      "slug of the organization whose finance keys may read margins; empty is none" },
     { AT(idempotency_answer_bytes_max), CONF_BYTES, "64K", 0, 16 * MB, CONF_RELOAD, NULL,
       "largest answer that is kept in the ledger for its Idempotency-Key; 0 keeps none" },
     { AT(idempotency_answer_keep_ms), CONF_MSEC, "24h", SECOND, 35 * 24 * HOUR, 0, NULL,

@@ -8,6 +8,7 @@ enum {
     MODELS_MAX = 10000,
     BACKENDS_MAX = 1024,
     ROUTES_MAX = CATALOG_ROUTES_MAX,
+    COSTS_MAX = 1024, /* of one backend */
     MODEL_ID_BYTES_MAX = 255,
     PARENTS_MAX = 4,
     CONTEXT_LENGTH_DEFAULT = 131072,
@@ -78,6 +79,13 @@ MUST_CHECK enum status backend_tls(struct conf_reader *r, const struct yaml_node
 /* Addresses that stand in the file must be allowed; gives the policy to the backends. */
 MUST_CHECK enum status egress_check(struct conf_reader *r, const struct yaml_node *map,
                                     const struct egress *e);
+/* costs.c */
+READER(read_costs); /* struct catalog_backend: its costs */
+/* What a backend's model costs; NULL: it is not said. */
+const struct catalog_model *cost_of(const struct catalog_backend *b, const char *model);
+/* Each is of some route; then the one text of them all, and its digest. */
+MUST_CHECK enum status costs_seal(struct conf_reader *r, const struct yaml_node *map,
+                                  struct catalog *c);
 /* compose.c */
 READER(read_headers); /* struct compose */
 /* Of one backend whose keys are read: the parts that are not named, and what has no effect. */

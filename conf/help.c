@@ -111,7 +111,8 @@ static void meters(FILE *out, bool markdown)
               "A price is an amount, then optionally a slash and a number of units with k, M "
               "or G: `0.40/1M`;\nor a list of prices, each with the requests that it holds for: see "
               "below. Input tokens of every kind cost what uncached text costs, output "
-              "tokens what visible text\ncosts, unless they have a price of their own.\n\n| meter | unit |\n|---|---|\n"
+              "tokens what visible text\ncosts, unless they have a price of their own. "
+              "`backends: NAME: costs: MODEL` has the same meters.\n\n| meter | unit |\n|---|---|\n"
             : "\nmodels: ID: price (an amount a unit, e.g. 0.40/1M)\n",
         out);
     for (unsigned i = 0; i < METER_COUNT; i++)

@@ -94,6 +94,8 @@ static enum status complete_routes(struct conf_reader *r, struct model_draft *d)
     m->routes = p->m.routes;
     m->route_count = p->m.route_count;
     m->conditions = p->m.conditions;
+    m->cost_facts = p->m.cost_facts;
+    m->cost_dims = p->m.cost_dims;
     if (!yaml_get(d->node, "affinity"))
         m->affinity = p->m.affinity;
     if (m->fallback_to_parent && !p->m.fallback_to_parent)

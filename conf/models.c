@@ -235,5 +235,7 @@ enum status catalog_complete(struct conf_reader *r, const struct yaml_node *root
     enum status status = egress_check(r, backends, &c->egress);
     if (!status)
         status = backends_used(r, backends);
+    if (!status)
+        status = costs_seal(r, backends, c);
     return status ? status : prices_seal(r, c);
 }

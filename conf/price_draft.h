@@ -31,4 +31,10 @@ MUST_CHECK enum status price_sheet_make(struct conf_reader *r, const struct yaml
 /* A parent's sheet without the meters that this model cannot report. */
 MUST_CHECK enum status price_sheet_inherit(struct conf_reader *r, const struct price_sheet *parent,
                                            struct catalog_model *m);
+/* A map of meters and prices that is not of a model that is sold: what a backend's model costs.
+ * `m` has its capabilities and gets the prices. */
+MUST_CHECK enum status prices_read(struct conf_reader *r, const struct yaml_node *n,
+                                   struct catalog_model *m);
+/* The lines of a model in the text of a book.  False: no memory. */
+MUST_CHECK bool prices_write(struct buf *b, const struct catalog_model *m);
 #endif

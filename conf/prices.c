@@ -189,6 +189,14 @@ static enum status own_prices(struct conf_reader *r, struct model_draft *d)
     return status || plain ? status : price_sheet_make(r, d->price, &p, &d->m);
 }
 
+enum status prices_read(struct conf_reader *r, const struct yaml_node *n, struct catalog_model *m)
+{
+    struct model_draft d = { .m = *m, .price = n };
+    enum status status = own_prices(r, &d);
+    *m = d.m;
+    return status;
+}
+
 static enum status check_needed(struct conf_reader *r, const struct model_draft *d)
 {
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
@@ -245,16 +253,23 @@ static bool add_meter(struct buf *b, const struct catalog_model *m, enum meter m
     return true;
 }
 
-static bool add_prices(struct buf *b, const struct catalog *c)
+bool prices_write(struct buf *b, const struct catalog_model *m)
 {
     enum meter sorted[METER_COUNT];
     for (unsigned i = 0; i < METER_COUNT; i++)
         sorted[i] = (enum meter)i;
     qsort(sorted, METER_COUNT, sizeof *sorted, by_meter_name);
+    for (unsigned j = 0; j < METER_COUNT; j++)
+        if (!add_meter(b, m, sorted[j]))
+            return false;
+    return true;
+}
+
+static bool add_prices(struct buf *b, const struct catalog *c)
+{
     for (size_t i = 0; i < c->model_count; i++)
-        for (unsigned j = 0; j < METER_COUNT; j++)
-            if (!add_meter(b, &c->models[i], sorted[j]))
-                return false;
+        if (!prices_write(b, &c->models[i]))
+            return false;
     return true;
 }
 

@@ -75,6 +75,19 @@ static bool composed(struct buf *b, const struct catalog_backend *p)
            headers(b, c);
 }
 
+static bool prices_of(struct buf *b, const struct catalog_model *m, int indent);
+
+static bool costs(struct buf *b, const struct catalog_backend *p)
+{
+    if (p->cost_count && !buf_text(b, "    costs:\n"))
+        return false;
+    for (size_t i = 0; i < p->cost_count; i++)
+        if (!buf_text(b, "      ") || !value_quote(b, p->costs[i].short_name) ||
+            !buf_text(b, ":\n") || !prices_of(b, &p->costs[i], 8))
+            return false;
+    return true;
+}
+
 static bool backend(struct buf *b, const struct catalog_backend *p)
 {
     return buf_printf(b, "  \"%s\":\n    transport: %s\n", p->name, transport_name(p->transport)) &&
@@ -91,7 +104,8 @@ static bool backend(struct buf *b, const struct catalog_backend *p)
            time_ms(b, "chunk_timeout_ms", p->chunk_timeout_ms) &&
            time_ms(b, "connect_timeout_ms", p->connect_timeout_ms) && on_disconnect(b, p) &&
            buf_printf(b, "    repeat_unanswered: %s\n", p->repeat_unanswered ? "true" : "false") &&
-           number(b, "eject_after", p->eject_after) && time_ms(b, "ejection_ms", p->ejection_ms);
+           number(b, "eject_after", p->eject_after) && time_ms(b, "ejection_ms", p->ejection_ms) &&
+           costs(b, p);
 }
 
 static bool capabilities(struct buf *b, unsigned bits)
@@ -220,11 +234,11 @@ static bool item_amount(struct buf *b, const struct price_item *i)
     }
 }
 
-static bool item(struct buf *b, const struct price_item *i)
+static bool item(struct buf *b, const struct price_item *i, int indent)
 {
     char time[TIME_BAND_TEXT_BYTES];
     bool fits =
-        buf_text(b, "        - {") && item_amount(b, i) &&
+        buf_printf(b, "%*s  - {", indent, "") && item_amount(b, i) &&
         (!i->list.per_units || (buf_text(b, ", list: ") && amount(b, i->list))) &&
         (!i->context_min || buf_printf(b, ", context_min: %lld", (long long)i->context_min)) &&
         (i->context_max == PRICE_NO_END ||
@@ -238,28 +252,26 @@ static bool item(struct buf *b, const struct price_item *i)
            buf_text(b, "}\n");
 }
 
-static bool prices_of(struct buf *b, const struct catalog_model *m, enum meter meter)
+static bool meter_of(struct buf *b, const struct catalog_model *m, enum meter meter, int indent)
 {
     struct price_item plain;
     struct price_items items = model_prices(m, meter, &plain);
     if (!items.count)
         return true;
-    if (!buf_printf(b, "      %s:", meter_name(meter)))
+    if (!buf_printf(b, "%*s%s:", indent, "", meter_name(meter)))
         return false;
     if (items.count == 1 && price_item_plain(items.at))
         return buf_text(b, " ") && amount(b, items.at->price) && buf_text(b, "\n");
     bool fits = buf_text(b, "\n");
     for (unsigned i = 0; fits && i < items.count; i++)
-        fits = item(b, &items.at[i]);
+        fits = item(b, &items.at[i], indent);
     return fits;
 }
 
-static bool prices(struct buf *b, const struct catalog_model *m)
+static bool prices_of(struct buf *b, const struct catalog_model *m, int indent)
 {
-    if (!buf_text(b, "    price:\n"))
-        return false;
     for (unsigned i = 0; i < METER_COUNT; i++)
-        if (!(m->derived >> i & 1) && !prices_of(b, m, (enum meter)i))
+        if (!(m->derived >> i & 1) && !meter_of(b, m, (enum meter)i, indent))
             return false;
     return true;
 }
@@ -286,7 +298,8 @@ static bool model(struct buf *b, const struct catalog_model *m)
            quoted(b, "parent", m->parent ? m->parent->id : "") &&
            flag(b, "fallback_to_parent", m->fallback_to_parent) &&
            (m->affinity == AFFINITY_NONE || buf_text(b, "    affinity: prefix\n")) &&
-           recipe(b, &m->recipe) && routes(b, m) && prices(b, m) && tensor(b, m->tensor_json);
+           recipe(b, &m->recipe) && routes(b, m) && buf_text(b, "    price:\n") &&
+           prices_of(b, m, 6) && tensor(b, m->tensor_json);
 }
 
 static bool egress(struct buf *b, const struct egress *e)

@@ -116,6 +116,10 @@ READER(read_routes)
         if (status)
             return status;
         p->identity = identity(p);
+        p->cost = cost_of(p->backend, p->model);
+        const struct price_sheet *sheet = p->cost ? p->cost->sheet : NULL;
+        m->cost_facts = m->cost_facts || sheet;
+        m->cost_dims |= sheet ? sheet->dims : 0;
         m->conditions = m->conditions || p->context_min || p->context_max || p->cost_max.atoms;
     }
     sort_routes(routes, value->count);

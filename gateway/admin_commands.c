@@ -8,6 +8,7 @@
 #include "base/db.h"
 #include "base/buf.h"
 #include "billing/decimal.h"
+#include "billing/margin.h"
 #include "conf/catalog.h"
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
@@ -234,6 +235,16 @@ static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_u
     return status;
 }
 
+static enum status run_margin(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    struct margin_query q = { .from_us = job->from_us, .to_us = job->to_us };
+    if (!margin_group(job->args.group_by, &q.group))
+        return admin_refuse(job, STATUS_BAD_FIELD, "group_by",
+                            "group by model, organization or model,organization");
+    return margin_report(db, &q, &job->result);
+}
+
 static enum status run_audit(struct admin_job *job, struct db *db, int64_t now_us)
 {
     db_deadline(db, AUDIT_DEADLINE_MS); /* it reads everything there is */
@@ -380,6 +391,14 @@ static const struct json_spec usage_args[] = {
     END,
 };
 
+static const struct json_spec margin_args[] = {
+    TEXT(month, false, TEXT_MAX),
+    TEXT(from, false, TEXT_MAX),
+    TEXT(to, false, TEXT_MAX),
+    TEXT(group_by, false, TEXT_MAX),
+    END,
+};
+
 /* clang-format off */
 const struct admin_command admin_commands[] = {
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
@@ -407,6 +426,7 @@ const struct admin_command admin_commands[] = {
     { "key.create",         ADMIN_LEDGER, true,  key_create_args,     prepare_key,     run_key_create,     "make a key; the answer is the only place where it can be read" },
     { "key.list",           ADMIN_READER, false, key_list_args,       NULL,            run_key_list,       "keys by name, never their secret" },
     { "key.revoke",         ADMIN_LEDGER, true,  key_revoke_args,     prepare_key,     run_key_revoke,     "end a key by name or PROJECT/LABEL; dead when this returns" },
+    { "margin",             ADMIN_READER, false, margin_args,         prepare_usage,   run_margin,         "what models and customers bring, less what backends cost" },
     { "models",             ADMIN_MAIN,   false, no_args,             NULL,            run_models,         "the catalog with prices" },
     { "org.create",         ADMIN_LEDGER, false, admin_org_create_args,NULL,            run_org_create,     "make an organization: who pays" },
     { "org.list",           ADMIN_READER, false, no_args,             NULL,            run_org_list,       "organizations, what they owe and what funds are left" },

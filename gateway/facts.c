@@ -2,16 +2,16 @@
 #include "gateway/facts.h"
 #include "gateway/request.h"
 
-/* Of all that may answer: dimensions that some price names. */
+/* Of all that may answer: dimensions that some price names, or what it costs us. */
 static bool find_sheets(const struct request *r, unsigned *ret_dims)
 {
     bool any = false;
     *ret_dims = 0;
-    for (const struct catalog_model *m = r->model; m; m = m->fallback_to_parent ? m->parent : NULL)
-        if (m->sheet) {
-            any = true;
-            *ret_dims |= m->sheet->dims;
-        }
+    for (const struct catalog_model *m = r->model; m;
+         m = m->fallback_to_parent ? m->parent : NULL) {
+        any = any || m->sheet || m->cost_facts;
+        *ret_dims |= (m->sheet ? m->sheet->dims : 0) | m->cost_dims;
+    }
     return any;
 }
 
@@ -75,4 +75,14 @@ const char *facts_text(struct request *r, const struct catalog_model *m, int64_t
         return NULL;
     r->facts->of.context = context;
     return price_facts_text(&r->facts->of, m->sheet->dims, r->facts->text);
+}
+
+const char *facts_cost_text(struct request *r, const struct catalog_model *m, int64_t context,
+                            char text[static FACTS_TEXT_BYTES])
+{
+    if (!m->sheet)
+        return NULL;
+    struct price_facts of = r->facts->of;
+    of.context = context;
+    return price_facts_text(&of, m->sheet->dims, text);
 }

@@ -21,4 +21,7 @@ MUST_CHECK enum status facts_take(struct request *r);
 struct price_list facts_prices(const struct request *r, const struct catalog_model *m);
 /* For the bill: what chose the prices of m; NULL: they are plain. */
 const char *facts_text(struct request *r, const struct catalog_model *m, int64_t context);
+/* The same of what a backend's model costs, in memory of its own. */
+const char *facts_cost_text(struct request *r, const struct catalog_model *m, int64_t context,
+                            char text[static FACTS_TEXT_BYTES]);
 #endif

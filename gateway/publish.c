@@ -46,11 +46,28 @@ static enum status name_models(struct db *db, const struct catalog *c)
     return STATUS_OK;
 }
 
+/* 0 costs: no book of them. */
+static enum status name_costs(struct db *db, struct catalog *c, int64_t now_us)
+{
+    for (size_t i = 0; i < c->backend_count; i++)
+        for (size_t k = 0; k < c->backends[i].cost_count; k++) {
+            struct catalog_model *m = (struct catalog_model *)(uintptr_t)&c->backends[i].costs[k];
+            enum status s = ledger_name_id(db, m->id, &m->db_id);
+            if (s != STATUS_OK)
+                return s;
+        }
+    if (!*c->cost_text)
+        return STATUS_OK;
+    return ledger_publish_costs(db, c->cost_text, c->cost_sha256, now_us, &c->cost_version);
+}
+
 static enum status prepare(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     struct waited_call *w = (struct waited_call *)call;
     struct catalog *c = w->conf->catalog;
     enum status s = name_models(db, c);
+    if (s == STATUS_OK)
+        s = name_costs(db, c, now_us);
     if (s != STATUS_OK)
         return s;
     return ledger_publish_prices(db, c->price_book, c->currency, c->price_text, c->price_sha256,

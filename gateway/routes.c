@@ -26,6 +26,7 @@ const struct route_row route_table[] = {
     {"/billing/v1/invoices",          METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoices},
     {"/billing/v1/invoices/draft",    METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_draft},
     {"/billing/v1/invoices/{number}", METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoice},
+    {"/billing/v1/margin",            METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_margin},
     {"/v2/models/{model}/infer",       METHOD_POST,                KEY_INFERENCE, true,  ERRORS_OIP,     CAP_INFER,      ENDPOINT_INFER,      NULL},
     {"/v2/models/{model}/ready",       METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, true,  ERRORS_OIP,     0,              0,                   answer_oip_model_ready},
     {"/v2/models/{model}",             METHOD_GET | METHOD_HEAD,   KEY_INFERENCE, true,  ERRORS_OIP,     0,              0,                   answer_oip_model},

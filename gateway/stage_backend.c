@@ -5,6 +5,7 @@
  * answer.  After the first byte, never. */
 #include "gateway/answer_room.h"
 #include "gateway/choose.h"
+#include "gateway/cost.h"
 #include "gateway/desk.h"
 #include "gateway/kind.h"
 #include "gateway/order_body.h"
@@ -234,6 +235,7 @@ static bool may_try_again(struct request *r)
 static enum verdict try_again(struct request *r)
 {
     struct work *w = &r->work;
+    cost_lost(r);
     COUNT(&r->loop->counters, failovers);
     if (!w->end.untouched) {
         w->repeated = true;

@@ -4,6 +4,7 @@
  * that left or a backend that died costs what had reached the client's socket;
  * before the first token it costs nothing. */
 #include "base/log.h"
+#include "gateway/cost.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
 
@@ -223,5 +224,6 @@ enum verdict stage_meter(struct request *r)
     note_oddities(r, &j);
     s->outcome = j.outcome;
     s->evidence = j.evidence;
+    cost_take(r, &j.usage);
     return NEXT;
 }

@@ -40,7 +40,8 @@ struct work { /* between hold and settle */
     unsigned attempts;
     money_t hold;
     struct route_set tried; /* routes of `served` */
-    struct usage so_far;    /* reported up to now */
+    struct costs *costs; /* of calls to backends, as far as they are known; in the arena (cost.h) */
+    struct usage so_far; /* reported up to now */
     struct delivery delivery;
     int64_t drain_until_ns;  /* the client has left and the call goes on; 0: no */
     struct span usage_event; /* kept back until the bill is on disk */

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The invariants of money (I1 to I24), checked in a store by code that shares nothing with its writer.
+"""The invariants of money (I1 to I25), checked in a store by code that shares nothing with its writer.
 
 Python's own sqlite3 and json, and the rules of rates in rational numbers (rate.py).  Reads only: a
 live store, or a copy together with its -wal file.  One line for each violation, with the number of
@@ -36,7 +36,7 @@ LATE_US = 5 * 1000000  # a request may have been accepted while a new book was b
 UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
-          "contract", "fund", "charge", "approval", "payment", "share", "share_rule"]
+          "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -284,6 +284,43 @@ def check_rollups(store, args):
             violation("I9", f"rollup {key}: settlements say {sums.get(key)}, the row says {stored.get(key)}")
 
 
+def check_costs(store, args):
+    """What backends cost: each attempt by its book, the sums, and the double entry of each batch."""
+    books = {v: rate.read_book(text) for v, text in store.db.execute("SELECT id, text FROM cost_version")}
+    sums, posted = collections.Counter(), collections.Counter()
+    for a in store.db.execute("SELECT * FROM attempt ORDER BY rid, number"):
+        rid, settlement = a["rid"], store.settled[a["rid"]]
+        lines = json.loads(a["lines"])
+        facts = lines.pop() if lines and isinstance(lines[-1], dict) else None
+        prices, total = books[a["cost_version"]].get(store.names[a["model"]], {}), 0
+        for meter, qty, atoms, *more in lines:
+            items, number = prices[METERS[meter]], more[0] if more else 0
+            total += atoms
+            if items[number].charge(0, qty) != atoms:
+                violation("I25", f"request {rid}: {qty} {METERS[meter]} do not cost {atoms} atoms")
+            if len(items) > 1 and rate.holding(items, facts["context"], facts, store.holds[rid]["accepted_us"]) != number:
+                violation("I25", f"request {rid}: another price of {METERS[meter]} holds of its cost")
+        if total != a["cost_atoms"]:
+            violation("I25", f"request {rid}: the lines of an attempt are {total} atoms, its cost is {a['cost_atoms']}")
+        key = settlement["settled_us"] // HOUR_US * HOUR_US, settlement["project"], settlement["model"], a["backend"]
+        batch = settlement["settled_us"], store.payer[settlement["project"]]
+        for i, value in enumerate((1, a["cost_atoms"], a["wasted_atoms"])):
+            sums[(*key, i)] += value
+        for code, value in ((12, a["cost_atoms"] - a["wasted_atoms"]), (14, a["wasted_atoms"]), (13, -a["cost_atoms"])):
+            posted[(*batch, code)] += value
+    stored = {(*tuple(r)[:4], i): r[4 + i] for r in store.db.execute("SELECT * FROM cost_rollup") for i in range(3)}
+    for key in sums.keys() | stored.keys():
+        if sums[key] != stored.get(key, 0):
+            violation("I25", f"cost {key}: attempts say {sums[key]}, the row says {stored.get(key, 0)}")
+    for at, organization, code, atoms in store.db.execute(
+            "SELECT t.at_us, t.organization, e.account % 32, e.atoms FROM ledger_tx t"
+            " JOIN ledger_entry e ON e.tx = t.tx WHERE t.kind = 'upstream'"):
+        posted[at, organization, code] -= atoms
+    for key, left in posted.items():
+        if left:
+            violation("I25", f"batch {key[0]} of organization {key[1]}: {left} atoms of cost are not posted to {key[2]}")
+
+
 def check_holds(store, args):
     for rid, s in store.settled.items():
         if rid in store.holds and s["amount_atoms"] > store.holds[rid]["hold_atoms"]:
@@ -516,6 +553,7 @@ CHECKS = [
     ("I18", "partners are owed their shares, and shares are of what is left", check_shares),
     ("I19", "price books are what their hash says, and were in force at acceptance", check_books),
     ("I22", "one currency in every leg, book and document", check_currency),
+    ("I25", "what backends cost is rated by its book, summed up and posted", check_costs),
 ]
 NOT_YET = {
     "I8": "the gapless number of an account's settlements: there are no receipts yet",
