@@ -20,6 +20,7 @@ static const struct {
     { "funds", audit_funds },       /* can be read */
     { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
     { "keys", audit_keys },         /* of clients stand for requests of their project */
+    { "recounts", audit_recounts }, /* our own counts: nothing beyond them and their tolerance */
     { "counts", audit_counts },     /* of a period: each unit once, one behind the other */
     { "rollups", audit_rollups },   /* are the sums of the settlements */
     { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */

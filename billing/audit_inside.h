@@ -92,4 +92,5 @@ enum status audit_balances(struct audit *a);
 enum status audit_documents(struct audit *a);
 enum status audit_shares(struct audit *a);
 enum status audit_costs(struct audit *a);
+enum status audit_recounts(struct audit *a);
 #endif

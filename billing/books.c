@@ -9,6 +9,7 @@
 #include "billing/opening.h"
 #include "billing/period.h"
 #include "billing/posting.h"
+#include "billing/recount.h"
 #include <assert.h>
 #include <string.h>
 
@@ -247,6 +248,8 @@ enum status books_settle(struct books *b, struct ledger_settle *t)
     s = insert_settlement(b, t);
     if (!s && t->attempt_count)
         s = attempt_write(b, purse, t);
+    if (!s && t->recount && recount_insert(b->db, t->rid, t->recount))
+        s = STATUS_STORE_FAILED; /* the settlement stands already: not an answer to it alone */
     if (s)
         return s;
     purse_settle(&b->purses, purse, t->rid, &t->held, &t->paid);

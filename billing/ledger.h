@@ -28,6 +28,7 @@
 
 struct db;
 struct ledger;
+struct recount_row;
 
 struct bill_line {
     enum meter meter;
@@ -93,8 +94,9 @@ struct ledger_settle {
     unsigned attempt_count;
     int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
-    const struct idem *idem; /* whose answer is to be kept; NULL: none is */
-    struct draws held, paid; /* the ledger's: what the hold had taken, and what paid */
+    const struct idem *idem;           /* whose answer is to be kept; NULL: none is */
+    const struct recount_row *recount; /* lent until done; NULL: the gateway did not count */
+    struct draws held, paid;           /* the ledger's: what the hold had taken, and what paid */
 };
 
 /* Anything else that writes (administration) or must see the newest rows.  Runs

@@ -29,10 +29,9 @@ const char *outcome_name(enum outcome o)
 const char *evidence_name(enum evidence e)
 {
     static const char *const names[] = {
-        [EVIDENCE_UPSTREAM] = "upstream",
-        [EVIDENCE_GATEWAY] = "gateway",
-        [EVIDENCE_ESTIMATE] = "estimate",
-        [EVIDENCE_NONE] = "none",
+        [EVIDENCE_UPSTREAM] = "upstream", [EVIDENCE_GATEWAY] = "gateway",
+        [EVIDENCE_ESTIMATE] = "estimate", [EVIDENCE_NONE] = "none",
+        [EVIDENCE_BOTH] = "both",
     };
     assert((unsigned)e < sizeof names / sizeof names[0]);
     return names[e];

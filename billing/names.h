@@ -3,16 +3,17 @@
 #define MAAS_NAMES_H
 
 /* How a request ended, for the bill (reference/billing.md 3.3).  Stored as text. */
-#define OUTCOME_MAP(X)                                                                          \
-    X(OK, "ok")                       /* usage reported by the backend */                       \
-    X(OK_NOUSAGE, "ok_nousage")       /* finished, no usage: what the gateway itself counted */ \
-    X(OK_UNPRICED, "ok_unpriced")     /* a reported bucket has no price: billed 0 */            \
-    X(OK_PARTIAL, "ok_partial")       /* fewer images than were asked for: those */             \
-    X(FAILED_PRE, "failed_pre")       /* failed before anything was delivered: 0 */             \
-    X(CLIENT_GONE_0, "client_gone_0") /* client left before the first token: 0 */               \
-    X(CLIENT_GONE, "client_gone")     /* client left in the middle: input + what was sent */    \
-    X(UPSTREAM_CUT, "upstream_cut")   /* backend died in the middle: input + what was sent */   \
-    X(ORPHAN_0, "orphan_0")           /* daemon died, nothing known to be delivered: 0 */       \
+#define OUTCOME_MAP(X)                                                                            \
+    X(OK, "ok")                       /* usage reported by the backend */                         \
+    X(OK_NOUSAGE, "ok_nousage")       /* finished, no usage: what the gateway itself counted */   \
+    X(OK_UNPRICED, "ok_unpriced")     /* a reported bucket has no price: billed 0 */              \
+    X(OK_MISMATCH, "ok_mismatch")     /* the gateway counts other than the backend: the lesser */ \
+    X(OK_PARTIAL, "ok_partial")       /* fewer images than were asked for: those */               \
+    X(FAILED_PRE, "failed_pre")       /* failed before anything was delivered: 0 */               \
+    X(CLIENT_GONE_0, "client_gone_0") /* client left before the first token: 0 */                 \
+    X(CLIENT_GONE, "client_gone")     /* client left in the middle: input + what was sent */      \
+    X(UPSTREAM_CUT, "upstream_cut")   /* backend died in the middle: input + what was sent */     \
+    X(ORPHAN_0, "orphan_0")           /* daemon died, nothing known to be delivered: 0 */         \
     X(ORPHAN, "orphan")               /* daemon died mid-stream: last durable checkpoint */
 
 enum outcome {
@@ -23,7 +24,13 @@ enum outcome {
 };
 const char *outcome_name(enum outcome o);
 
-enum evidence { EVIDENCE_UPSTREAM, EVIDENCE_GATEWAY, EVIDENCE_ESTIMATE, EVIDENCE_NONE };
+enum evidence {
+    EVIDENCE_UPSTREAM,
+    EVIDENCE_GATEWAY,
+    EVIDENCE_ESTIMATE,
+    EVIDENCE_NONE,
+    EVIDENCE_BOTH
+};
 const char *evidence_name(enum evidence e);
 
 /* What was called.  Stored as text. */

@@ -13,6 +13,7 @@
 enum exit_code { EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_UNREACHABLE };
 
 #define SOCKET_DEFAULT "/run/maasgate/admin.sock"
+#define CONFIG_DEFAULT "/etc/maasgate/maasgate.yaml"
 
 enum option_kind { OPTION_TEXT, OPTION_NUMBER, OPTION_FLAG };
 
@@ -89,6 +90,7 @@ enum exit_code show_audit(json_t *result);
 enum exit_code verdict_audit(json_t *result);
 enum exit_code show_usage(json_t *result);
 enum exit_code show_margin(json_t *result);
+enum exit_code show_recounts(json_t *result);
 enum exit_code run_invoice(const struct session *s, json_t *args);
 enum exit_code run_document(const struct session *s, json_t *args);
 enum exit_code run_credit_note(const struct session *s, json_t *args);
@@ -102,6 +104,7 @@ enum exit_code show_contracts(json_t *result);
 enum exit_code show_organization(json_t *result);
 enum exit_code show_organizations(json_t *result);
 enum exit_code run_worker_test(const struct session *s, json_t *args);
+enum exit_code run_count(const struct session *s, json_t *args);
 enum exit_code show_fund(json_t *result);
 enum exit_code show_funds(json_t *result);
 enum exit_code show_charge(json_t *result);

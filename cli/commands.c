@@ -49,6 +49,21 @@ static const struct option_row margin_options[] = {
       "model,organization (default), model or organization" },
     { 0 },
 };
+static const struct option_row recount_options[] = {
+    { "--month", "month", OPTION_TEXT, "YYYY-MM", "a whole month; default: this one so far" },
+    { "--from", "from", OPTION_TEXT, "DATE", "2026-11-24, or a whole hour of it (UTC)" },
+    { "--to", "to", OPTION_TEXT, "DATE", "the end, not itself counted" },
+    { "--project", "project", OPTION_TEXT, "SLUG", "of one project" },
+    { "--all", "all", OPTION_FLAG, NULL, "those that agree, too" },
+    { "--limit", "limit", OPTION_NUMBER, "N", "at most so many rows" },
+    { 0 },
+};
+static const struct option_row count_options[] = {
+    { "--config", "config", OPTION_TEXT, "FILE", "the daemon's; default: " CONFIG_DEFAULT },
+    { "--model", "model", OPTION_TEXT, "ID", "by the tokenizer of this model" },
+    { "--tokenizer", "tokenizer", OPTION_TEXT, "NAME", "or by this one" },
+    { 0 },
+};
 static const struct option_row invoice_options[] = {
     { "--org", "organization", OPTION_TEXT, "SLUG",
       "of one organization; default: all with usage" },
@@ -238,6 +253,17 @@ const struct command commands[] = {
       .ask = "usage",
       .show = show_usage,
       .help = "what was used and what it cost" },
+    { .words = "recounts",
+      .options = recount_options,
+      .ask = "recount.list",
+      .show = show_recounts,
+      .help = "requests whose tokens the gateway counts other than their backend" },
+    { .words = "count",
+      .positions = { "file" },
+      .required = 1,
+      .options = count_options,
+      .run = run_count,
+      .help = "tokens of a text file ('-': of what is typed), as the gateway counts them" },
     { .words = "invoice",
       .positions = { "month" },
       .required = 1,

@@ -4,6 +4,7 @@
  * binary search, and a short name is looked for among its own scope only.
  */
 #include "conf/catalog.h"
+#include "base/bpe.h"
 #include "base/digest.h"
 #include "base/tls.h"
 #include "conf/reader.h"
@@ -87,6 +88,8 @@ void catalog_unref(struct catalog *c)
             digest_wipe(b->secret, strlen(b->secret));
         tls_free(b->tls);
     }
+    for (size_t i = 0; i < c->tokenizer_count; i++)
+        bpe_free(c->tokenizers[i].bpe);
     arena_free(((struct owned_catalog *)c)->arena);
     catalog_unref(of);
 }

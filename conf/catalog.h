@@ -12,6 +12,7 @@
 #include "conf/capability.h"
 #include "conf/catalog_backend.h"
 #include "conf/catalog_route.h"
+#include "conf/catalog_tokenizer.h"
 #include "conf/price_item.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -58,6 +59,7 @@ struct catalog_model {
     uint32_t priced, derived;
     struct price price[METER_COUNT]; /* only when there is no sheet */
     const struct price_sheet *sheet; /* of a model with other than plain prices, else NULL */
+    const struct catalog_tokenizer *tokenizer; /* NULL: only backends count */
     /* For CAP_INFER: the Open Inference Protocol's model metadata,
      * `{"name":..,"platform":"maasgate","inputs":[..],"outputs":[..]}`; "" none. */
     const char *tensor_json;
@@ -71,6 +73,8 @@ struct catalog {
     size_t model_count;
     const struct catalog_backend *backends; /* sorted by name */
     size_t backend_count;
+    const struct catalog_tokenizer *tokenizers;
+    size_t tokenizer_count;
     struct egress egress;
     const char *currency;
     const char *price_book;   /* name */

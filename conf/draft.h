@@ -24,7 +24,8 @@ enum {
 enum { /* capabilities by what they use */
        CAPS_ALL = (1 << CAPABILITY_COUNT) - 1,
        CAPS_AUDIO_IN = CAP_TRANSCRIPTION | CAP_TRANSLATION,
-       CAPS_TEXT = CAP_CHAT | CAP_COMPLETIONS, /* the request may set how long the answer is */
+       CAPS_TEXT = CAP_CHAT | CAP_COMPLETIONS,    /* the request may set how long the answer is */
+       CAPS_COUNTED = CAPS_TEXT | CAP_EMBEDDINGS, /* the gateway can count its tokens */
        CAPS_TOKENS_OUT = CAPS_TEXT | CAPS_AUDIO_IN | CAP_SPEECH,
        CAPS_TOKENS_IN = CAPS_ALL & ~CAP_INFER,
        CAPS_CONTEXT = CAPS_ALL & ~(CAP_INFER | CAP_IMAGES),
@@ -57,6 +58,11 @@ MUST_CHECK enum status draft_price(struct conf_reader *r, struct model_draft *d)
 MUST_CHECK enum status prices_seal(struct conf_reader *r, struct catalog *c);
 MUST_CHECK enum status backends_used(struct conf_reader *r, const struct yaml_node *map);
 
+READER(read_tokenizers);
+READER(read_tokenizer); /* const struct catalog_tokenizer * */
+/* Each is some model's. */
+MUST_CHECK enum status tokenizers_used(struct conf_reader *r, const struct yaml_node *map,
+                                       const struct catalog *c);
 READER(read_backends);
 READER(read_egress);
 READER(read_models);

@@ -56,6 +56,7 @@ static const struct {
     { "images_max", CAP_IMAGES, "the model has no images" },
     { "audio_bytes_per_second_min", CAPS_AUDIO_IN, "the model hears nothing" },
     { "video_ms_max", CAP_CHAT, "the model has no chat" },
+    { "tokenizer", CAPS_COUNTED, "the model reads and writes no text that is billed by tokens" },
     { "recipe", CAP_CHAT, "the model has no chat" },
     { "affinity", CAP_CHAT, "the model has no chat" },
     { "tensor", CAP_INFER, "the model has no infer" },
@@ -154,6 +155,8 @@ static enum status complete_sizes(struct conf_reader *r, struct model_draft *d)
         status = complete_size(r, d, "images_max", &m->images_max,
                                p && p->images_max ? p->images_max : IMAGES_MAX_DEFAULT,
                                bound ? p->images_max : UINT64_MAX);
+    if (!m->tokenizer && p && (m->capabilities & CAPS_COUNTED))
+        m->tokenizer = p->tokenizer;
     if (!m->video_ms_max && p && (m->capabilities & CAP_CHAT))
         m->video_ms_max = p->video_ms_max;
     if (!m->audio_bytes_per_second_min)

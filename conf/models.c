@@ -16,6 +16,8 @@ const struct conf_key top_keys[] = {
       false,
       "addresses that may be connected to, e.g. [10.0.0.0/8, fd00::/8]; when not given all but "
       "link-local, metadata, multicast and reserved ones, which need an entry of their own" },
+    { "tokenizers", read_tokenizers, 0, "a map of names", 0, 0, false,
+      "how the gateway itself counts tokens; each is named by at least one model" },
     { "models", read_models, 0, "a map of ids", 0, 0, false,
       "what can be called; ids are base/NAME, domain/DOMAIN/NAME, industry/INDUSTRY/NAME "
       "and, for a scene, industry/INDUSTRY/SCENE/NAME" },
@@ -67,6 +69,9 @@ const struct conf_key model_keys[] = {
     { "affinity", read_choice, AT(m.affinity), "none|prefix", 0, 0, false,
       "chat: `prefix` sends the turns of a conversation to the same backend while it has room, "
       "for the sake of its cache; the parent's on the parent's routes, else none" },
+    { "tokenizer", read_tokenizer, AT(m.tokenizer), "a name", 0, 0, false,
+      "chat, completions, embeddings: the gateway counts tokens, too, and bills no more than it "
+      "can understand; the parent's when not given" },
     { "price", read_node, AT(price), "a map of meters", 0, 0, false,
       "what it costs, by meter; needed for each capability unless all of it is the parent's" },
     { "tensor", read_tensor, AT(tensor_tail), "a map", 0, 0, false,
@@ -237,5 +242,7 @@ enum status catalog_complete(struct conf_reader *r, const struct yaml_node *root
         status = backends_used(r, backends);
     if (!status)
         status = costs_seal(r, backends, c);
+    if (!status)
+        status = tokenizers_used(r, yaml_get(root, "tokenizers"), c);
     return status ? status : prices_seal(r, c);
 }

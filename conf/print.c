@@ -298,8 +298,31 @@ static bool model(struct buf *b, const struct catalog_model *m)
            quoted(b, "parent", m->parent ? m->parent->id : "") &&
            flag(b, "fallback_to_parent", m->fallback_to_parent) &&
            (m->affinity == AFFINITY_NONE || buf_text(b, "    affinity: prefix\n")) &&
+           quoted(b, "tokenizer", m->tokenizer ? m->tokenizer->name : "") &&
            recipe(b, &m->recipe) && routes(b, m) && buf_text(b, "    price:\n") &&
            prices_of(b, m, 6) && tensor(b, m->tensor_json);
+}
+
+static bool tokenizer(struct buf *b, const struct catalog_tokenizer *t)
+{
+    return buf_printf(b, "  \"%s\":\n", t->name) && quoted(b, "rank_file", t->rank_file) &&
+           quoted(b, "pattern", t->pattern) && quoted(b, "pattern_regex", t->pattern_regex) &&
+           buf_printf(b,
+                      "    message_tokens: %llu\n    request_tokens: %llu\n"
+                      "    tolerance_basis_points: %llu\n    tolerance_tokens: %llu\n"
+                      "    hold: %s\n",
+                      (unsigned long long)t->message_tokens, (unsigned long long)t->request_tokens,
+                      (unsigned long long)t->tolerance_basis_points,
+                      (unsigned long long)t->tolerance_tokens,
+                      t->hold == TOKENIZER_HOLD_COUNT ? "count" : "bytes");
+}
+
+static bool tokenizers(struct buf *b, const struct catalog *c)
+{
+    bool ok = !c->tokenizer_count || buf_text(b, "tokenizers:\n");
+    for (size_t i = 0; ok && i < c->tokenizer_count; i++)
+        ok = tokenizer(b, &c->tokenizers[i]);
+    return ok;
 }
 
 static bool egress(struct buf *b, const struct egress *e)
@@ -321,7 +344,7 @@ static bool print_catalog(struct buf *b, const struct catalog *c)
     for (size_t i = 0; i < c->backend_count; i++)
         if (!backend(b, &c->backends[i]))
             return false;
-    if (!buf_text(b, c->model_count ? "models:\n" : "models: {}\n"))
+    if (!tokenizers(b, c) || !buf_text(b, c->model_count ? "models:\n" : "models: {}\n"))
         return false;
     for (size_t i = 0; i < c->model_count; i++)
         if (!model(b, &c->models[i]))

@@ -19,6 +19,8 @@ struct conf_reader {
     struct catalog_backend *backends; /* sorted by name */
     size_t backend_count;
     bool *backend_used;
+    const struct catalog_tokenizer *tokenizers;
+    size_t tokenizer_count;
 };
 
 struct conf_key {
@@ -35,7 +37,8 @@ struct conf_key {
 /* All end with a row without key. */
 extern const struct conf_key top_keys[]; /* what stands beside the settings */
 extern const struct conf_key backend_keys[], model_keys[], route_keys[], recipe_keys[],
-    tensor_keys[], tensor_item_keys[], price_item_keys[], price_tier_keys[], book_keys[];
+    tensor_keys[], tensor_item_keys[], tokenizer_keys[], price_item_keys[], price_tier_keys[],
+    book_keys[];
 
 struct param_row { /* a parameter that a recipe may set */
     const char *key, *expects;

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "billing/decimal.h"
 #include "billing/margin.h"
+#include "billing/recount.h"
 #include "conf/catalog.h"
 #include "gateway/admin.h"
 #include "gateway/admin_args.h"
@@ -245,6 +246,22 @@ static enum status run_margin(struct admin_job *job, struct db *db, int64_t now_
     return margin_report(db, &q, &job->result);
 }
 
+static enum status run_recount_list(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    const struct recount_query q = {
+        .from_us = job->from_us,
+        .to_us = job->to_us,
+        .project = job->args.project,
+        .all = job->args.all,
+        .limit = job->args.limit ? job->args.limit : USAGE_ROWS,
+    };
+    enum status status = recount_list(db, &q, &job->result);
+    if (status == STATUS_NOT_FOUND)
+        return admin_refuse(job, status, "project", "there is no project '%s'", job->args.project);
+    return status;
+}
+
 static enum status run_audit(struct admin_job *job, struct db *db, int64_t now_us)
 {
     db_deadline(db, AUDIT_DEADLINE_MS); /* it reads everything there is */
@@ -390,6 +407,15 @@ static const struct json_spec usage_args[] = {
     COUNT(limit, USAGE_ROWS_MAX),
     END,
 };
+static const struct json_spec recount_args[] = {
+    TEXT(month, false, TEXT_MAX),
+    TEXT(from, false, TEXT_MAX),
+    TEXT(to, false, TEXT_MAX),
+    TEXT(project, false, TEXT_MAX),
+    { "all", WANT_BOOL, false, offsetof(struct admin_args, all), 0, 0 },
+    COUNT(limit, USAGE_ROWS_MAX),
+    END,
+};
 
 static const struct json_spec margin_args[] = {
     TEXT(month, false, TEXT_MAX),
@@ -437,6 +463,7 @@ const struct admin_command admin_commands[] = {
     { "project.create",     ADMIN_LEDGER, false, project_create_args, prepare_budget,  run_project_create, "make a project with its budget and invoice address" },
     { "project.list",       ADMIN_READER, false, no_args,             NULL,            run_project_list,   "projects and budgets" },
     { "project.set_budget", ADMIN_LEDGER, false, set_budget_args,     prepare_budget,  run_set_budget,     "change a project's budget" },
+    { "recount.list",       ADMIN_READER, false, recount_args,        prepare_usage,   run_recount_list,   "requests whose tokens the gateway counts other than their backend" },
     { "reload",             ADMIN_MAIN,   false, no_args,             NULL,            run_reload,         "read the configuration again; a bad file changes nothing" },
     { "share.list",         ADMIN_READER, false, no_args,             NULL,            run_share_list,     "the shares in force" },
     { "share.set",          ADMIN_LEDGER, false, admin_share_args,    NULL,            run_share_set,      "what a partner gets of the lines of a model" },

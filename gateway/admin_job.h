@@ -31,7 +31,7 @@ struct admin_args {
     int64_t requests_per_minute, tokens_per_minute, concurrency;
     const char *month, *from, *to, *group_by, *format;
     int64_t limit, timeout_ms;
-    bool stream;
+    bool stream, all;
     const char *book, *file, *a, *b, *a_book, *b_book; /* a price book is a text with a name */
 };
 

@@ -10,13 +10,14 @@ enum {
 
 struct mark {     /* small: there is one for each event that waits */
     uint64_t end; /* of the event, in bytes of the stream */
-    uint32_t events, text, reasoning, counted;
+    uint32_t events, text, reasoning, counted, said;
 };
 
 static struct mark mark_of(uint64_t end, const struct progress *p)
 {
-    return (struct mark){ end, (uint32_t)p->events, (uint32_t)p->text, (uint32_t)p->reasoning,
-                          p->counted };
+    return (
+        struct mark){ end,        (uint32_t)p->events, (uint32_t)p->text, (uint32_t)p->reasoning,
+                      p->counted, (uint32_t)p->said };
 }
 
 void delivery_init(struct delivery *d)
@@ -87,7 +88,7 @@ static void take_marks(struct delivery *d)
         memcpy(&m, d->marks.at + d->marks_used, sizeof m);
         if (m.end > d->taken_bytes)
             return;
-        d->taken = (struct progress){ m.events, m.text, m.reasoning, m.counted };
+        d->taken = (struct progress){ m.events, m.text, m.reasoning, m.counted, m.said };
         d->marks_used += sizeof m;
     }
 }

@@ -17,6 +17,7 @@ struct progress {
     uint64_t events;          /* that carried output */
     uint64_t text, reasoning; /* tokens, as the backend counts them, when `counted` */
     bool counted;
+    size_t said; /* of the transcript, where there is one: up to this event's end */
 };
 
 struct delivery {

@@ -40,6 +40,11 @@ struct daemon;
     X(unpriced, "maasgate_unpriced_usage_total", "settlements with a used but unpriced meter")    \
     X(unreported, "maasgate_unreported_usage_total",                                              \
       "whole answers whose backend reported no usage: no tokens are billed")                      \
+    X(recounts, "maasgate_token_counts_total", "requests whose tokens the gateway counted, too")  \
+    X(uncounted, "maasgate_token_counts_incomplete_total",                                        \
+      "of these, where something was not to be counted: pictures, tools, hidden reasoning")       \
+    X(mismatches, "maasgate_token_mismatches_total",                                              \
+      "of these, where a backend's number was further off than the tolerance")                    \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \
     X(stream_events, "maasgate_stream_events_total", "stream events sent")                        \
     X(direct_chunks, "maasgate_stream_direct_chunks_total",                                       \

@@ -88,6 +88,7 @@ static void request_free(struct request *r)
     delivery_free(&r->work.delivery);
     if (r->idem)
         idempotency_free(r);
+    recount_free(r->recount);
     free(r->work.body_memory);
     snapshot_unref(l, r->snapshot);
     r->magic = 0;

@@ -36,8 +36,31 @@ static enum verdict submit(struct request *r)
     return ask_ledger(r, &h->op);
 }
 
+/* Where the operator wants it, the input is what the gateway counts and by how much a backend's
+ * number may differ: more is not billed (judgement.h).  A parent that may answer has other words. */
+static enum verdict bound_by_count(struct request *r)
+{
+    const struct catalog_model *m = r->model;
+    if (recount_begin(r) != STATUS_OK)
+        return request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+    if (m->tokenizer->hold != TOKENIZER_HOLD_COUNT || m->fallback_to_parent)
+        return NEXT;
+    if (recount_wait(r, RECOUNT_INPUT))
+        return WAIT;
+    const struct recounted *c = &r->recount->count;
+    uint64_t most = c->input + recount_tolerance(r, c->input);
+    if (c->input_whole && most < r->bound.input_tokens_max)
+        r->bound.input_tokens_max = most;
+    return NEXT;
+}
+
 enum verdict stage_hold(struct request *r)
 {
+    if (r->asked == ASKED_NOT && r->model->tokenizer) {
+        enum verdict v = bound_by_count(r);
+        if (v != NEXT)
+            return v;
+    }
     if (r->asked == ASKED_NOT)
         return submit(r);
     if (r->asked == ASKED_WAITING)

@@ -5,14 +5,9 @@
  * before the first token it costs nothing. */
 #include "base/log.h"
 #include "gateway/cost.h"
+#include "gateway/judgement.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
-
-struct judgement {
-    enum outcome outcome;
-    enum evidence evidence;
-    struct usage usage;
-};
 
 /* What was sent when nobody counted: a token an event that carried output, a token
  * every four bytes asked.  Both err in the customer's favour. */
@@ -61,13 +56,15 @@ static uint32_t silent(const struct request *r)
 
 /* The backend's last word counts, also of a call that was cancelled or drained: it knows
  * the input. */
-static struct judgement partial(const struct request *r, enum outcome outcome,
+static struct judgement partial(struct request *r, enum outcome outcome,
                                 const struct progress *sent)
 {
     const struct work *w = &r->work;
     struct judgement j = { .outcome = outcome,
                            .evidence = sent->counted ? EVIDENCE_UPSTREAM : EVIDENCE_GATEWAY,
                            .usage = w->end.usage.present ? w->end.usage : w->so_far };
+    if (r->recount && recount_sent(r, sent, &j))
+        return j;
     if (silent(r) && !usage_has(&j.usage, METER_OUTPUT_TEXT)) {
         j.evidence = EVIDENCE_GATEWAY; /* it is paid for by what went in */
     } else if (j.usage.present) {
@@ -102,7 +99,24 @@ static bool is_partial(const struct request *r)
            u->qty[METER_IMAGES] < (uint64_t)r->ask.n;
 }
 
-static struct judgement judge(const struct request *r)
+/* A whole answer. */
+static struct judgement complete(struct request *r)
+{
+    struct work *w = &r->work;
+    struct judgement j = { is_partial(r) ? OUTCOME_OK_PARTIAL : OUTCOME_OK, EVIDENCE_UPSTREAM,
+                           w->end.usage };
+    if (!w->end.usage.present)
+        j = is_report_missed(r)
+                ? nothing(OUTCOME_OK_NOUSAGE)
+                : (struct judgement){ OUTCOME_OK, EVIDENCE_GATEWAY, { .present = 0 } };
+    if (!r->recount)
+        return j;
+    recount_compare(r, &j);
+    recount_fill(r, &j);
+    return j;
+}
+
+static struct judgement judge(struct request *r)
 {
     const struct work *w = &r->work;
     const struct delivery *d = &w->delivery;
@@ -112,12 +126,21 @@ static struct judgement judge(const struct request *r)
     if (r->status != STATUS_OK) /* the client is there and gets what still waits for it */
         return d->added.events ? partial(r, OUTCOME_UPSTREAM_CUT, &d->added)
                                : nothing(OUTCOME_FAILED_PRE);
-    if (!w->end.usage.present && is_report_missed(r))
-        return nothing(OUTCOME_OK_NOUSAGE);
-    if (!w->end.usage.present)
-        return (struct judgement){ OUTCOME_OK, EVIDENCE_GATEWAY, { .present = 0 } };
-    return (struct judgement){ is_partial(r) ? OUTCOME_OK_PARTIAL : OUTCOME_OK, EVIDENCE_UPSTREAM,
-                               w->end.usage };
+    return complete(r);
+}
+
+/* Whether there is something to be counted: of what nobody pays for there is not. */
+static bool is_delivered(const struct request *r)
+{
+    const struct delivery *d = &r->work.delivery;
+    return r->gone ? d->sent.events : r->status == STATUS_OK || d->added.events;
+}
+
+/* The gateway's own count: both sides, one after the other. */
+static bool must_wait(struct request *r)
+{
+    return r->recount && is_delivered(r) &&
+           (recount_wait(r, RECOUNT_INPUT) || recount_wait(r, RECOUNT_OUTPUT));
 }
 
 static bool is_charged(enum outcome o)
@@ -193,7 +216,7 @@ static void note_oddities(struct request *r, struct judgement *j)
         if (j->outcome == OUTCOME_OK)
             j->outcome = OUTCOME_OK_UNPRICED;
     }
-    if (j->outcome == OUTCOME_OK_NOUSAGE) {
+    if (j->outcome == OUTCOME_OK_NOUSAGE) { /* billed by our count, or with nothing */
         COUNT(&r->loop->counters, unreported);
         log_peer("usage_not_reported request=%s backend=%s", r->rid_text,
                  r->work.backend->conf->name);
@@ -209,7 +232,10 @@ static void note_oddities(struct request *r, struct judgement *j)
 enum verdict stage_meter(struct request *r)
 {
     struct ledger_settle *s = &r->ledger.settle;
+    if (must_wait(r))
+        return WAIT;
     struct judgement j = judge(r);
+    s->recount = r->recount && r->recount->row.tokenizer ? &r->recount->row : NULL;
     if (is_charged(j.outcome))
         add_own_counts(r, &j);
     r->tokens_used = lesser(usage_sum(&j.usage, METERS_TOKENS),

@@ -43,6 +43,10 @@ static enum status take_event(struct request *r, const struct backend_data *d)
         return STATUS_NO_MEMORY;
     if (!r->gone) {
         r->work.delivered = true;
+        if (r->recount) {
+            transcript_add(&r->recount->said, (struct span){ d->bytes, d->len });
+            r->work.delivery.added.said = r->recount->said.log.len;
+        }
         delivery_add(&r->work.delivery, (struct span){ d->bytes, d->len }, &r->work.so_far,
                      r->answer.body.len - r->answer.taken);
     }

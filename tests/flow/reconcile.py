@@ -22,7 +22,7 @@ import invariants  # noqa: E402
 from invariants import INPUT, OUTPUT, violation  # noqa: E402
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32
-FINISHED = {"ok", "ok_nousage", "ok_unpriced", "ok_partial"}
+FINISHED = {"ok", "ok_mismatch", "ok_nousage", "ok_unpriced", "ok_partial"}
 
 
 def rows_of(path):
@@ -76,7 +76,8 @@ def check_clients(store, journal):
 def check_usage(store, rid, usage):
     for name, meters in (("prompt_tokens", INPUT), ("completion_tokens", OUTPUT)):
         settled = store.tokens(rid, meters)
-        if settled is not None and name in usage and usage[name] != settled:
+        less = store.settled[rid]["outcome"] == "ok_mismatch" and settled is not None and settled < usage.get(name, 0)
+        if settled is not None and name in usage and usage[name] != settled and not less:
             violation("I7", f"request {rid}: the client was told {usage[name]} {name}, {settled} were settled")
 
 

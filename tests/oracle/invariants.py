@@ -36,7 +36,8 @@ LATE_US = 5 * 1000000  # a request may have been accepted while a new book was b
 UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
-          "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version"]
+          "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
+          "recount"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -235,6 +236,23 @@ def check_partition(store, args):
         billed = sum(qty for meter, qty, *_ in store.lines[rid] if meter in INPUT)
         if facts is not None and billed > facts["context"]:
             violation("I7", f"request {rid}: {billed} input tokens are billed of {facts['context']}")
+
+
+def check_recounts(store, args):
+    """Where the gateway counted tokens, too: never more than was reported, nor than it counted and may tolerate."""
+    for row in store.db.execute("SELECT * FROM recount"):
+        rid, far = row["rid"], False
+        for side, meters, hidden in (("input", {1, 2, 3, 16}, 0), ("output", {4, 5}, row["hidden"])):
+            reported, counted, tolerance = (row[f"{side}_{what}"] for what in ("reported", "counted", "tolerance"))
+            if reported is None or counted is None:
+                continue
+            billed = sum(line[1] for line in store.lines[rid] if line[0] in meters) - hidden
+            far = far or abs(reported - counted) > tolerance
+            if billed > min(reported, counted + tolerance):
+                violation("I7", f"request {rid}: {billed} of {side} billed, {reported} reported, {counted} counted")
+        outcome = store.settled[rid]["outcome"]
+        if (outcome == "ok" and far) or (outcome == "ok_mismatch" and not far):
+            violation("I7", f"request {rid}: its numbers do not fit its outcome {outcome}")
 
 
 def check_periods(store, args):
@@ -540,6 +558,7 @@ CHECKS = [
     ("I5", "a batch posts what it settled", check_postings),
     ("I6", "an amount is the sum of its lines, a line its rate at the price in force", check_amounts),
     ("I7", "no unit is in two buckets; with journals: buckets add up to what was reported", check_partition),
+    ("I7", "no token is billed beyond the gateway's own count and its tolerance", check_recounts),
     ("I8", "each settlement lies in one period, each unit of a period is counted once", check_periods),
     ("I9", "roll-ups are the sums of settlements", check_rollups),
     ("I10", "nothing is charged beyond its hold", check_holds),

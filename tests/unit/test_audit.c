@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "billing/document.h"
 #include "billing/payout.h"
+#include "billing/recount.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 
@@ -153,6 +154,47 @@ START_TEST(test_damage_is_found)
 }
 END_TEST
 
+/* ---- the gateway's own counts ---- */
+
+static const struct {
+    const char *label;
+    enum outcome outcome;
+    uint64_t in, out;
+    struct recount_row row;
+    int problems;
+} counts[] = {
+    { "agree", OUTCOME_OK, 100, 50, { "t", { 100, 98, 8 }, { 50, 50, 8 }, 0 }, 0 },
+    { "at the edge", OUTCOME_OK, 100, 50, { "t", { 100, 92, 8 }, { 50, 58, 8 }, 0 }, 0 },
+    { "cut", OUTCOME_OK_MISMATCH, 100, 50, { "t", { 200, 92, 8 }, { 50, 50, 8 }, 0 }, 0 },
+    { "not counted", OUTCOME_OK, 100, 50, { "t", { 100, -1, 8 }, { 50, -1, 8 }, 0 }, 0 },
+    { "not reported", OUTCOME_OK_NOUSAGE, 100, 50, { "t", { -1, 100, 8 }, { -1, 50, 8 }, 0 }, 0 },
+    { "hidden", OUTCOME_OK, 100, 50, { "t", { 100, 100, 8 }, { 10, 10, 8 }, 40 }, 0 },
+    { "left", OUTCOME_CLIENT_GONE, 100, 5, { "t", { 100, 100, 8 }, { -1, 5, 8 }, 0 }, 0 },
+    { "more than counted",
+      OUTCOME_OK_MISMATCH,
+      101,
+      50,
+      { "t", { 200, 92, 8 }, { 50, 50, 8 }, 0 },
+      1 },
+    { "more than reported", OUTCOME_OK, 101, 50, { "t", { 100, 100, 8 }, { 50, 50, 8 }, 0 }, 1 },
+    { "output too", OUTCOME_OK_MISMATCH, 100, 60, { "t", { 100, 100, 8 }, { 70, 50, 8 }, 0 }, 1 },
+    { "not told", OUTCOME_OK, 100, 50, { "t", { 100, 100, 8 }, { 50, 59, 8 }, 0 }, 1 },
+    { "told for nothing", OUTCOME_OK_MISMATCH, 9, 5, { "t", { 9, 9, 8 }, { 5, 5, 8 }, 0 }, 1 },
+    { "told without a count", OUTCOME_OK_MISMATCH, 9, 5, { NULL, { 0, 0, 0 }, { 0, 0, 0 }, 0 }, 1 },
+};
+
+START_TEST(test_counts)
+{
+    struct ledger_hold h = fixture_hold_of(&f, 2, 100000000);
+    struct ledger_settle s = fixture_settle_of(&h, counts[_i].in, counts[_i].out);
+    s.outcome = counts[_i].outcome;
+    s.recount = counts[_i].row.tokenizer ? &counts[_i].row : NULL;
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    ck_assert_int_eq(fixture_settle(&f, &s), STATUS_OK);
+    ck_assert_msg(fixture_audit_problems(&f) == counts[_i].problems, "%s", counts[_i].label);
+}
+END_TEST
+
 Suite *audit_suite(void);
 Suite *audit_suite(void)
 {
@@ -162,6 +204,7 @@ Suite *audit_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_clean_while_the_daemon_works);
     tcase_add_test(t, test_an_old_hold_is_found);
+    tcase_add_loop_test(t, test_counts, 0, sizeof counts / sizeof counts[0]);
     tcase_add_loop_test(t, test_damage_is_found, 0, sizeof damage / sizeof damage[0]);
     suite_add_tcase(s, t);
     return s;
