@@ -16,32 +16,16 @@
 #ifndef MAAS_LEDGER_H
 #define MAAS_LEDGER_H
 #include "base/env.h"
-#include "base/money.h"
 #include "base/mpsc.h"
 #include "base/rid.h"
-#include "base/usage.h"
+#include "billing/bill.h"
 #include "billing/idem.h"
 #include "billing/marks.h"
-#include "billing/names.h"
-#include "conf/price_item.h"
 #include <stdatomic.h>
 
 struct db;
 struct ledger;
 struct recount_row;
-
-struct bill_line {
-    enum meter meter;
-    uint16_t item; /* which price of the meter (conf/price_item.h); 0 of a plain one */
-    uint64_t qty;
-    money_t amount;
-    int64_t before; /* units that the period had used of that item; 0 of a kind without periods */
-};
-/* {"context":19 digits,"size":"..","quality":"..","service_tier":".."} */
-enum {
-    BILL_LINES_MAX = PRICE_LINES_MAX,
-    FACTS_TEXT_BYTES = 96 + PRICE_DIMS * PRICE_WORD_BYTES_MAX
-};
 
 enum ledger_kind { LEDGER_HOLD, LEDGER_SETTLE, LEDGER_CALL };
 
@@ -62,15 +46,6 @@ struct ledger_hold {
     money_t hold; /* >= 0: an upper bound of what the request can cost */
     int64_t accepted_us;
     struct idem *idem; /* CONFLICT: its key is taken, idem->found; NULL: it brings no key */
-};
-
-struct ledger_attempt {              /* a call to a backend of which a cost is known */
-    int64_t backend, model, version; /* row ids; model: of "@BACKEND/NAME" */
-    enum evidence basis;
-    money_t cost, wasted; /* wasted: of the cost, for what no customer pays */
-    struct bill_line lines[BILL_LINES_MAX];
-    unsigned line_count;
-    const char *facts; /* as in ledger_settle */
 };
 
 struct ledger_settle {
@@ -152,7 +127,7 @@ MUST_CHECK enum status ledger_name_id(struct db *db, const char *name, int64_t *
 MUST_CHECK enum status ledger_publish_prices(struct db *db, const char *book, const char *currency,
                                              const char *text, const uint8_t sha256[static 32],
                                              int64_t now_us, int64_t *ret_version);
-/* The same of a book of costs (billing/schema/0009.sql). */
+/* The same of a book of costs (billing/schema/0012.sql). */
 MUST_CHECK enum status ledger_publish_costs(struct db *db, const char *text,
                                             const uint8_t sha256[static 32], int64_t now_us,
                                             int64_t *ret_version);
