@@ -35,6 +35,7 @@ http {{
     proxy_set_header Connection "";
     proxy_buffering off;
     proxy_read_timeout 1h;
+    send_timeout 1h;
     client_max_body_size 64m;
     client_body_buffer_size 64m;
     server {{
