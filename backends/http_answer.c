@@ -84,16 +84,19 @@ static bool is_enough(const struct http_call *c, struct span bytes)
     return c->mode == HTTP_REFUSAL && bytes.len > c->body_max - c->body.len;
 }
 
+bool http_room(struct http_call *c, size_t bytes)
+{
+    const struct backend_order *o = &c->order;
+    return !o->answers || allowance_cover(o->answers, o->answers_bytes_max, bytes, &c->counted);
+}
+
 static enum status take_body(struct http_call *c, struct span bytes)
 {
     if (bytes.len > c->body_max - c->body.len)
         return STATUS_BACKEND_GARBAGE;
     if (!buf_add(&c->body, bytes.at, bytes.len))
         return STATUS_NO_MEMORY;
-    const struct backend_order *o = &c->order;
-    bool covered =
-        !o->answers || allowance_cover(o->answers, o->answers_bytes_max, c->body.len, &c->counted);
-    return covered ? STATUS_OK : STATUS_OVERLOADED;
+    return http_room(c, c->body.len) ? STATUS_OK : STATUS_OVERLOADED;
 }
 
 static enum status take(struct http_call *c, struct span bytes)

@@ -53,6 +53,8 @@ size_t http_on_header(char *bytes, size_t size, size_t count, void *call);
 size_t http_on_bytes(char *bytes, size_t size, size_t count, void *call);
 /* Ends the transfer; the first reason counts.  Returns HTTP_REFUSE. */
 size_t http_refuse(struct http_call *c, enum status why);
+/* The call has gathered so many bytes; false: all answers together would have more than they may. */
+bool http_room(struct http_call *c, size_t bytes);
 /* The HTTP answer is complete: gives out what is left and fills c->end. */
 void http_answer_finish(struct http_call *c);
 void http_note_usage(struct http_call *c, const struct usage_reading *u);

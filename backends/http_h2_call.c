@@ -115,6 +115,9 @@ void http_h2_resume(struct http_call *c)
         return;
     buf_free(&s->kept);
     s->passed = 0;
+    if (c->order.answers)
+        allowance_give_back(c->order.answers,
+                            &c->counted); /* a body is counted with its next piece */
     if (s->over && !c->ended)
         http_transfer_done(c, s->result);
 }

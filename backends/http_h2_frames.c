@@ -121,16 +121,24 @@ static int on_sending(nghttp2_session *session, const nghttp2_frame *frame, void
 /* ---- bytes ---- */
 
 /* nghttp2 hands out what exceeds the window, too, and closes the stream afterwards. */
-static bool keep(struct http_call *c, struct span bytes)
+static enum status add_kept(struct http_call *c, struct span bytes)
 {
     struct http_h2_stream *s = &c->h2;
     buf_drop(&s->kept, s->passed);
     s->passed = 0;
-    if (buf_add(&s->kept, bytes.at, bytes.len))
-        return true;
-    bool fits = bytes.len <= HTTP_H2_WINDOW - s->kept.len;
-    http_refuse(c, fits ? STATUS_NO_MEMORY : STATUS_BACKEND_GARBAGE);
-    return false;
+    if (bytes.len > HTTP_H2_WINDOW - s->kept.len)
+        return STATUS_BACKEND_GARBAGE;
+    if (!buf_add(&s->kept, bytes.at, bytes.len))
+        return STATUS_NO_MEMORY;
+    return http_room(c, c->body.len + s->kept.len) ? STATUS_OK : STATUS_OVERLOADED;
+}
+
+static bool keep(struct http_call *c, struct span bytes)
+{
+    enum status s = add_kept(c, bytes);
+    if (s != STATUS_OK)
+        http_refuse(c, s);
+    return s == STATUS_OK;
 }
 
 /* False: the call wants no more. */

@@ -84,7 +84,7 @@ struct http_call {
     struct framing framing;
     struct buf body;
     size_t body_max; /* by mode */
-    size_t counted;  /* of body, in order.answers */
+    size_t counted;  /* of body and h2.kept, in order.answers */
     size_t passed;   /* bytes of HTTP_PIECES */
     struct backend_format format;
     char type[HTTP_TYPE_BYTES];
