@@ -90,7 +90,8 @@ backends:
   shm2: {transport: shm, address: $dir/shm.sock, concurrency: 4096}
   uds: {transport: socket, address: "unix:$dir/uds.sock", concurrency: 4096}
   net: {transport: http, address: "http://127.0.0.1:$origin_port/v1", concurrency: 4096}
-  tls: {transport: http, address: "https://127.0.0.1:$tls_port/v1", ca_file: $dir/tls.crt, concurrency: 4096}
+  tls: {transport: http, address: "https://127.0.0.1:$tls_port/v1", ca_file: $dir/tls.crt, http_version: 1.1, concurrency: 4096}
+  h2: {transport: http, address: "https://127.0.0.1:$tls_port/v1", ca_file: $dir/tls.crt, concurrency: 4096}
 models:
   base/shm: {capabilities: [chat], routes: [{backend: shm, model: ngram-general}], price: $price}
   # A session has at most 4,096 calls.
@@ -98,6 +99,7 @@ models:
   base/uds: {capabilities: [chat], routes: [{backend: uds, model: ngram-general}], price: $price}
   base/net: {capabilities: [chat], routes: [{backend: net, model: ngram-general}], price: $price}
   base/tls: {capabilities: [chat], routes: [{backend: tls, model: ngram-general}], price: $price}
+  base/h2: {capabilities: [chat], routes: [{backend: h2, model: ngram-general}], price: $price}
 END
 }
 
@@ -220,14 +222,14 @@ http {
     proxy_set_header Connection "";
     ssl_certificate $dir/tls.crt;
     ssl_certificate_key $dir/tls.key;
-    server { listen 127.0.0.1:$tls_port ssl; location / { proxy_pass http://origin; } }
+    server { listen 127.0.0.1:$tls_port ssl http2; location / { proxy_pass http://origin; } }
 }
 END
 }
 
 write_bodies() {
     local way message="Tell me about rivers"
-    for way in shm live uds net tls {shm,net}-{1,10,100}; do
+    for way in shm live uds net tls h2 {shm,net}-{1,10,100}; do
         printf '{"model":"base/%s","messages":[{"role":"user","content":"%s"}],"max_tokens":8}' \
             $way "$message" >"$dir/$way.json"
         printf '{"model":"base/%s","messages":[{"role":"user","content":"%s #delay=%s #tokens=%s"}],"stream":true,"stream_options":{"include_usage":true},"max_tokens":%s}' \
@@ -336,7 +338,7 @@ measure_tls() {
     local round way
     for round in $(seq $stream_rounds); do
         say "requests over TLS, round $round of $stream_rounds"
-        for way in nginx-tls tls; do
+        for way in nginx-tls tls h2; do
             load tls $way request '' --connections $connections --seconds $seconds
         done
     done

@@ -10,7 +10,7 @@ from statistics import median
 NAMES = {"nginx": "nginx `proxy_pass`", "unbuffered": "nginx `proxy_buffering off`",
          "shm": "maasgate, shared memory", "uds": "maasgate, unix socket",
          "net": "maasgate, HTTP upstream", "nginx-tls": "nginx `proxy_pass https`",
-         "tls": "maasgate, HTTPS upstream"}
+         "tls": "maasgate, HTTPS upstream", "h2": "maasgate, HTTPS upstream, HTTP/2"}
 REQUEST_GOALS = {"shm": 1.0, "net": 1.6}
 STREAM_GOALS = {"shm": 0.65}
 
