@@ -6,18 +6,21 @@ import os
 import subprocess
 
 import pytest
+from certs import Authority
 from fault_backend import FaultBackend
 from gate import BUILD, SLOW, Process, wait_until
+from nginx import Nginx
 from test_cancel import in_close_wait
 
 LEAVERS = int(os.environ.get("MAASGATE_CANARIES", 5000 if SLOW == 1 else 1000))
-MODELS = ["shm", "unix", "tcp", "http", "sdk"]
+MODELS = ["shm", "unix", "tcp", "http", "h2", "sdk"]
 CATALOG = """
 backends:
   shm: {{transport: shm, address: {place}/a-shm}}
   unix: {{transport: socket, address: 'unix:{place}/a-unix'}}
   tcp: {{transport: socket, address: '127.0.0.1:{tcp}'}}
   http: {{transport: http, address: 'http://127.0.0.1:{http}/v1', eject_after: 1000}}
+  h2: {{transport: http, address: 'https://127.0.0.1:{h2}/v1', ca_file: {ca}, eject_after: 1000}}
   sdk: {{transport: shm, address: {place}/c-shm}}
 models:
 """ + "".join(f"""  base/{m}:
@@ -66,8 +69,11 @@ class Backends:
 @pytest.mark.timeout(1200)
 def test_no_byte_of_one_reaches_another(make_gate, tmp_path):
     backends = Backends(tmp_path)
+    authority = Authority(tmp_path / "pki")
+    front = Nginx(tmp_path, authority, backends.http)  # speaks HTTP/2 and stays when what is behind it is killed
     g = make_gate(catalog=CATALOG, worker=False,
-                  fields={"tcp": backends.tcp, "http": backends.http, "place": tmp_path})
+                  fields={"tcp": backends.tcp, "http": backends.http, "h2": front.port, "ca": authority.ca,
+                          "place": tmp_path})
     for m in MODELS:
         g.wait_backend(m)
     keys = tmp_path / "keys"
@@ -93,4 +99,6 @@ def test_no_byte_of_one_reaches_another(make_gate, tmp_path):
     assert not mixed, mixed[0]
     wait_until(lambda: g.open_holds() == 0, 30, "the last settlement")
     wait_until(lambda: in_close_wait(g.port) == 0, 5, "the end of the last connection")
+    assert {line[0] for line in front.served()} == {"HTTP/2.0"}
+    front.stop()
     backends.stop()
