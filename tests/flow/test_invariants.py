@@ -84,6 +84,9 @@ CHANGES = [
     ("I18", "DELETE FROM share WHERE amount_minor < 0"),
     ("I19", "UPDATE price_version SET sha256 = zeroblob(32) WHERE id = 1"),
     ("I19", "UPDATE price_version SET effective_from_us = effective_from_us + 10000000000000 WHERE id = 1"),
+    ("I20", "INSERT INTO idempotency SELECT rid, project + 1, zeroblob(32), zeroblob(32), 0 FROM request_open LIMIT 1"),
+    ("I20", "INSERT INTO idempotency_answer SELECT rid, 0, NULL, NULL, x'00' FROM settlement ORDER BY rid DESC LIMIT 1;"
+            " DELETE FROM settlement WHERE rid = (SELECT max(rid) FROM settlement)"),
     ("I22", "UPDATE meta SET currency = 'XTS'"),
     ("I22", "UPDATE ledger_tx SET organization = organization + 1 WHERE kind = 'charge'"),
     ("I25", "INSERT INTO cost_rollup VALUES (0, 1, 1, 1, 1, 5, 0)"),
