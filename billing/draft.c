@@ -22,9 +22,11 @@ enum { PRICE_TEXT_BYTES_MAX = 4096 };
 static const char sql_organization[] =
     "SELECT id, buyer_name, buyer_address, buyer_tax_id, buyer_reference, po_number,"
     " display_name, (SELECT currency FROM meta) FROM organization WHERE slug = ?1";
+/* Of several the first that is not closed, else the last. */
 static const char sql_period[] =
-    "SELECT id, starts_us, ends_us FROM billing_period WHERE organization = ?1"
-    " AND starts_us >= ?2 AND starts_us < ?3 ORDER BY starts_us DESC LIMIT 1";
+    "SELECT id, starts_us, ends_us, closed_us FROM billing_period WHERE organization = ?1"
+    " AND starts_us >= ?2 AND starts_us < ?3"
+    " ORDER BY closed_us <> 0, CASE closed_us WHEN 0 THEN starts_us ELSE -starts_us END LIMIT 1";
 static const char sql_usage[] =
     "SELECT n.name, r.meter, r.price_version, sum(r.qty), sum(r.atoms), sum(r.covered_atoms),"
     " r.item FROM usage_rollup r JOIN name n ON n.id = r.model"
@@ -96,7 +98,22 @@ static enum status read_month(struct db *db, struct draft *d, int64_t now_us)
     return s;
 }
 
-/* The month in the contract's time zone, or its last period when it was cut.  Its contract is the
+/* Once the month is over, what follows its last closed period is one more, though nothing was used
+ * in it: the subscription went on. */
+static void take_period(struct draft *d, struct db_stmt *row, int64_t now_us)
+{
+    int64_t ends_us = db_col_int(row, 2);
+    bool closed = db_col_int(row, 3) != 0;
+    if (closed && ends_us < d->to_us && d->to_us <= now_us) {
+        d->from_us = ends_us;
+        return;
+    }
+    d->period = db_col_int(row, 0);
+    d->from_us = db_col_int(row, 1);
+    d->to_us = ends_us;
+}
+
+/* The month in the contract's time zone, or a period of it when it was cut.  Its contract is the
  * one of its last moment, not the one that begins when it ends, or today's. */
 static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
 {
@@ -108,11 +125,8 @@ static enum status read_period(struct db *db, struct draft *d, int64_t now_us)
     db_int(find, 2, d->from_us);
     db_int(find, 3, d->to_us);
     enum db_row row = db_step(find);
-    if (row == DB_ROW) {
-        d->period = db_col_int(find, 0);
-        d->from_us = db_col_int(find, 1);
-        d->to_us = db_col_int(find, 2);
-    }
+    if (row == DB_ROW)
+        take_period(d, find, now_us);
     s = row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(find);
     int64_t last_us = d->to_us - 1 < now_us ? d->to_us - 1 : now_us;

@@ -350,12 +350,18 @@ class Traffic:
     # ---- documents ----
 
     def cut(self, slug, month):
-        """The period ends now and is invoiced; the rest of the month is another one, and is used."""
+        """The period ends now and is invoiced, or later; the rest of the month is another one, used or not."""
         self.request(slug)
-        if self.send(do="cut", organization=slug)["status"] == "OK":
+        if self.send(do="cut", organization=slug)["status"] != "OK":
+            return
+        if self.r.random() < 0.7:
             self.issue(slug, month)
+        if self.r.random() < 0.7:
             self.now += 1000
             self.request(slug)
+        high = self.month(self.zones[slug], int(month[5:]) - 1)[1]
+        for _ in range(2):
+            self.at(self.between(high + US, high + 40 * DAY_US), lambda: self.issue(slug, month))
 
     def issue(self, slug, month):
         if self.approval[slug] or (slug, "announced") in self.approval or self.r.random() < 0.1:

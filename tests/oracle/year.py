@@ -188,11 +188,17 @@ class Year:
         return f"{series}-{self.numbers[series]:06}"
 
     def find_period(self, o, month):
-        """The last period of the month; one of nothing when it has none."""
+        """The first period of the month that is not closed, else (when the month is over) what follows the
+        last one, or the last; all of the month when it has none."""
         year, number = map(int, month.split("-"))
         a, b = day_start(o.zone(), year, number, 1), day_start(o.zone(), *month_after(year, number), 1)
         found = [p for p in o.periods if a <= p.start < b]
-        return found[-1] if found else Period(a, b)
+        found = [p for p in found if not p.closed] or found[-1:]
+        if not found:
+            return Period(a, b)
+        if found[0].closed and found[0].end < b <= self.now:
+            return Period(found[0].end, b)
+        return found[0]
 
     def add_line(self, d, line, exact, tax):
         minor = half_up(Fraction(exact, self.unit))
@@ -242,7 +248,7 @@ class Year:
                  issued=day_text(contract.zone, self.now),
                  due=day_text(contract.zone, self.now + contract.plan.get("payment_days", 30) * DAY_US))
         if period not in o.periods:
-            o.periods.append(period)
+            o.periods = sorted([*o.periods, period], key=lambda p: p.start)
         period.closed = d
         o.unbilled -= d["exact"]
         o.receivable += (d["net"] + d["tax"]) * self.unit

@@ -245,12 +245,35 @@ START_TEST(test_a_period_is_cut_for_an_invoice)
     f.wall_us = APR_1 + 10 * DAY_US + 3600000000;
     ck_assert_int_eq(on_ledger(cut_it, acme), STATUS_OK);
     fixture_request(&f, project, 400000, 0);
-    AUTO(json_decref_ptr) json_t *second = NULL;
     f.wall_us = MAY_1 + 1;
-    second = issue("2027-04");
+    AUTO(json_decref_ptr) json_t *first = issue("2027-04"); /* nobody had asked for it yet */
+    AUTO(json_decref_ptr) json_t *second = issue("2027-04");
+    AUTO(json_decref_ptr) json_t *again = issue("2027-04");
+    ck_assert_str_eq(total(first, "net"), "101.00");
     ck_assert_str_eq(total(second, "net"), "201.00");
+    ck_assert(json_equal(again, second));
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM billing_period"), 2);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM fund"), 1);
+}
+END_TEST
+
+/* The subscription goes on after a cut, also when nothing is used any more. */
+START_TEST(test_what_follows_a_cut_is_invoiced_unused)
+{
+    static char acme[] = "acme";
+    plan("{\"fee\":\"300.00\"}");
+    fixture_request(&f, project, 400000, 0);
+    f.wall_us = APR_1 + 10 * DAY_US + 3600000000;
+    ck_assert_int_eq(on_ledger(cut_it, acme), STATUS_OK);
+    f.wall_us += 2;
+    AUTO(json_decref_ptr) json_t *first = issue("2027-04");
+    AUTO(json_decref_ptr) json_t *again = issue("2027-04"); /* the month is not over yet */
+    f.wall_us = MAY_1 + 1;
+    AUTO(json_decref_ptr) json_t *second = issue("2027-04");
+    ck_assert_str_eq(total(first, "net"), "101.00");
+    ck_assert(json_equal(again, first));
+    ck_assert_str_eq(total(second, "net"), "200.00");
+    fixture_audit_clean(&f);
 }
 END_TEST
 
@@ -495,6 +518,7 @@ Suite *documents_suite(void)
     tcase_add_test(t, test_capacity_costs_by_the_hour);
     tcase_add_test(t, test_a_year_is_earned_month_by_month);
     tcase_add_test(t, test_a_period_is_cut_for_an_invoice);
+    tcase_add_test(t, test_what_follows_a_cut_is_invoiced_unused);
     tcase_add_test(t, test_a_cut_period_is_issued_at_once);
     tcase_add_test(t, test_tax_is_of_groups);
     tcase_add_test(t, test_credit_notes_never_exceed);
