@@ -163,6 +163,14 @@ void db_null(struct db_stmt *s, int at)
         bound(s, sqlite3_bind_null(s->st, at));
 }
 
+int db_bind_row(struct db_stmt *s, struct db_stmt *from)
+{
+    int columns = sqlite3_column_count(from->st);
+    for (int i = 0; i < columns; i++)
+        bound(s, sqlite3_bind_value(s->st, i + 1, sqlite3_column_value(from->st, i)));
+    return columns;
+}
+
 static enum db_row failed(struct db_stmt *s, int rc)
 {
     db_note(s->db, rc);
@@ -247,6 +255,16 @@ const void *db_col_blob(struct db_stmt *s, int at, size_t *ret_len)
 bool db_col_null(struct db_stmt *s, int at)
 {
     return sqlite3_column_type(s->st, at) == SQLITE_NULL;
+}
+
+int db_params(struct db_stmt *s)
+{
+    return sqlite3_bind_parameter_count(s->st);
+}
+
+int db_col_count(struct db_stmt *s)
+{
+    return sqlite3_column_count(s->st);
 }
 
 int64_t db_last_id(const struct db *db)

@@ -55,6 +55,8 @@ void db_int(struct db_stmt *s, int at, int64_t value); /* 1-based */
 void db_text(struct db_stmt *s, int at, const char *text, ptrdiff_t len);
 void db_blob(struct db_stmt *s, int at, const void *bytes, size_t len);
 void db_null(struct db_stmt *s, int at);
+/* The columns of the row that `from`, of any connection, stands on; returns how many. */
+int db_bind_row(struct db_stmt *s, struct db_stmt *from);
 
 enum db_row { DB_ROW, DB_DONE, DB_FAILED };
 enum db_row db_step(struct db_stmt *s);
@@ -70,6 +72,8 @@ const char *db_col_text(struct db_stmt *s, int at, size_t *ret_len);
 const void *db_col_blob(struct db_stmt *s, int at, size_t *ret_len);
 bool db_col_null(struct db_stmt *s, int at);
 
+int db_col_count(struct db_stmt *s);
+int db_params(struct db_stmt *s); /* the largest number of a ? in it */
 int64_t db_last_id(const struct db *db);
 int64_t db_changes(const struct db *db);
 /* Of the last failure: CONFLICT for UNIQUE and PRIMARY KEY, BAD_FIELD for another constraint,

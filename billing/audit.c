@@ -18,6 +18,7 @@ static const struct {
     { "prices", audit_prices },     /* books can be read */
     { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
     { "funds", audit_funds },       /* can be read */
+    { "archives", audit_archives }, /* the sums that stand for their requests are as they were left */
     { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
     { "keys", audit_keys },         /* of clients stand for requests of their project */
     { "recounts", audit_recounts }, /* our own counts: nothing beyond them and their tolerance */

@@ -9,7 +9,8 @@ __extension__ typedef __int128 wide;
 
 static const char sql_rollups[] =
     "SELECT hour_us, project, key, model, meter, price_version, item, period, endpoint, tier,"
-    " long_context, qty, requests, atoms, covered_atoms FROM usage_rollup";
+    " long_context, qty, requests, atoms, covered_atoms FROM usage_rollup r WHERE NOT EXISTS"
+    " (SELECT 1 FROM billing_period b WHERE b.id = r.period AND b.archive IS NOT NULL)";
 /* Sums in two parts, so that a total beyond 64 bits is a finding and not a failure. */
 static const char sql_tx[] =
     "SELECT t.tx, t.kind, t.at_us, t.organization, sum(e.atoms / 1000000), sum(e.atoms % 1000000),"
@@ -18,12 +19,15 @@ static const char sql_tx[] =
     " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 6), 0),"
     " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 7), 0),"
     " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 8), 0),"
-    " sum(e.atoms) FILTER (WHERE e.account % 32 = 2)"
+    " sum(e.atoms) FILTER (WHERE e.account % 32 = 2), (SELECT b.archive FROM billing_period b"
+    "  WHERE b.organization = t.organization AND b.starts_us <= t.at_us ORDER BY b.starts_us DESC LIMIT 1)"
     " FROM ledger_tx t LEFT JOIN ledger_entry e ON e.tx = t.tx GROUP BY t.tx ORDER BY t.tx";
 static const char sql_balances[] =
-    "SELECT b.account, b.posted_atoms, coalesce(sum(e.atoms / 1000000), 0),"
-    " coalesce(sum(e.atoms % 1000000), 0) FROM account_balance b"
-    " LEFT JOIN ledger_entry e ON e.account = b.account GROUP BY b.account";
+    "SELECT b.account, b.posted_atoms, coalesce(sum(e.atoms / 1000000), 0) +"
+    " coalesce((SELECT sum(atoms / 1000000) FROM archived_balance c WHERE c.account = b.account), 0),"
+    " coalesce(sum(e.atoms % 1000000), 0) +"
+    " coalesce((SELECT sum(atoms % 1000000) FROM archived_balance c WHERE c.account = b.account), 0)"
+    " FROM account_balance b LEFT JOIN ledger_entry e ON e.account = b.account GROUP BY b.account";
 static const char sql_unbalanced[] =
     "SELECT DISTINCT account FROM ledger_entry e WHERE NOT EXISTS"
     " (SELECT 1 FROM account_balance b WHERE b.account = e.account)";
@@ -85,7 +89,8 @@ enum {
     T_COUNT,
     T_FOREIGN,
     T_OWED,
-    T_REVENUE = T_OWED + 4
+    T_REVENUE = T_OWED + 4,
+    T_ARCHIVE
 };
 
 /* A batch may have posted for an organisation more than once: what is left must be 0 at the end. */
@@ -93,8 +98,11 @@ static enum status take_posted(struct audit *a, struct db_stmt *s)
 {
     int64_t tx = db_col_int(s, T_TX);
     wide paid = 0;
-    struct tally_row *row = tally_row(
-        &a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, T_AT), db_col_int(s, T_ORGANIZATION) });
+    int64_t organization = db_col_int(s, T_ORGANIZATION);
+    struct tally_row *row =
+        db_col_null(s, T_ARCHIVE)
+            ? tally_row(&a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, T_AT), organization })
+            : audit_archived(a, db_col_int(s, T_ARCHIVE), organization);
     if (!row)
         return STATUS_NO_MEMORY;
     for (int i = 0; i < TALLY_SUMS; i++) { /* what is owed, then each kind of fund */

@@ -17,6 +17,7 @@ struct audit {
     json_t *problems;    /* the first AUDIT_PROBLEMS_MAX sentences */
     int64_t rows, found; /* of the check that runs */
     int64_t newest_boot, last_settled_us;
+    bool is_archive; /* a file of one month: billing/archive.h */
     /* Recomputed from settlements alone: */
     struct tally
         usage; /* hour, project, key, model, meter, price version, item, period, how it was called -> qty, requests, atoms, covered */
@@ -71,7 +72,7 @@ MUST_CHECK enum status audit_draws(struct audit *a, struct db_stmt *request, int
 enum { /* columns of a request and its settlement, for audit_requests.c and audit_funds.c */
     O_RID, O_PROJECT, O_KEY, O_ENDPOINT, O_PRICES, O_HOLD, O_ACCEPTED, O_BOOT,
     S_RID, S_PROJECT, S_KEY, S_ENDPOINT, S_PRICES, S_MODEL, S_AMOUNT,
-    S_SETTLED, S_LINES, S_OUTCOME, S_DRAWS, S_ORGANIZATION, S_PERIOD,
+    S_SETTLED, S_LINES, S_OUTCOME, S_DRAWS, S_ORGANIZATION, S_PERIOD, S_ARCHIVE,
 };
 /* clang-format on */
 
@@ -81,6 +82,10 @@ MUST_CHECK enum status audit_line(struct audit *a, const struct audit_line *l);
 enum status audit_counts(struct audit *a);
 
 enum status audit_boots(struct audit *a);
+/* audit_archives.c: what stands for months that have left. */
+enum status audit_archives(struct audit *a);
+/* Of what an organisation owes, and funds paid, in the months of an archive. */
+MUST_CHECK struct tally_row *audit_archived(struct audit *a, int64_t archive, int64_t organization);
 enum status audit_funds(struct audit *a);
 enum status audit_fund_balances(struct audit *a);
 enum status audit_spent(struct audit *a);

@@ -23,17 +23,28 @@ static const char sql_below_floor[] =
 static const char sql_requests[] =
     "SELECT o.rid, o.project, o.key, o.endpoint, o.price_version, o.hold_atoms, o.accepted_us,"
     " o.boot, s.rid, s.project, s.key, s.endpoint, s.price_version, s.model, s.amount_atoms,"
-    " s.settled_us, s.lines, s.outcome, s.draws, p.organization, b.id"
+    " s.settled_us, s.lines, s.outcome, s.draws, p.organization, b.id, b.archive"
     " FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid"
-    " LEFT JOIN project p ON p.id = s.project LEFT JOIN billing_period b"
-    " ON b.organization = p.organization AND b.starts_us <= s.settled_us"
+    " LEFT JOIN project p ON p.id = s.project LEFT JOIN billing_period b ON b.id ="
+    "  (SELECT id FROM billing_period WHERE organization = p.organization"
+    "   AND starts_us <= s.settled_us ORDER BY starts_us DESC LIMIT 1)"
     " AND b.ends_us > s.settled_us ORDER BY o.rid";
+/* While an archive is dropped, some of its requests are still here, and no matter. */
+static const char sql_left_over[] =
+    "SELECT month, 1 FROM archive a WHERE state = 'done' AND (EXISTS (SELECT 1 FROM settlement s"
+    "  JOIN project p ON p.id = s.project JOIN billing_period b ON b.archive = a.id"
+    "  AND b.organization = p.organization AND b.starts_us <= s.settled_us AND b.ends_us > s.settled_us"
+    "  WHERE s.rid BETWEEN a.from_rid AND a.to_rid)"
+    " OR EXISTS (SELECT 1 FROM ledger_tx t JOIN billing_period b ON b.archive = a.id"
+    "  AND b.organization = t.organization AND b.starts_us <= t.at_us AND b.ends_us > t.at_us"
+    "  WHERE t.kind = 'usage' AND t.tx BETWEEN a.from_tx AND a.to_tx))";
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
 static const char sql_strange_keys[] =
     "SELECT i.rid FROM idempotency i LEFT JOIN request_open o ON o.rid = i.rid"
-    " WHERE o.project IS NOT i.project ORDER BY i.rid";
+    " WHERE o.project IS NOT i.project AND NOT (o.rid IS NULL AND EXISTS (SELECT 1 FROM archive a"
+    "  WHERE i.rid BETWEEN a.from_rid AND a.to_rid)) ORDER BY i.rid";
 
 __extension__ typedef __int128 wide;
 
@@ -287,6 +298,8 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
         check_open(a, s);
         return STATUS_OK;
     }
+    if (!db_col_null(s, S_ARCHIVE))
+        return STATUS_OK; /* its roll-ups stand for it */
     if (!same_request(s))
         audit_problem(a, "request %" PRId64 " was settled for another caller or price", rid);
     if (amount > db_col_int(s, O_HOLD))
@@ -322,8 +335,16 @@ static enum status unopened_row(struct audit *a, struct db_stmt *s)
     return STATUS_OK;
 }
 
+static enum status left_over_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "archive %s: some of what is in it is here as well", db_col_text(s, 0, NULL));
+    return STATUS_OK;
+}
+
 enum status audit_requests(struct audit *a)
 {
     enum status s = audit_query(a, sql_requests, request_row);
+    if (!s)
+        s = audit_query(a, sql_left_over, left_over_row);
     return s ? s : audit_query(a, sql_unopened, unopened_row);
 }

@@ -16,7 +16,9 @@ static const char sql_add_boot[] =
     "INSERT INTO boot (started_us, open_floor, settled_us) VALUES (?1,?2,?3)";
 static const char sql_last_boot[] =
     "SELECT open_floor, settled_us FROM boot ORDER BY boot DESC LIMIT 1";
-static const char sql_last_rid[] = "SELECT max(rid) FROM request_open";
+static const char sql_last_rid[] =
+    "SELECT max(coalesce((SELECT max(rid) FROM request_open), 0),"
+    " coalesce((SELECT max(to_rid) FROM archive), 0))"; /* the newest requests may have left */
 static const char sql_last_settled[] = "SELECT max(settled_us) FROM settlement WHERE rid >= ?1";
 /* Read whole before anything is inserted, so that no scan sees its own work. */
 static const char sql_orphans[] =
@@ -53,7 +55,7 @@ static enum status read_last_boot(struct books *b, struct last_boot *last)
         s = first_row(b->db, rid, (int64_t *[]){ &b->last_rid }, 1);
     if (s)
         return s;
-    if (last->floor - 1 > b->last_rid) /* the newest requests are in an archive, or were lost */
+    if (last->floor - 1 > b->last_rid) /* those between were lost: restore.c */
         b->last_rid = last->floor - 1;
     /* What was settled after the floor was written lies above it (or lowered it again). */
     db_int(settled, 1, last->floor);

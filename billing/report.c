@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "base/usage.h"
+#include "billing/archive.h"
 #include "billing/decimal.h"
 #include "billing/period.h"
 #include <assert.h>
@@ -34,15 +35,18 @@ static const char sql_project[] = "SELECT id FROM project WHERE slug = ?1";
 static const struct grouping {
     const char *name;
     const char *sql;
+    bool settled; /* needs the requests themselves */
 } groupings[] = {
-    { "model", USAGE_SQL("n.name", "JOIN name n ON n.id = r.model") },
-    { "key", USAGE_SQL("coalesce(k.name, r.key)", "LEFT JOIN api_key k ON k.id = r.key") },
-    { "project", USAGE_SQL("p.slug", "JOIN project p ON p.id = r.project") },
-    { "organization", USAGE_SQL("o.slug", "JOIN project p ON p.id = r.project"
-                                          " JOIN organization o ON o.id = p.organization") },
-    { "served", SETTLED_SQL("model_served") },
-    { "backend", SETTLED_SQL("backend") },
-    { "day", USAGE_SQL("date(r.hour_us / 1000000, 'unixepoch')", "") },
+    { "model", USAGE_SQL("n.name", "JOIN name n ON n.id = r.model"), false },
+    { "key", USAGE_SQL("coalesce(k.name, r.key)", "LEFT JOIN api_key k ON k.id = r.key"), false },
+    { "project", USAGE_SQL("p.slug", "JOIN project p ON p.id = r.project"), false },
+    { "organization",
+      USAGE_SQL("o.slug", "JOIN project p ON p.id = r.project"
+                          " JOIN organization o ON o.id = p.organization"),
+      false },
+    { "served", SETTLED_SQL("model_served"), true },
+    { "backend", SETTLED_SQL("backend"), true },
+    { "day", USAGE_SQL("date(r.hour_us / 1000000, 'unixepoch')", ""), false },
 };
 
 static const struct grouping *grouping_find(const char *name)
@@ -174,8 +178,11 @@ enum status report_usage(struct db *db, const struct usage_query *q, json_t **re
     u.limit = q->limit ? q->limit : ROWS_DEFAULT;
     int64_t project = 0;
     enum status s = q->project ? find_project(db, q->project, &project) : STATUS_OK;
-    if (s)
-        return s;
+    bool archived = false;
+    if (!s && u.grouping->settled)
+        s = archive_covers(db, q->from_us, q->to_us, &archived);
+    if (s || archived)
+        return s ? s : STATUS_CONFLICT;
     AUTO(json_decref_ptr) json_t *data = json_array();
     AUTO(json_decref_ptr) json_t *currency = NULL;
     u.data = data;

@@ -21,6 +21,7 @@ struct usage_query {
     int64_t limit;          /* rows, 1..10000 */
 };
 /* {"object":"list","currency":..,"from":..,"to":..,"data":[{..group.., "requests":n, "usage":{meter:qty..}, "amount":"0.0012"}],"total":".."} */
+/* CONFLICT: grouped by what only requests know, and some of that time are in an archive. */
 MUST_CHECK enum status report_usage(struct db *db, const struct usage_query *q, json_t **ret);
 
 struct seller {

@@ -2,7 +2,7 @@
  *
  * What happened after the backup is lost from the store, but not from the world: customers
  * have request ids and numbered documents of that time.  None of these is given a second time:
- * the store begins above them, and the gaps are written down as such (schema/0009.sql).
+ * the store begins above them, and the gaps are written down as such (schema/0011.sql).
  */
 #ifndef MAAS_RESTORE_H
 #define MAAS_RESTORE_H

@@ -3,6 +3,7 @@
 #include "billing/simulate.h"
 #include "base/cleanup.h"
 #include "base/db.h"
+#include "billing/archive.h"
 #include "billing/decimal.h"
 #include "billing/organization.h"
 #include "billing/period.h"
@@ -318,6 +319,11 @@ enum status simulate_month(struct db *db, const struct catalog *book, const char
         s = organization_find(db, organization, &payer);
     if (!s)
         s = read_periods(&w, month, payer, &from_us, &to_us);
+    bool archived = false;
+    if (!s)
+        s = archive_covers(db, from_us, to_us, &archived);
+    if (archived)
+        return STATUS_CONFLICT;
     if (!s)
         s = take_settlements(&w, from_us, to_us, payer);
     if (!s)

@@ -114,4 +114,6 @@ enum exit_code run_price_lint(const struct session *s, json_t *args);
 enum exit_code run_price_diff(const struct session *s, json_t *args);
 enum exit_code run_price_simulate(const struct session *s, json_t *args);
 enum exit_code run_backup(const struct session *s, json_t *args);
+enum exit_code show_archive(json_t *result);
+enum exit_code show_archives(json_t *result);
 #endif

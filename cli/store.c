@@ -46,3 +46,25 @@ enum exit_code run_backup(const struct session *s, json_t *args)
     putchar('\n');
     return verdict_audit(json_object_get(result, "audit"));
 }
+
+enum exit_code show_archive(json_t *result)
+{
+    if (!*text_of(result, "month"))
+        return puts("no month is due"), EXIT_OK;
+    printf("%s: %" PRId64 " requests, %" PRId64 " bytes, now in %s\nsha256 %s\n",
+           text_of(result, "month"), number_of(result, "requests"), number_of(result, "bytes"),
+           text_of(result, "file"), text_of(result, "sha256"));
+    return EXIT_OK;
+}
+
+enum exit_code show_archives(json_t *result)
+{
+    static const struct column columns[] = {
+        { "MONTH", "month", false, NULL },      { "STATE", "state", false, NULL },
+        { "REQUESTS", "requests", true, NULL }, { "BYTES", "bytes", true, NULL },
+        { "CREATED", "created", false, NULL },  { "SHA256", "sha256", false, NULL },
+        { "FILE", "file", false, NULL },        { 0 },
+    };
+    table_print(json_object_get(result, "archives"), columns);
+    return EXIT_OK;
+}

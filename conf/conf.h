@@ -46,7 +46,7 @@ struct conf {
     char *currency; /* ISO 4217 */
     uint64_t currency_minor_digits;
     char *seller_name, *seller_tax_id, *seller_address, *invoice_series;
-    uint64_t tax_basis_points;
+    uint64_t tax_basis_points, retention_months;
     char *house_organization;
     char *backend_header; /* hidden, shown */
     /* logging */

@@ -87,6 +87,8 @@ const struct conf_row conf_table[] = {
       "memory of one request beside its body and its answer; beyond it 503" },
     { AT(request_timeout_ms), CONF_MSEC, "10m", SECOND, 24 * HOUR, CONF_RELOAD, NULL,
       "longest time from a request's arrival to the end of its answer" },
+    { AT(retention_months), CONF_COUNT, "3", 2, 1200, CONF_RELOAD, NULL,
+      "whole months whose requests stay in the store, before they may be archived" },
     { AT(seller_address), CONF_STR, "", 0, 200, CONF_RELOAD, NULL,
       "of the seller, on invoices" },
     { AT(seller_name), CONF_STR, "", 0, 200, CONF_RELOAD, NULL,

@@ -231,6 +231,11 @@ static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_u
     if (status == STATUS_BAD_FIELD)
         return admin_refuse(job, status, "group_by",
                             "group by model, served, backend, key, project, organization or day");
+    if (status == STATUS_CONFLICT)
+        return admin_refuse(
+            job, status, "group_by",
+            "requests of that time are in an archive: look into it, or group by model, "
+            "key, project, organization or day");
     if (status == STATUS_NOT_FOUND)
         return admin_refuse(job, status, "project", "there is no project '%s'", job->args.project);
     return status;
@@ -427,6 +432,8 @@ static const struct json_spec margin_args[] = {
 
 /* clang-format off */
 const struct admin_command admin_commands[] = {
+    { "archive",            ADMIN_LATER,  false, admin_archive_args,  prepare_archive, run_archive,        "move the requests of a closed month, or of the oldest that is due, to a file" },
+    { "archive.list",       ADMIN_READER, false, no_args,             NULL,            run_archive_list,   "months whose requests are in files of their own" },
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },
     { "backend.disable",    ADMIN_MAIN,   false, admin_backend_args,  NULL,            run_backend_disable,"no new calls to a backend, over restarts, until it is enabled" },
     { "backend.drain",      ADMIN_MAIN,   false, admin_backend_args,  NULL,            run_backend_drain,  "no new calls to a backend until it is enabled or the daemon restarts" },

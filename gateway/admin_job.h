@@ -72,6 +72,7 @@ struct admin_job {
     struct seller seller;
     struct catalog *books[2]; /* price books of the arguments, read; owned */
     const char *state_dir;
+    int64_t retention_months;
     /* The answer. */
     enum status status;
     struct json_problem problem; /* text "": the status has a sentence of its own */

@@ -117,6 +117,8 @@ enum status run_price_simulate(struct admin_job *job, struct db *db, int64_t now
     if (s == STATUS_NOT_FOUND)
         return admin_refuse(job, s, "organization", "there is no organization '%s'",
                             a->organization);
+    if (s == STATUS_CONFLICT)
+        return admin_refuse(job, s, "month", "the requests of %s are in an archive", a->month);
     return s;
 }
 

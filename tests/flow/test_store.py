@@ -1,7 +1,10 @@
 """The store as its operator keeps it: copies of it while it is in use, and what is made of them."""
+import calendar
 import hashlib
+import json
 import os
 import sqlite3
+import struct
 import subprocess
 import threading
 import time
@@ -274,3 +277,147 @@ def test_audit_of_a_file(used):
     assert done.returncode == 0 and '"ok": true' in done.stdout
     done = subprocess.run([DAEMON, "--audit", used.dir / "none.db"], capture_output=True, text=True, timeout=60 * SLOW)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+
+
+# ---- archive ----
+
+def age(gate, months):
+    """What there is becomes so many months older: every time and every id of the store."""
+    now = time.gmtime()
+    month = now.tm_year * 12 + now.tm_mon - 1
+
+    def start(month):
+        return calendar.timegm((month // 12, month % 12 + 1, 1, 0, 0, 0))
+
+    us = (start(month) - start(month - months)) * 10**6
+    columns = {"request_open": ("accepted_us",), "settlement": ("settled_us",), "ledger_tx": ("at_us",),
+               "usage_rollup": ("hour_us",), "billing_period": ("starts_us", "ends_us"),
+               "boot": ("started_us", "settled_us"), "contract": ("starts_us",)}
+    db = sqlite3.connect(gate.state / "ledger.db")
+    db.create_function("age", 1, lambda us_: max(0, us_ - us))
+    triggers = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        db.execute(f"DROP TRIGGER {name}")
+    for table, names in columns.items():
+        for name in names:
+            db.execute(f"UPDATE {table} SET {name} = age({name})")
+    shift = us // 1000 << 22
+    for table in ("settlement", "request_open"):
+        db.execute(f"UPDATE {table} SET rid = rid - {shift}")
+    db.execute(f"UPDATE boot SET open_floor = max(1, open_floor - {shift})")
+    for _, sql in triggers:
+        db.execute(sql)
+    db.commit()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    write_checksums(gate.state / "ledger.db")
+
+
+def write_checksums(file):
+    """As SQLite's checksum VFS, which Python's SQLite has not: two sums at the end of each page."""
+    pages = bytearray(file.read_bytes())
+    for page in range(0, len(pages), 4096):
+        a = b = 0
+        for x, y in struct.iter_unpack("<II", pages[page:page + 4088]):
+            a = a + x + b & 0xffffffff
+            b = b + y + a & 0xffffffff
+        pages[page + 4088:page + 4096] = struct.pack("<II", a, b)
+    file.write_bytes(pages)
+
+
+@pytest.fixture
+def old(used):
+    """Three requests of five months ago, in one period that has ended; and one of today."""
+    used.terminate()
+    age(used, 5)
+    used.start_daemon()
+    used.wait_backend()
+    assert used.chat(used.api_key, "#tokens=1").status == 200
+    with used.ledger() as db:
+        starts = db.execute("SELECT min(starts_us) FROM billing_period").fetchone()[0]
+    used.month = time.strftime("%Y-%m", time.gmtime(starts // 10**6))
+    return used
+
+
+@pytest.mark.short
+def test_a_month_leaves(old):
+    done = old.cli("archive", old.month, check=False)
+    assert done.returncode == 1 and f"maasgate invoice {old.month} --org acme --issue" in done.stderr
+    old.cli("invoice", old.month, "--org", "acme", "--issue")
+    answer = old.ask("archive", old.month)
+    file = old.state / "archive" / f"{old.month}.db"
+    assert answer["file"] == str(file) and answer["requests"] == 3
+    assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    manifest = json.loads(file.with_suffix(".json").read_text())
+    assert manifest["sha256"] == answer["sha256"] and manifest["requests"] == 3
+    assert [p["organization"] for p in manifest["periods"]] == ["acme"]
+    assert len(old.settlements()) == 1 and rows(file, "SELECT count(*) FROM settlement") == [(3,)]
+    done = subprocess.run([DAEMON, "--audit", file], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = old.ask("archive", "list")["archives"]
+    assert [(a["month"], a["state"], a["requests"]) for a in listed] == [(old.month, "done", 3)]
+    assert old.ask("usage", "--month", old.month)["requests"] == 3, "the sums stay"
+    done = old.cli("usage", "--month", old.month, "--by", "served", check=False)
+    assert done.returncode == 1 and "in an archive" in done.stderr
+    assert old.chat(old.api_key, "#tokens=1").status == 200
+    assert "clean" in old.cli("audit").stdout
+    done = old.cli("archive", old.month, check=False)
+    assert done.returncode == 1 and "already" in done.stderr
+
+
+def test_the_oldest_that_is_due(old):
+    old.cli("invoice", old.month, "--org", "acme", "--issue")
+    assert old.ask("archive")["month"] == old.month
+    assert old.ask("archive")["month"] is None
+    assert "no month is due" in old.cli("archive").stdout
+
+
+@pytest.mark.parametrize("month, word", [("2026-13", "not a month"), ("tomorrow", "not a month"),
+                                         (time.strftime("%Y-%m", time.gmtime()), "retention_months"),
+                                         ("2025-01", "nothing was used")])
+def test_months_that_do_not_leave(old, month, word):
+    done = old.cli("archive", month, check=False)
+    assert done.returncode == 1 and word in done.stderr, done.stderr
+    assert len(old.settlements()) == 4
+
+
+def test_retention_is_the_operators(old):
+    """Six whole months stay: the one of five months ago is not due; a reload changes that."""
+    old.cli("invoice", old.month, "--org", "acme", "--issue")
+    old.write_conf(retention_months=6)
+    old.cli("reload")
+    assert old.ask("archive")["month"] is None
+    old.write_conf(retention_months=2)
+    old.cli("reload")
+    assert old.ask("archive")["month"] == old.month
+
+
+def test_killed_while_it_archives(old):
+    """Whatever was reached: the books are clean, and the next call ends it."""
+    old.cli("invoice", old.month, "--org", "acme", "--issue")
+    for delay in (0.0, 0.01, 0.03, 0.1):
+        running = subprocess.Popen([BUILD / "maasgate", "archive", old.month, "--socket", old.socket],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        old.kill_daemon()
+        running.wait(60 * SLOW)
+        old.start_daemon()
+        old.wait_backend()
+        assert "clean" in old.cli("audit").stdout
+    old.cli("archive", old.month, check=False)  # done already, or now
+    assert [(a["state"], a["requests"]) for a in old.ask("archive", "list")["archives"]] == [("done", 3)]
+    assert len(old.settlements()) == 1
+    file = old.state / "archive" / f"{old.month}.db"
+    done = subprocess.run([DAEMON, "--audit", file], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_backup_knows_what_has_left(old):
+    old.cli("invoice", old.month, "--org", "acme", "--issue")
+    old.ask("archive", old.month)
+    assert old.ask("backup", old.dir / "copy.db")["audit"]["ok"]
+    old.terminate()
+    done = restore(old, old.dir / "copy.db")
+    assert done.returncode == 0, done.stderr
+    old.start_daemon()
+    assert "clean" in old.cli("audit").stdout
