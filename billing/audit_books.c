@@ -2,6 +2,7 @@
  * up, and the accounts against their entries.
  */
 #include "billing/audit_inside.h"
+#include "billing/period.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -93,26 +94,55 @@ enum {
     T_ARCHIVE
 };
 
+/* Each batch and kind has a weight of its own in the sum of its hour. */
+static uint64_t weight(int64_t at_us, int64_t kind)
+{
+    uint64_t z = ((uint64_t)at_us * 4 + (uint64_t)kind) * UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* A row for each batch would be memory that grows with everything ever stored.  A row for each hour
+ * knows as much: what is posted in another batch than it was settled in leaves its weighed sum other
+ * than 0, but for one time in 2^64. */
+bool audit_post(struct audit *a, int64_t at_us, int64_t organization, int64_t kind, int64_t atoms)
+{
+    struct tally_row *row =
+        tally_row(&a->posted, (int64_t[TALLY_KEYS]){ at_us - at_us % HOUR_US, organization });
+    if (!row)
+        return false;
+    row->sum[kind] += atoms;
+    row->mix += (uint64_t)atoms * weight(at_us, kind);
+    return true;
+}
+
 /* A batch may have posted for an organisation more than once: what is left must be 0 at the end. */
+static bool take_one(struct audit *a, struct db_stmt *s, int64_t kind, int64_t atoms)
+{
+    int64_t organization = db_col_int(s, T_ORGANIZATION);
+    if (db_col_null(s, T_ARCHIVE))
+        return audit_post(a, db_col_int(s, T_AT), organization, kind, -atoms);
+    struct tally_row *row = audit_archived(a, db_col_int(s, T_ARCHIVE), organization);
+    if (row)
+        row->sum[kind] -= atoms;
+    return row;
+}
+
 static enum status take_posted(struct audit *a, struct db_stmt *s)
 {
-    int64_t tx = db_col_int(s, T_TX);
     wide paid = 0;
-    int64_t organization = db_col_int(s, T_ORGANIZATION);
-    struct tally_row *row =
-        db_col_null(s, T_ARCHIVE)
-            ? tally_row(&a->posted, (int64_t[TALLY_KEYS]){ db_col_int(s, T_AT), organization })
-            : audit_archived(a, db_col_int(s, T_ARCHIVE), organization);
-    if (!row)
-        return STATUS_NO_MEMORY;
+    bool negative = false;
     for (int i = 0; i < TALLY_SUMS; i++) { /* what is owed, then each kind of fund */
-        row->sum[i] -= db_col_int(s, T_OWED + i);
-        paid += db_col_int(s, T_OWED + i);
-        if (db_col_int(s, T_OWED + i) < 0)
-            paid = 0;
+        int64_t atoms = db_col_int(s, T_OWED + i);
+        if (!take_one(a, s, i, atoms))
+            return STATUS_NO_MEMORY;
+        paid += atoms;
+        negative |= atoms < 0;
     }
-    if (paid <= 0 || db_col_int(s, T_REVENUE) != -paid)
-        audit_problem(a, "ledger tx %" PRId64 " is not what pays for usage against revenue", tx);
+    if (negative || paid <= 0 || db_col_int(s, T_REVENUE) != -paid)
+        audit_problem(a, "ledger tx %" PRId64 " is not what pays for usage against revenue",
+                      db_col_int(s, T_TX));
     return STATUS_OK;
 }
 
@@ -127,18 +157,31 @@ static enum status tx_row(struct audit *a, struct db_stmt *s)
     return is_usage ? take_posted(a, s) : STATUS_OK;
 }
 
+static void check_posted(struct audit *a, const struct tally_row *row)
+{
+    bool whole = true;
+    for (int k = 0; k < TALLY_SUMS; k++)
+        if (row->sum[k] != 0) {
+            whole = false;
+            audit_problem(a,
+                          "%s %" PRId64 " of organization %" PRId64 ": settled - posted = %" PRId64
+                          " atoms",
+                          row->key[0] < 0 ? "archive" : "hour",
+                          row->key[0] < 0 ? -row->key[0] : row->key[0], row->key[1], row->sum[k]);
+        }
+    if (whole && row->mix != 0)
+        audit_problem(a,
+                      "hour %" PRId64 " of organization %" PRId64
+                      ": something is posted in another batch than it was settled in",
+                      row->key[0], row->key[1]);
+}
+
 enum status audit_ledger(struct audit *a)
 {
     enum status s = audit_query(a, sql_tx, tx_row);
-    for (size_t i = 0; i < a->posted.room && !s; i++) {
-        const struct tally_row *row = &a->posted.rows[i];
-        for (int k = 0; k < TALLY_SUMS && row->used; k++)
-            if (row->sum[k] != 0)
-                audit_problem(a,
-                              "batch %" PRId64 " of organization %" PRId64
-                              ": settled - posted = %" PRId64 " atoms",
-                              row->key[0], row->key[1], row->sum[k]);
-    }
+    for (size_t i = 0; i < a->posted.room && !s; i++)
+        if (a->posted.rows[i].used)
+            check_posted(a, &a->posted.rows[i]);
     return s;
 }
 

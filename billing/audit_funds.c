@@ -47,13 +47,10 @@ static enum status check_draw(struct audit *a, struct db_stmt *s, int64_t fund, 
         audit_problem(a, "request %" PRId64 " drew on its funds out of order", rid);
     *kind = f->sum[FUND_KIND];
     struct tally_row *drawn = tally_row(&a->drawn, (int64_t[TALLY_KEYS]){ fund });
-    struct tally_row *posted =
-        tally_row(&a->posted,
-                  (int64_t[TALLY_KEYS]){ db_col_int(s, S_SETTLED), db_col_int(s, S_ORGANIZATION) });
-    if (!drawn || !posted)
+    if (!drawn ||
+        !audit_post(a, db_col_int(s, S_SETTLED), db_col_int(s, S_ORGANIZATION), *kind, atoms))
         return STATUS_NO_MEMORY;
     drawn->sum[0] += atoms;
-    posted->sum[*kind] += atoms;
     return STATUS_OK;
 }
 

@@ -21,7 +21,7 @@ struct audit {
     /* Recomputed from settlements alone: */
     struct tally
         usage; /* hour, project, key, model, meter, price version, item, period, how it was called -> qty, requests, atoms, covered */
-    struct tally posted;      /* batch, organisation -> atoms owed, atoms of each kind of fund */
+    struct tally posted;      /* hour, organisation -> atoms owed, atoms of each kind of fund */
     struct tally drawn;       /* fund -> atoms */
     struct tally spent;       /* project -> atoms */
     struct tally funds;       /* fund -> kind, amount, organisation, model: as the rows say */
@@ -84,6 +84,10 @@ enum status audit_counts(struct audit *a);
 enum status audit_boots(struct audit *a);
 /* audit_archives.c: what stands for months that have left. */
 enum status audit_archives(struct audit *a);
+/* audit_books.c: adds to what an organisation owed (kind 0) or a kind of fund paid, by a settlement of
+ * the batch at_us, or takes it away, by a posting.  False: no memory. */
+MUST_CHECK bool audit_post(struct audit *a, int64_t at_us, int64_t organization, int64_t kind,
+                           int64_t atoms);
 /* Of what an organisation owes, and funds paid, in the months of an archive. */
 MUST_CHECK struct tally_row *audit_archived(struct audit *a, int64_t archive, int64_t organization);
 enum status audit_funds(struct audit *a);

@@ -254,14 +254,11 @@ static enum status check_lines(struct audit *a, struct db_stmt *s, int64_t cover
 
 static enum status add_owed(struct audit *a, struct db_stmt *s, int64_t covered)
 {
-    struct tally_row *posted =
-        tally_row(&a->posted,
-                  (int64_t[TALLY_KEYS]){ db_col_int(s, S_SETTLED), db_col_int(s, S_ORGANIZATION) });
     struct tally_row *spent =
         tally_row(&a->spent, (int64_t[TALLY_KEYS]){ db_col_int(s, S_PROJECT) });
-    if (!posted || !spent)
+    if (!spent || !audit_post(a, db_col_int(s, S_SETTLED), db_col_int(s, S_ORGANIZATION), 0,
+                              db_col_int(s, S_AMOUNT) - covered))
         return STATUS_NO_MEMORY;
-    posted->sum[0] += db_col_int(s, S_AMOUNT) - covered;
     spent->sum[0] += db_col_int(s, S_AMOUNT);
     return STATUS_OK;
 }

@@ -11,6 +11,7 @@ enum { TALLY_KEYS = 9, TALLY_SUMS = 4 };
 struct tally_row {
     int64_t key[TALLY_KEYS];
     int64_t sum[TALLY_SUMS];
+    uint64_t mix;    /* for the caller */
     bool used, seen; /* seen: for the caller */
 };
 
