@@ -143,10 +143,111 @@ START_TEST(test_sums_are_made_again)
 }
 END_TEST
 
+/* ---- from every version, with what that version was the first to hold ------------------------ */
+
+enum { VERSIONS = sizeof schema_sql / sizeof *schema_sql };
+
+#define POST(tx, kind, org, debit, credit, atoms)                                                \
+    "INSERT INTO ledger_tx VALUES (" tx ",'" kind "',1794700900000000," org ",NULL);"            \
+    "INSERT INTO ledger_entry VALUES (" tx "," debit "," atoms "), (" tx "," credit ",-" atoms   \
+    ");"                                                                                         \
+    "UPDATE account_balance SET posted_atoms = posted_atoms + " atoms " WHERE account = " debit  \
+    ";"                                                                                          \
+    "UPDATE account_balance SET posted_atoms = posted_atoms - " atoms " WHERE account = " credit \
+    ";"
+#define FUND(id, kind, until)                                                             \
+    "INSERT INTO fund (id, organization, kind, from_us, to_us, amount_atoms, created_us)" \
+    " VALUES (" id ", 2, '" kind "', 0, " until ", 700, 5);"
+
+/* NULL: nothing that a row could hold is new. */
+static const char *const added[VERSIONS] = {
+    of_0001,
+    FUND("1", "promo", "9000000000000000000") FUND(
+        "2", "promo",
+        "1794800000000000") "UPDATE fund_balance SET expired_atoms = 700 WHERE fund = 2;"
+                            "INSERT INTO contract (organization, starts_us, time_zone, credit_atoms, plan, created_us)"
+                            " VALUES (2, 1794700000000000, 'Asia/Shanghai', 9000000000000000000, '{}', 5);",
+    "INSERT INTO charge (organization, at_us, kind, text, amount_atoms, created_us)"
+    " VALUES (2, 1794700900000000, 'other', 'a licence', 800000, 5);" POST("10", "charge", "2",
+                                                                           "65", "66", "800000"),
+    "INSERT INTO payment (document, amount_minor, paid_us) VALUES ('MG-2026-000001', 40, 6);" POST(
+        "11", "payment", "1", "49", "35",
+        "4000000000") "INSERT INTO approval (organization, starts_us, approved_by, approved_us, body_sha256)"
+                      " VALUES (1, 1788220800000000, 'Kim', 7, zeroblob(32));",
+    NULL,
+    "INSERT INTO api_key (name, project, label, digest, created_us, role)"
+    " VALUES ('money', 2, 'books', zeroblob(32), 8, 'finance');",
+    "INSERT INTO share_rule (model, partner, basis_points, from_us) VALUES ('base/', 2, 100, 9);",
+    "INSERT INTO idempotency VALUES (12, 1, zeroblob(32), zeroblob(32), 1794700800000000);"
+    "INSERT INTO idempotency_answer VALUES (12, 1794700800000000, NULL, NULL, x'796573');",
+    NULL,
+    FUND("3", "promo", "9000000000000000000"),
+    "INSERT INTO restoration (restored_us, backup_us, boot, floor_rid)"
+    " VALUES (1794700950000000, 1794700900000000, 7, 14);"
+    "INSERT INTO boot VALUES (7, 1794700950000000, 14, 1794700950000000, 1);"
+    "INSERT INTO lost_number VALUES ('MG-2026', 2, 3, 1);"
+    "UPDATE doc_counter SET next = 4;",
+};
+
+static const struct kept {
+    unsigned since;
+    const char *sql; /* what was put in, as today's schema says it */
+} kept[] = {
+    { 1, "SELECT count(*) = 3 AND sum(amount_atoms) = 10000075000 FROM settlement" },
+    { 1, "SELECT sum(requests) = 3 AND sum(atoms) = 10000075000 FROM usage_rollup" },
+    { 2,
+      "SELECT f.to_us = b.open_until FROM fund f JOIN fund_balance b ON b.fund = f.id AND f.id = 1" },
+    { 2, "SELECT expired_atoms = 700 AND (open_until IS NULL OR open_until = 1794800000000000)"
+         " FROM fund_balance WHERE fund = 2" },
+    { 2, "SELECT count(*) = 1 FROM contract WHERE time_zone = 'Asia/Shanghai'" },
+    { 3, "SELECT amount_atoms = 800000 AND deferred = 0 FROM charge WHERE text = 'a licence'" },
+    { 4, "SELECT count(*) = 1 FROM payment WHERE amount_minor = 40" },
+    { 4, "SELECT posted_atoms = 6000000000 FROM account_balance WHERE account = 35" },
+    { 6, "SELECT role = 'finance' FROM api_key WHERE name = 'money'" },
+    { 7, "SELECT basis_points = 100 FROM share_rule" },
+    { 11, "SELECT count(*) = 1 FROM boot WHERE boot = 7" },
+    { 11, "SELECT next = 4 FROM doc_counter" },
+};
+
+static void grow_to(unsigned version)
+{
+    char path[128], err[256] = "";
+    store_of(1, added[0]);
+    snprintf(path, sizeof path, "%s/ledger.db", f.dir);
+    for (unsigned v = 2; v <= version; v++) {
+        struct db *db = NULL;
+        ck_assert_int_eq(db_open(path, DB_WRITER, &db, err), STATUS_OK);
+        ck_assert_msg(db_migrate(db, schema_sql, v, err) == STATUS_OK, "%s", err);
+        db_close(db);
+        if (added[v - 1])
+            fixture_tamper(&f, added[v - 1]);
+    }
+}
+
+START_TEST(test_from_every_version)
+{
+    unsigned version = (unsigned)_i + 1;
+    f = (struct fixture){ .wall_us = FIXTURE_NOW_US };
+    grow_to(version);
+    for (int starts = 0; starts < 2; starts++) {
+        fixture_open(&f);
+        fixture_audit_clean(&f);
+        for (size_t i = 0; i < sizeof kept / sizeof *kept && starts == 0; i++)
+            ck_assert_msg(kept[i].since > version || fixture_int(&f, kept[i].sql) == 1,
+                          "from %u: %s", version, kept[i].sql);
+        fixture_request(&f, 2, 20, 0);
+        fixture_close(&f);
+    }
+    fixture_audit_clean(&f);
+    fixture_free(&f);
+}
+END_TEST
+
 Suite *migrate_suite(void)
 {
     Suite *s = suite_create("migrate");
     TCase *t = tcase_create("forward");
+    tcase_add_loop_test(t, test_from_every_version, 0, VERSIONS);
     tcase_add_loop_test(t, test_forward, 0, sizeof contents / sizeof *contents);
     tcase_add_test(t, test_sums_are_made_again);
     suite_add_tcase(s, t);
