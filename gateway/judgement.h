@@ -13,7 +13,7 @@ struct judgement {
     struct usage usage;
 };
 
-/* The three of them only where r->recount has counted both sides. */
+/* The three of them only where r->work.recount has counted both sides. */
 
 /* Row 11: what was reported, but no more than the gateway can understand; both numbers are noted. */
 void recount_compare(struct request *r, struct judgement *j);

@@ -30,7 +30,7 @@ struct recount_job { /* one thread at a time: the loop's, or one of libuv's */
 enum status recount_begin(struct request *r)
 {
     const struct catalog_tokenizer *t = r->model->tokenizer;
-    if (!t || r->recount)
+    if (!t || r->work.recount)
         return STATUS_OK;
     struct recount *c = calloc(1, sizeof *c);
     if (!c)
@@ -39,7 +39,7 @@ enum status recount_begin(struct request *r)
     int len = snprintf(c->tokenizer, sizeof c->tokenizer, "%.63s@", t->name);
     for (unsigned i = 0; i < TOKENIZER_DIGEST_BYTES; i++)
         snprintf(c->tokenizer + len + 2 * i, 3, "%02x", t->digest[i]);
-    r->recount = c;
+    r->work.recount = c;
     return STATUS_OK;
 }
 
@@ -98,7 +98,7 @@ static bool is_next(const struct recount_job *j, const struct said *s)
 /* All that one choice said, put together: a word may lie in several events. */
 static char *gather(const struct recount_job *j, size_t end, size_t *ret_len)
 {
-    const struct transcript *t = &j->r->recount->said;
+    const struct transcript *t = &j->r->work.recount->said;
     struct said s;
     size_t len = 0, room = 0;
     for (size_t at = 0; transcript_next(t, &at, end, &s);)
@@ -118,7 +118,7 @@ static bool find_choice(struct recount_job *j, size_t end)
 {
     struct said s;
     uint32_t lowest = UINT32_MAX;
-    for (size_t at = 0; transcript_next(&j->r->recount->said, &at, end, &s);)
+    for (size_t at = 0; transcript_next(&j->r->work.recount->said, &at, end, &s);)
         if (s.kind == j->kind && s.choice >= j->choice && s.choice < lowest)
             lowest = s.choice;
     j->choice = lowest;
@@ -127,7 +127,7 @@ static bool find_choice(struct recount_job *j, size_t end)
 
 static void next_said(struct recount_job *j)
 {
-    size_t end = j->r->recount->said_end;
+    size_t end = j->r->work.recount->said_end;
     for (; j->kind < SAID_KINDS; j->kind++, j->choice = 0) {
         if (find_choice(j, end)) {
             j->text = gather(j, end, &j->text_len);
@@ -143,7 +143,7 @@ static void next_said(struct recount_job *j)
         j->before = tokens;
     }
     j->done = true;
-    j->count.output_whole = !j->r->recount->said.incomplete;
+    j->count.output_whole = !j->r->work.recount->said.incomplete;
 }
 
 /* Output that the client does not see, or that is no text. */
@@ -166,10 +166,10 @@ static void begin(struct recount_job *j)
     if (j->part == RECOUNT_INPUT)
         prompt_texts_init(&j->prompts, r);
     else if (is_hidden(r))
-        r->recount->said.incomplete = true;
+        r->work.recount->said.incomplete = true;
     else if (!r->ask.stream) {
-        transcript_add(&r->recount->said, buf_span(&r->answer.body));
-        r->recount->said_end = r->recount->said.log.len;
+        transcript_add(&r->work.recount->said, buf_span(&r->answer.body));
+        r->work.recount->said_end = r->work.recount->said.log.len;
     }
 }
 
@@ -222,8 +222,8 @@ static void slice_counted(uv_work_t *work, int status)
         uv_queue_work(&r->loop->uv, work, count_slice, slice_counted) == 0)
         return;
     j->failed = j->failed || !j->done;
-    take(r->recount, j);
-    r->recount->running = false;
+    take(r->work.recount, j);
+    r->work.recount->running = false;
     bpe_run_free(j->run);
     free(j->text);
     free(j);
@@ -235,13 +235,13 @@ static size_t said_wanted(const struct request *r)
 {
     const struct delivery *d = &r->work.delivery;
     if (!r->ask.stream)
-        return r->recount->said_end; /* what there is: an answer that is whole */
+        return r->work.recount->said_end; /* what there is: an answer that is whole */
     return r->gone ? d->sent.said : d->added.said;
 }
 
 static bool is_counted(const struct request *r, enum recount_part part)
 {
-    const struct recount *c = r->recount;
+    const struct recount *c = r->work.recount;
     if (part == RECOUNT_INPUT)
         return c->input_done;
     return c->output_done && c->said_end == said_wanted(r);
@@ -249,7 +249,7 @@ static bool is_counted(const struct request *r, enum recount_part part)
 
 bool recount_wait(struct request *r, enum recount_part part)
 {
-    struct recount *c = r->recount;
+    struct recount *c = r->work.recount;
     if (c->running || is_counted(r, part))
         return c->running;
     struct recount_job *j = calloc(1, sizeof *j);

@@ -30,7 +30,7 @@ struct recount {
     struct recount_row row; /* for the settlement */
 };
 
-/* For a model with a tokenizer r->recount is made, once.  OK or NO_MEMORY. */
+/* For a model with a tokenizer r->work.recount is made, once.  OK or NO_MEMORY. */
 MUST_CHECK enum status recount_begin(struct request *r);
 void recount_free(struct recount *c); /* NULL is fine */
 /* True: it is being counted, and request_resume comes.  False: it has been. */

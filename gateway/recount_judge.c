@@ -1,6 +1,7 @@
 /* gateway/recount_judge.c -- the gateway's count beside the backend's number: see judgement.h. */
 #include "base/log.h"
 #include "gateway/judgement.h"
+#include "gateway/recount.h"
 #include "gateway/request.h"
 #include <inttypes.h>
 
@@ -50,9 +51,9 @@ static bool is_comparable(const struct request *r)
 
 static void compare_input(struct request *r, struct usage *u)
 {
-    const struct recounted *c = &r->recount->count;
+    const struct recounted *c = &r->work.recount->count;
     bool other = usage_sum(u, METERS_TOKENS_IN & ~INPUTS_COUNTED) > 0;
-    struct recount_side *side = &r->recount->row.input;
+    struct recount_side *side = &r->work.recount->row.input;
     *side = side_of(r, u->present & INPUTS_COUNTED, usage_sum(u, INPUTS_COUNTED),
                     c->input_whole && !other && is_comparable(r), c->input);
     cut(u, inputs, sizeof inputs / sizeof *inputs, excess_of(side));
@@ -61,12 +62,12 @@ static void compare_input(struct request *r, struct usage *u)
 /* Reasoning that was not shown cannot be counted: then the text alone is compared. */
 static void compare_output(struct request *r, struct usage *u)
 {
-    const struct recounted *c = &r->recount->count;
+    const struct recounted *c = &r->work.recount->count;
     bool other = usage_sum(u, METERS_TOKENS_OUT & ~OUTPUTS_COUNTED) > 0;
     bool hidden = c->reasoning == 0 && u->qty[METER_OUTPUT_REASONING] > 0;
     uint64_t told = hidden ? u->qty[METER_OUTPUT_TEXT] : usage_sum(u, OUTPUTS_COUNTED);
-    r->recount->row.hidden = hidden ? (int64_t)u->qty[METER_OUTPUT_REASONING] : 0;
-    struct recount_side *side = &r->recount->row.output;
+    r->work.recount->row.hidden = hidden ? (int64_t)u->qty[METER_OUTPUT_REASONING] : 0;
+    struct recount_side *side = &r->work.recount->row.output;
     *side = side_of(r, u->present & OUTPUTS_COUNTED, told, c->output_whole && !other,
                     c->text + c->reasoning);
     cut(u, outputs, hidden ? 1 : 2, excess_of(side));
@@ -74,7 +75,7 @@ static void compare_output(struct request *r, struct usage *u)
 
 static void tell(struct request *r, const char *what)
 {
-    const struct recount_row *row = &r->recount->row;
+    const struct recount_row *row = &r->work.recount->row;
     log_peer("%s request=%s model=%s backend=%s input_reported=%" PRId64 " input_counted=%" PRId64
              " output_reported=%" PRId64 " output_counted=%" PRId64,
              what, r->rid_text, r->model->id,
@@ -84,10 +85,10 @@ static void tell(struct request *r, const char *what)
 
 static void note(struct request *r)
 {
-    const struct recount_row *row = &r->recount->row;
-    r->recount->row.tokenizer = r->recount->tokenizer;
+    const struct recount_row *row = &r->work.recount->row;
+    r->work.recount->row.tokenizer = r->work.recount->tokenizer;
     COUNT(&r->loop->counters, recounts);
-    if (!r->recount->count.input_whole || !r->recount->count.output_whole)
+    if (!r->work.recount->count.input_whole || !r->work.recount->count.output_whole)
         COUNT(&r->loop->counters, uncounted);
     if (recount_differs(&row->input) || recount_differs(&row->output)) {
         COUNT(&r->loop->counters, mismatches);
@@ -97,7 +98,7 @@ static void note(struct request *r)
 
 void recount_compare(struct request *r, struct judgement *j)
 {
-    const struct recount_row *row = &r->recount->row;
+    const struct recount_row *row = &r->work.recount->row;
     compare_input(r, &j->usage);
     compare_output(r, &j->usage);
     note(r);
@@ -113,7 +114,7 @@ void recount_compare(struct request *r, struct judgement *j)
 
 void recount_fill(const struct request *r, struct judgement *j)
 {
-    const struct recounted *c = &r->recount->count;
+    const struct recounted *c = &r->work.recount->count;
     bool writes = r->target.row->capability & (CAP_CHAT | CAP_COMPLETIONS);
     bool in = j->usage.present & METERS_TOKENS_IN, out = j->usage.present & METERS_TOKENS_OUT;
     if (in && (out || !writes))
@@ -131,7 +132,7 @@ void recount_fill(const struct request *r, struct judgement *j)
 
 static void sent_output(const struct request *r, const struct progress *sent, struct usage *u)
 {
-    const struct recounted *c = &r->recount->count;
+    const struct recounted *c = &r->work.recount->count;
     uint64_t all = c->text + c->reasoning;
     if (sent->counted) { /* by the backend, as it went */
         usage_set(u, METER_OUTPUT_TEXT, sent->text);
@@ -154,8 +155,8 @@ static void sent_output(const struct request *r, const struct progress *sent, st
 bool recount_sent(struct request *r, const struct progress *sent, struct judgement *j)
 {
     const struct work *w = &r->work;
-    struct recount_row *row = &r->recount->row;
-    const struct recounted *c = &r->recount->count;
+    struct recount_row *row = &r->work.recount->row;
+    const struct recounted *c = &r->work.recount->count;
     struct usage u = w->end.usage.present ? w->end.usage : w->so_far;
     if (!c->output_whole)
         return false;

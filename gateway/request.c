@@ -8,6 +8,7 @@
 #include "gateway/http.h"
 #include "gateway/idempotency.h"
 #include "gateway/intake.h"
+#include "gateway/recount.h"
 #include "gateway/stream.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -88,7 +89,7 @@ static void request_free(struct request *r)
     delivery_free(&r->work.delivery);
     if (r->idem)
         idempotency_free(r);
-    recount_free(r->recount);
+    recount_free(r->work.recount);
     free(r->work.body_memory);
     snapshot_unref(l, r->snapshot);
     r->magic = 0;

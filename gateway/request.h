@@ -20,7 +20,6 @@
 #include "gateway/loop.h"
 #include "gateway/pipeline.h"
 #include "gateway/reader.h"
-#include "gateway/recount.h"
 #include "gateway/routes.h"
 #include "gateway/work.h"
 #include <stdbool.h>
@@ -95,9 +94,8 @@ struct request {
     struct facts *facts;      /* NULL: all prices are plain */
     struct idem *idem;        /* of its Idempotency-Key; NULL: it has none; in the arena */
     enum money money;
-    struct work work;        /* backend */
-    struct recount *recount; /* from the hold on, of a model with a tokenizer; else NULL */
-    enum outcome outcome;    /* meter */
+    struct work work;     /* backend */
+    enum outcome outcome; /* meter */
     struct answer answer;
 
     struct loop_message message_back; /* hand-back from the ledger or reader thread */

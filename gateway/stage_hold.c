@@ -2,6 +2,7 @@
  * backend sees a byte. */
 #include "gateway/ask_ledger.h"
 #include "gateway/idempotency.h"
+#include "gateway/recount.h"
 #include "gateway/request.h"
 
 static enum verdict submit(struct request *r)
@@ -47,7 +48,7 @@ static enum verdict bound_by_count(struct request *r)
         return NEXT;
     if (recount_wait(r, RECOUNT_INPUT))
         return WAIT;
-    const struct recounted *c = &r->recount->count;
+    const struct recounted *c = &r->work.recount->count;
     uint64_t most = c->input + recount_tolerance(r, c->input);
     if (c->input_whole && most < r->bound.input_tokens_max)
         r->bound.input_tokens_max = most;

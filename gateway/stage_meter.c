@@ -7,6 +7,7 @@
 #include "gateway/cost.h"
 #include "gateway/judgement.h"
 #include "gateway/kind.h"
+#include "gateway/recount.h"
 #include "gateway/request.h"
 
 /* What was sent when nobody counted: a token an event that carried output, a token
@@ -63,7 +64,7 @@ static struct judgement partial(struct request *r, enum outcome outcome,
     struct judgement j = { .outcome = outcome,
                            .evidence = sent->counted ? EVIDENCE_UPSTREAM : EVIDENCE_GATEWAY,
                            .usage = w->end.usage.present ? w->end.usage : w->so_far };
-    if (r->recount && recount_sent(r, sent, &j))
+    if (r->work.recount && recount_sent(r, sent, &j))
         return j;
     if (silent(r) && !usage_has(&j.usage, METER_OUTPUT_TEXT)) {
         j.evidence = EVIDENCE_GATEWAY; /* it is paid for by what went in */
@@ -109,7 +110,7 @@ static struct judgement complete(struct request *r)
         j = is_report_missed(r)
                 ? nothing(OUTCOME_OK_NOUSAGE)
                 : (struct judgement){ OUTCOME_OK, EVIDENCE_GATEWAY, { .present = 0 } };
-    if (!r->recount)
+    if (!r->work.recount)
         return j;
     recount_compare(r, &j);
     recount_fill(r, &j);
@@ -139,7 +140,7 @@ static bool is_delivered(const struct request *r)
 /* The gateway's own count: both sides, one after the other. */
 static bool must_wait(struct request *r)
 {
-    return r->recount && is_delivered(r) &&
+    return r->work.recount && is_delivered(r) &&
            (recount_wait(r, RECOUNT_INPUT) || recount_wait(r, RECOUNT_OUTPUT));
 }
 
@@ -235,7 +236,7 @@ enum verdict stage_meter(struct request *r)
     if (must_wait(r))
         return WAIT;
     struct judgement j = judge(r);
-    s->recount = r->recount && r->recount->row.tokenizer ? &r->recount->row : NULL;
+    s->recount = r->work.recount && r->work.recount->row.tokenizer ? &r->work.recount->row : NULL;
     if (is_charged(j.outcome))
         add_own_counts(r, &j);
     r->tokens_used = lesser(usage_sum(&j.usage, METERS_TOKENS),

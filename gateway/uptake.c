@@ -2,6 +2,7 @@
 #include "gateway/uptake.h"
 #include "gateway/answer_room.h"
 #include "gateway/kind.h"
+#include "gateway/recount.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
 
@@ -43,9 +44,9 @@ static enum status take_event(struct request *r, const struct backend_data *d)
         return STATUS_NO_MEMORY;
     if (!r->gone) {
         r->work.delivered = true;
-        if (r->recount) {
-            transcript_add(&r->recount->said, (struct span){ d->bytes, d->len });
-            r->work.delivery.added.said = r->recount->said.log.len;
+        if (r->work.recount) {
+            transcript_add(&r->work.recount->said, (struct span){ d->bytes, d->len });
+            r->work.delivery.added.said = r->work.recount->said.log.len;
         }
         delivery_add(&r->work.delivery, (struct span){ d->bytes, d->len }, &r->work.so_far,
                      r->answer.body.len - r->answer.taken);

@@ -9,6 +9,8 @@
 #include "gateway/delivery.h"
 #include "gateway/wait.h"
 
+struct recount;
+
 enum work_phase {
     WORK_SEEKS, /* a backend; in the end again, for another attempt */
     WORK_RUNS,
@@ -39,7 +41,8 @@ struct work { /* between hold and settle */
     bool retries; /* counts against the loop's retry budget, from the decision to the end */
     unsigned attempts;
     money_t hold;
-    struct route_set tried; /* routes of `served` */
+    struct recount *recount; /* of a model with a tokenizer, else NULL */
+    struct route_set tried;  /* routes of `served` */
     struct costs *costs; /* of calls to backends, as far as they are known; in the arena (cost.h) */
     struct usage so_far; /* reported up to now */
     struct delivery delivery;
