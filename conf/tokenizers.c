@@ -31,7 +31,8 @@ const struct conf_key tokenizer_keys[] = {
       "the same in tokens; the larger of the two counts; 8 when not given" },
     { "hold", read_choice, AT(hold), "bytes|count", 0, 0, false,
       "what is held for a request's input: a token for each byte (when not given), or the "
-      "gateway's count and the tolerance, which takes the time of counting before the work begins" },
+      "gateway's count and the tolerance, which takes the time of counting before the work begins; "
+      "what cannot be counted, and a model with fallback_to_parent, is held for by bytes" },
     { .key = NULL }
 };
 /* clang-format on */

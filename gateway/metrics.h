@@ -39,10 +39,10 @@ struct daemon;
     X(fallbacks, "maasgate_parent_fallbacks_total", "requests served by the parent model")        \
     X(unpriced, "maasgate_unpriced_usage_total", "settlements with a used but unpriced meter")    \
     X(unreported, "maasgate_unreported_usage_total",                                              \
-      "whole answers whose backend reported no usage: no tokens are billed")                      \
+      "whole answers without reported usage: tokens are billed only if the gateway counts")       \
     X(recounts, "maasgate_token_counts_total", "requests whose tokens the gateway counted, too")  \
     X(uncounted, "maasgate_token_counts_incomplete_total",                                        \
-      "of these, where something was not to be counted: pictures, tools, hidden reasoning")       \
+      "of these, where something was not to be counted: pictures, tools, words of a megabyte")    \
     X(mismatches, "maasgate_token_mismatches_total",                                              \
       "of these, where a backend's number was further off than the tolerance")                    \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \

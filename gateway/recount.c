@@ -167,7 +167,7 @@ static void begin(struct recount_job *j)
         prompt_texts_init(&j->prompts, r);
     else if (is_hidden(r))
         r->work.recount->said.incomplete = true;
-    else if (!r->ask.stream) {
+    else if (!r->ask.stream && r->target.row->capability != CAP_EMBEDDINGS) {
         transcript_add(&r->work.recount->said, buf_span(&r->answer.body));
         r->work.recount->said_end = r->work.recount->said.log.len;
     }

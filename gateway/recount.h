@@ -23,9 +23,9 @@ struct recounted {
 struct recount {
     struct transcript said;
     bool running, input_done, output_done;
-    size_t said_end; /* how much of what was said has been counted */
+    size_t said_end;  /* how much of what was said has been counted */
+    int64_t asked_ns; /* when it was first waited for with the work done; 0: not yet */
     struct recounted count;
-    struct recount_job *job; /* while it runs */
     char tokenizer[RECOUNT_NAME_BYTES];
     struct recount_row row; /* for the settlement */
 };

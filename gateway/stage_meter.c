@@ -140,8 +140,12 @@ static bool is_delivered(const struct request *r)
 /* The gateway's own count: both sides, one after the other. */
 static bool must_wait(struct request *r)
 {
-    return r->work.recount && is_delivered(r) &&
-           (recount_wait(r, RECOUNT_INPUT) || recount_wait(r, RECOUNT_OUTPUT));
+    struct recount *c = r->work.recount;
+    if (!c || !is_delivered(r))
+        return false;
+    if (!c->asked_ns)
+        c->asked_ns = request_now_ns(r);
+    return recount_wait(r, RECOUNT_INPUT) || recount_wait(r, RECOUNT_OUTPUT);
 }
 
 static bool is_charged(enum outcome o)
@@ -163,6 +167,13 @@ static void add_sound(const struct request *r, struct usage *u)
         u->present &= m->priced | ~METERS_TOKENS;
 }
 
+/* Counting is no work of the backend's. */
+static int64_t work_end_ns(const struct request *r)
+{
+    const struct recount *c = r->work.recount;
+    return c && c->asked_ns ? c->asked_ns : request_now_ns(r);
+}
+
 /* Compute time that the backend does not report is the wall time of its work. */
 static void add_own_counts(const struct request *r, struct judgement *j)
 {
@@ -171,7 +182,7 @@ static void add_own_counts(const struct request *r, struct judgement *j)
     if (silent(r) && j->outcome != OUTCOME_UPSTREAM_CUT)
         add_sound(r, &j->usage);
     if (model_priced(m, METER_COMPUTE_MS) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
-        int64_t ns = request_now_ns(r) - r->work.began_ns; /* not what it waited before */
+        int64_t ns = work_end_ns(r) - r->work.began_ns; /* not what it waited before */
         usage_set(&j->usage, METER_COMPUTE_MS, (uint64_t)(ns / 1000000));
     }
 }
