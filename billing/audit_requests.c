@@ -21,7 +21,8 @@ static const char sql_below_floor[] =
     " (SELECT open_floor FROM boot ORDER BY boot DESC LIMIT 1) AND NOT EXISTS"
     " (SELECT 1 FROM settlement s WHERE s.rid = o.rid) ORDER BY rid";
 static const char sql_requests[] =
-    "SELECT o.rid, o.project, o.key, o.endpoint, o.price_version, o.hold_atoms, o.accepted_us,"
+    "SELECT o.rid, o.project, o.key, o.endpoint, o.price_version, o.hold_atoms +"
+    " (SELECT coalesce(sum(atoms), 0) FROM hold_more m WHERE m.rid = o.rid), o.accepted_us,"
     " o.boot, s.rid, s.project, s.key, s.endpoint, s.price_version, s.model, s.amount_atoms,"
     " s.settled_us, s.lines, s.outcome, s.draws, p.organization, b.id, b.archive"
     " FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid"
@@ -41,6 +42,9 @@ static const char sql_left_over[] =
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
+static const char sql_strange_legs[] =
+    "SELECT rid FROM hold_more m WHERE NOT EXISTS"
+    " (SELECT 1 FROM request_open o WHERE o.rid = m.rid) GROUP BY rid";
 static const char sql_strange_keys[] =
     "SELECT i.rid FROM idempotency i LEFT JOIN request_open o ON o.rid = i.rid"
     " WHERE o.project IS NOT i.project AND NOT (o.rid IS NULL AND EXISTS (SELECT 1 FROM archive a"
@@ -313,6 +317,12 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
     return status ? status : add_owed(a, s, covered);
 }
 
+static enum status strange_leg_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "request %" PRId64 " has a part of a hold and no hold", db_col_int(s, 0));
+    return STATUS_OK;
+}
+
 static enum status strange_key_row(struct audit *a, struct db_stmt *s)
 {
     audit_problem(a,
@@ -343,5 +353,7 @@ enum status audit_requests(struct audit *a)
     enum status s = audit_query(a, sql_requests, request_row);
     if (!s)
         s = audit_query(a, sql_left_over, left_over_row);
+    if (!s)
+        s = audit_query(a, sql_strange_legs, strange_leg_row);
     return s ? s : audit_query(a, sql_unopened, unopened_row);
 }

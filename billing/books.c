@@ -10,6 +10,7 @@
 #include "billing/period.h"
 #include "billing/posting.h"
 #include "billing/recount.h"
+#include "billing/running.h"
 #include <assert.h>
 #include <string.h>
 
@@ -47,9 +48,8 @@ void books_begin(struct books *b, int64_t now_us)
     b->floor_written = b->floor_stored;
 }
 
-/* Who pays for a project, in the period of this batch.  BAD_FIELD: no such project. */
-static enum status find_payer(struct books *b, int64_t project, struct budget **ret_budget,
-                              struct purse **ret_purse)
+enum status books_payer(struct books *b, int64_t project, struct budget **ret_budget,
+                        struct purse **ret_purse)
 {
     *ret_budget = budget_find(&b->budgets, project);
     *ret_purse = *ret_budget ? purse_find(&b->purses, (*ret_budget)->organization) : NULL;
@@ -99,7 +99,7 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     struct budget *budget;
     struct purse *purse;
     struct draws draws;
-    enum status s = find_payer(b, h->project, &budget, &purse);
+    enum status s = books_payer(b, h->project, &budget, &purse);
     if (!s && h->idem)
         s = idem_find(b->db, h->project, h->idem);
     if (s == STATUS_BAD_FIELD || (!s && !budget_hold(budget, h->hold.atoms)))
@@ -238,7 +238,7 @@ enum status books_settle(struct books *b, struct ledger_settle *t)
 {
     struct budget *budget;
     struct purse *purse;
-    enum status s = find_payer(b, t->project, &budget, &purse);
+    enum status s = books_payer(b, t->project, &budget, &purse);
     if (!s)
         s = books_rate(b, purse, t);
     if (s)
@@ -332,6 +332,8 @@ void books_undo(struct books *b, const struct ledger_op *op)
         purse_unsettle(&b->purses, purse, t->rid, &t->held, &t->paid);
         books_count(b, purse, t, true);
         floor_add(&b->floor, t->rid, 1);
+    } else if (op->kind == LEDGER_MORE) {
+        books_more_undo(b, (const struct ledger_more *)op);
     }
 }
 

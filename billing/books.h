@@ -45,6 +45,9 @@ MUST_CHECK enum status books_mark_clean(struct books *b);
 
 /* For books_open: prepares the statements; counts a row of an earlier boot that is open as held. */
 MUST_CHECK enum status books_prepare(struct books *b);
+/* Who pays for a project, in the period of this batch.  BAD_FIELD: no such project. */
+MUST_CHECK enum status books_payer(struct books *b, int64_t project, struct budget **ret_budget,
+                                   struct purse **ret_purse);
 MUST_CHECK bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms);
 
 /* Projects, organisations, contracts and funds from the rows, again after a change. */

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "billing/books.h"
+#include "billing/running.h"
 #include "billing/store.h"
 #include <assert.h>
 #include <linux/futex.h>
@@ -242,6 +243,11 @@ static enum status apply(struct ledger *l, struct ledger_op *op)
     case LEDGER_SETTLE:
         op->status = books_settle(&l->books, (struct ledger_settle *)op);
         break;
+    case LEDGER_MORE:
+        op->status = books_more(&l->books, (struct ledger_more *)op);
+        break;
+    case LEDGER_KINDS:
+        assert(false);
     }
     return books_is_answer(op->status) ? STATUS_OK : op->status;
 }
@@ -273,7 +279,7 @@ static enum status apply_all(struct ledger *l, unsigned *ret_applied)
 
 static void count_answers(struct ledger *l)
 {
-    uint64_t ok[3] = { 0 }, refused = 0;
+    uint64_t ok[LEDGER_KINDS] = { 0 }, refused = 0;
     for (unsigned i = 0; i < l->count; i++)
         if (l->batch[i]->status == STATUS_OK)
             ok[l->batch[i]->kind]++;

@@ -11,6 +11,7 @@
  * settle insert #2, durable before the last byte of the answer; at most once per
  *        request (primary key); amount <= hold is asserted.  A request that
  *        costs nothing (failed before any token, refused) is settled with 0.
+ * Between them a request may say more: running.h.
  * Every hold is settled: by the request, or by recovery at the next start.
  */
 #ifndef MAAS_LEDGER_H
@@ -27,7 +28,7 @@ struct db;
 struct ledger;
 struct recount_row;
 
-enum ledger_kind { LEDGER_HOLD, LEDGER_SETTLE, LEDGER_CALL };
+enum ledger_kind { LEDGER_HOLD, LEDGER_SETTLE, LEDGER_CALL, LEDGER_MORE, LEDGER_KINDS };
 
 struct ledger_op { /* embed it first; owned by the submitter, lent until done */
     struct mpsc_node node;

@@ -13,6 +13,7 @@
     X(CLIENT_GONE_0, "client_gone_0") /* client left before the first token: 0 */                 \
     X(CLIENT_GONE, "client_gone")     /* client left in the middle: input + what was sent */      \
     X(UPSTREAM_CUT, "upstream_cut")   /* backend died in the middle: input + what was sent */     \
+    X(BUDGET_CUT, "budget_cut")       /* the budget ended in the middle: input + what was sent */ \
     X(ORPHAN_0, "orphan_0")           /* daemon died, nothing known to be delivered: 0 */         \
     X(ORPHAN, "orphan")               /* daemon died mid-stream: last durable checkpoint */
 

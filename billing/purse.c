@@ -306,6 +306,68 @@ static void taken_by(const struct purses *p, rid_t rid, int64_t atoms, struct dr
     *ret = marked ? *marked : (struct draws){ .credit = atoms };
 }
 
+/* False: that are too many funds. */
+static bool add_draws(struct draws *to, const struct draws *d)
+{
+    to->credit += d->credit;
+    for (unsigned i = 0; i < d->count; i++) {
+        unsigned at = 0;
+        while (at < to->count && to->draw[at].fund != d->draw[i].fund)
+            at++;
+        if (at == DRAWS_MAX)
+            return false;
+        if (at == to->count)
+            to->draw[to->count++] = (struct draw){ .fund = d->draw[i].fund };
+        to->draw[at].atoms += d->draw[i].atoms;
+    }
+    return true;
+}
+
+/* The place in the order of drawing; -1: the fund is used up or expired, and was before all. */
+static ptrdiff_t place_of(const struct purse *o, const struct draw *d)
+{
+    for (unsigned i = 0; i < o->fund_count; i++)
+        if (o->funds[i].id == d->fund)
+            return i;
+    return -1;
+}
+
+/* A part may draw on a fund that comes before those of earlier parts. */
+static void put_in_order(const struct purse *o, struct draws *d)
+{
+    for (unsigned i = 1; i < d->count; i++)
+        for (unsigned at = i; at > 0 && place_of(o, &d->draw[at]) < place_of(o, &d->draw[at - 1]);
+             at--) {
+            struct draw moved = d->draw[at];
+            d->draw[at] = d->draw[at - 1];
+            d->draw[at - 1] = moved;
+        }
+}
+
+enum status purse_hold_more(struct purses *p, struct purse *o, rid_t rid, int64_t atoms,
+                            const struct draws *d, struct draws *ret_before)
+{
+    taken_by(p, rid, atoms, ret_before);
+    struct draws all = *ret_before;
+    if (!add_draws(&all, d))
+        return STATUS_NO_QUOTA;
+    put_in_order(o, &all);
+    if (all.count && !marks_put(&p->marks, rid, &all))
+        return STATUS_NO_MEMORY;
+    earmark(o, d, 1);
+    return STATUS_OK;
+}
+
+void purse_unhold_more(struct purses *p, struct purse *o, rid_t rid, const struct draws *d,
+                       const struct draws *before)
+{
+    if (!before->count)
+        marks_drop(&p->marks, rid);
+    bool kept = !before->count || marks_put(&p->marks, rid, before);
+    assert(kept); /* it is there already */
+    earmark(o, d, -1);
+}
+
 void purse_unhold(struct purses *p, struct purse *o, rid_t rid, int64_t atoms)
 {
     struct draws held;

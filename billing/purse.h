@@ -72,6 +72,12 @@ MUST_CHECK enum status purse_plan(const struct purse *o, int64_t model, int64_t 
 /* Takes what purse_plan found.  NO_MEMORY: nothing was taken. */
 MUST_CHECK enum status purse_hold(struct purses *p, struct purse *o, rid_t rid,
                                   const struct draws *d);
+/* Takes what purse_plan found for another part of a hold of `atoms`.  NO_QUOTA: it would draw on
+ * more than DRAWS_MAX funds; NO_MEMORY; nothing was taken. */
+MUST_CHECK enum status purse_hold_more(struct purses *p, struct purse *o, rid_t rid, int64_t atoms,
+                                       const struct draws *d, struct draws *ret_before);
+void purse_unhold_more(struct purses *p, struct purse *o, rid_t rid, const struct draws *d,
+                       const struct draws *before);
 /* Gives back what the hold of `atoms` took. */
 void purse_unhold(struct purses *p, struct purse *o, rid_t rid, int64_t atoms);
 

@@ -22,7 +22,8 @@ static const char sql_last_rid[] =
 static const char sql_last_settled[] = "SELECT max(settled_us) FROM settlement WHERE rid >= ?1";
 /* Read whole before anything is inserted, so that no scan sees its own work. */
 static const char sql_orphans[] =
-    "SELECT rid, project, key, model, endpoint, price_version, hold_atoms, accepted_us"
+    "SELECT rid, project, key, model, endpoint, price_version, hold_atoms +"
+    " (SELECT coalesce(sum(atoms), 0) FROM hold_more m WHERE m.rid = o.rid), accepted_us"
     " FROM request_open o WHERE rid >= ?1"
     " AND NOT EXISTS (SELECT 1 FROM settlement s WHERE s.rid = o.rid) ORDER BY rid LIMIT ?2";
 

@@ -33,7 +33,8 @@ struct conf {
     uint64_t idempotency_answer_bytes_max, idempotency_answers_bytes_max;
     /* Bytes queued towards one slow client before its backend is held back. */
     uint64_t stream_buffer_max;
-    char *stream_writes; /* "direct", "library": see gateway/direct.h */
+    char *stream_writes;         /* "direct", "library": see gateway/direct.h */
+    uint64_t stream_hold_tokens; /* 0: all that the request may use */
     /* time, milliseconds */
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms;

@@ -99,6 +99,9 @@ const struct conf_row conf_table[] = {
       "directory of the ledger and its lock" },
     { AT(stream_buffer_max), CONF_BYTES, "256K", 16 * KB, 64 * MB, CONF_RELOAD, NULL,
       "bytes queued for one slow client before its backend is held back" },
+    { AT(stream_hold_tokens), CONF_COUNT, "0", 0, 1000000, CONF_RELOAD, NULL,
+      "output tokens whose price a stream holds at once, again and again while it runs; 0 holds all that "
+      "max_tokens allows at its start" },
     { AT(stream_keepalive_ms), CONF_MSEC, "15s", SECOND, HOUR, CONF_RELOAD, NULL,
       "silence in a stream after which a frame without content is sent" },
     { AT(stream_stall_ms), CONF_MSEC, "60s", SECOND, HOUR, CONF_RELOAD, NULL,

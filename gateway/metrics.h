@@ -46,6 +46,8 @@ struct daemon;
     X(mismatches, "maasgate_token_mismatches_total",                                              \
       "of these, where a backend's number was further off than the tolerance")                    \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \
+    X(budget_cuts, "maasgate_budget_cuts_total",                                                  \
+      "streams that ended in the middle because their hold could not grow")                       \
     X(stream_events, "maasgate_stream_events_total", "stream events sent")                        \
     X(direct_chunks, "maasgate_stream_direct_chunks_total",                                       \
       "chunks of streams that the gateway itself has written to the socket")                      \

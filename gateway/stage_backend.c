@@ -7,6 +7,7 @@
 #include "gateway/choose.h"
 #include "gateway/cost.h"
 #include "gateway/desk.h"
+#include "gateway/hold_more.h"
 #include "gateway/kind.h"
 #include "gateway/order_body.h"
 #include "gateway/request.h"
@@ -108,7 +109,7 @@ static enum status begin(struct request *r)
         .answer_bytes_max = conf->answer_bytes_max,
         .answers = &answers_allowance,
         .answers_bytes_max = conf->answers_bytes_max,
-        .max_out = r->bound.output_tokens_max,
+        .max_out = r->work.output_most,
         .first_byte_timeout_ms =
             lesser(left, b->first_byte_timeout_ms ? b->first_byte_timeout_ms
                                                   : conf->first_byte_timeout_ms),
@@ -249,10 +250,25 @@ static enum verdict try_again(struct request *r)
 
 /* ---- the end ---- */
 
+/* The hold of a stream could not be made longer. */
+static enum verdict stopped(struct request *r, enum status why)
+{
+    COUNT(&r->loop->counters, budget_cuts);
+    if (why != STATUS_NO_QUOTA)
+        return request_fail(r, why, NULL, NULL);
+    return request_fail(r, why, NULL,
+                        "the budget ended in the middle of the answer: it was stopped at %llu "
+                        "output tokens of %llu",
+                        (unsigned long long)r->bound.output_tokens_max,
+                        (unsigned long long)r->work.output_most);
+}
+
 /* Its answer could not be taken.  In a stream that has begun the client has had a part of it. */
 static enum verdict refused(struct request *r)
 {
     enum status why = r->work.refused;
+    if (hold_more_ended(r))
+        return stopped(r, why);
     COUNT(&r->loop->counters, backend_failures);
     if (why == STATUS_BACKEND_GARBAGE && !r->ask.stream)
         return request_fail(r, why, NULL, "the answer is larger than answer_bytes_max");

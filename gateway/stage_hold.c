@@ -1,6 +1,7 @@
 /* gateway/stage_hold.c -- the most it can cost is reserved, on disk, before any
  * backend sees a byte. */
 #include "gateway/ask_ledger.h"
+#include "gateway/hold_more.h"
 #include "gateway/idempotency.h"
 #include "gateway/recount.h"
 #include "gateway/request.h"
@@ -9,7 +10,9 @@ static enum verdict submit(struct request *r)
 {
     struct ledger_hold *h = &r->ledger.hold;
     money_t most;
-    enum status s = facts_take(r);
+    enum status s = hold_more_begin(r);
+    if (s == STATUS_OK)
+        s = facts_take(r);
     if (s == STATUS_OK) {
         struct price_list prices = facts_prices(r, r->model);
         s = price_upper_bound(&prices, &r->bound, &most);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "gateway/cost.h"
 #include "gateway/judgement.h"
+#include "gateway/hold_more.h"
 #include "gateway/kind.h"
 #include "gateway/recount.h"
 #include "gateway/request.h"
@@ -100,6 +101,11 @@ static bool is_partial(const struct request *r)
            u->qty[METER_IMAGES] < (uint64_t)r->ask.n;
 }
 
+static enum outcome cut_by(enum status s)
+{
+    return s == STATUS_NO_QUOTA ? OUTCOME_BUDGET_CUT : OUTCOME_UPSTREAM_CUT;
+}
+
 /* A whole answer. */
 static struct judgement complete(struct request *r)
 {
@@ -125,7 +131,7 @@ static struct judgement judge(struct request *r)
         return d->sent.events ? partial(r, OUTCOME_CLIENT_GONE, &d->sent)
                               : nothing(OUTCOME_CLIENT_GONE_0);
     if (r->status != STATUS_OK) /* the client is there and gets what still waits for it */
-        return d->added.events ? partial(r, OUTCOME_UPSTREAM_CUT, &d->added)
+        return d->added.events ? partial(r, cut_by(r->status), &d->added)
                                : nothing(OUTCOME_FAILED_PRE);
     return complete(r);
 }
@@ -243,6 +249,8 @@ static void note_oddities(struct request *r, struct judgement *j)
 /* What it leaves of the settlement, stage_settle fills in. */
 enum verdict stage_meter(struct request *r)
 {
+    if (hold_more_last(r))
+        return WAIT;
     struct ledger_settle *s = &r->ledger.settle;
     if (must_wait(r))
         return WAIT;

@@ -3,6 +3,7 @@
 #include "gateway/answer_room.h"
 #include "gateway/direct.h"
 #include "gateway/error_body.h"
+#include "gateway/hold_more.h"
 #include "gateway/http.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
@@ -20,6 +21,7 @@ static size_t waiting(const struct request *r)
 static void hold_back(struct request *r, bool on)
 {
     struct work *w = &r->work;
+    on |= hold_more_blocks(r);
     if (w->paused == on || !w->call || w->cancelled)
         return;
     w->paused = on;
@@ -81,6 +83,11 @@ static void remember_id(struct request *r, const char *json, size_t len)
     char *copy = arena_memdup(r->arena, id.value.at, id.value.len);
     if (copy)
         r->work.stream_id = (struct span){ copy, id.value.len };
+}
+
+void stream_pace(struct request *r)
+{
+    hold_back(r, !r->gone && waiting(r) > r->snapshot->conf->stream_buffer_max);
 }
 
 void stream_release(struct request *r)
@@ -152,9 +159,27 @@ void stream_finish(struct request *r)
     wake(r);
 }
 
+/* A chunk without content, of the stream's own dialect; finish: JSON. */
+static void put_empty(struct request *r, const char *finish)
+{
+    char text[512];
+    struct span id = r->work.stream_id;
+    const char *chunk = kind_of(r->target.row->capability)->keep_alive;
+    if (!chunk || id.len == 0 || id.len > 128)
+        return;
+    int n = snprintf(text, sizeof text,
+                     "{\"id\":%.*s,\"created\":%" PRId64
+                     ",\"model\":\"%s\",\"object\":\"%s,\"finish_reason\":%s}]}",
+                     (int)id.len, id.at, r->accepted_us / 1000000, r->model->id, chunk, finish);
+    if (n > 0 && (size_t)n < sizeof text)
+        (void)put(r, text, (size_t)n);
+}
+
 void stream_fail(struct request *r)
 {
     struct buf text;
+    if (r->status == STATUS_NO_QUOTA)
+        put_empty(r, "\"length\"");
     buf_init(&text, 4096);
     bool ok = !r->answer.raw && /* nothing that is said among other bytes would be understood */
               error_body(&text, ERRORS_OPENAI, r->status, r->message, r->param) &&
@@ -227,18 +252,8 @@ void stream_taken(struct request *r, size_t n)
 
 static void keep_alive(struct request *r, int64_t now)
 {
-    char text[512];
-    struct span id = r->work.stream_id;
     r->work.last_event_ns = now;
-    const char *chunk = kind_of(r->target.row->capability)->keep_alive;
-    if (!chunk || id.len == 0 || id.len > 128)
-        return;
-    int n = snprintf(text, sizeof text,
-                     "{\"id\":%.*s,\"created\":%" PRId64
-                     ",\"model\":\"%s\",\"object\":\"%s,\"finish_reason\":null}]}",
-                     (int)id.len, id.at, r->accepted_us / 1000000, r->model->id, chunk);
-    if (n > 0 && (size_t)n < sizeof text)
-        (void)put(r, text, (size_t)n);
+    put_empty(r, "null");
 }
 
 void stream_tick(struct request *r)

@@ -18,6 +18,8 @@ bool stream_bytes(struct request *r, const char *bytes, size_t len);
 void stream_finish(struct request *r);
 /* An error after status 200: an error event, then the end without the marker. */
 void stream_fail(struct request *r);
+/* Looks again whether its backend is to be held back. */
+void stream_pace(struct request *r);
 /* The reader has left: its backend is not held back any more. */
 void stream_release(struct request *r);
 /* How many bytes may be sent next, at most so many, at body.at + taken: whole events, or a part of

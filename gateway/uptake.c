@@ -1,6 +1,7 @@
 /* gateway/uptake.c -- see uptake.h. */
 #include "gateway/uptake.h"
 #include "gateway/answer_room.h"
+#include "gateway/hold_more.h"
 #include "gateway/kind.h"
 #include "gateway/recount.h"
 #include "gateway/request.h"
@@ -40,6 +41,9 @@ static enum status take_event(struct request *r, const struct backend_data *d)
             delivery_count(&r->work.delivery, &r->work.so_far);
         return STATUS_OK;
     }
+    enum status s = r->work.more && !r->gone ? hold_more_look(r) : STATUS_OK;
+    if (s)
+        return s;
     if (!stream_event(r, d->bytes, d->len))
         return STATUS_NO_MEMORY;
     if (!r->gone) {

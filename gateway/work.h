@@ -9,6 +9,7 @@
 #include "gateway/delivery.h"
 #include "gateway/wait.h"
 
+struct hold_more;
 struct recount;
 
 enum work_phase {
@@ -41,6 +42,8 @@ struct work { /* between hold and settle */
     bool retries; /* counts against the loop's retry budget, from the decision to the end */
     unsigned attempts;
     money_t hold;
+    uint64_t output_most;    /* tokens the backend may make; r->bound has those that are held */
+    struct hold_more *more;  /* NULL: all of them are held */
     struct recount *recount; /* of a model with a tokenizer, else NULL */
     struct route_set tried;  /* routes of `served` */
     struct costs *costs; /* of calls to backends, as far as they are known; in the arena (cost.h) */

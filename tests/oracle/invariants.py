@@ -33,9 +33,9 @@ METERS = ["requests", "input_uncached_tokens", "input_cached_tokens", "input_cac
 INPUT, OUTPUT = {1, 2, 3, 11, 13, 16, 17}, {4, 5, 12, 14}
 HOUR_US = 3600 * 1000000
 LATE_US = 5 * 1000000  # a request may have been accepted while a new book was being published
-UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0"}
+UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
-FROZEN = ["request_open", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
+FROZEN = ["request_open", "hold_more", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
           "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
           "recount"]
 INVOICE, CREDIT_NOTE = 380, 381
@@ -85,6 +85,7 @@ class Store:
         self.names = dict(self.db.execute("SELECT id, name FROM name"))
         self.prices = {v: rate.read_book(text) for v, text in self.db.execute("SELECT id, text FROM price_version")}
         self.holds = {r["rid"]: r for r in self.db.execute("SELECT * FROM request_open")}
+        self.more = dict(self.db.execute("SELECT rid, sum(atoms) FROM hold_more GROUP BY rid"))
         self.settled = {}
         for r in self.db.execute("SELECT * FROM settlement"):
             if r["rid"] in self.settled:
@@ -341,7 +342,7 @@ def check_costs(store, args):
 
 def check_holds(store, args):
     for rid, s in store.settled.items():
-        if rid in store.holds and s["amount_atoms"] > store.holds[rid]["hold_atoms"]:
+        if rid in store.holds and s["amount_atoms"] > store.holds[rid]["hold_atoms"] + store.more.get(rid, 0):
             violation("I10", f"request {rid} was charged more than was held")
 
 

@@ -109,6 +109,7 @@ static const struct {
     { "small hold",
       WITHOUT(
           "request_open_stays_u") "UPDATE request_open SET hold_atoms = 87549999 WHERE rid = 1000" },
+    { "leg of nothing", "PRAGMA foreign_keys = OFF;INSERT INTO hold_more VALUES (77, 1, 5, 0)" },
     { "unknown boot", WITHOUT("request_open_stays_u") "UPDATE request_open SET boot = 5" },
     { "floor", "UPDATE boot SET open_floor = 100000" },
     { "key of nothing", "INSERT INTO idempotency VALUES (77, 1, zeroblob(32), zeroblob(32), 0)" },

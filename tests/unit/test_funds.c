@@ -3,6 +3,7 @@
 #include "billing/contract.h"
 #include "billing/marks.h"
 #include "billing/purse.h"
+#include "billing/running.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 #include <stdio.h>
@@ -353,6 +354,97 @@ START_TEST(test_marks_come_and_go)
 }
 END_TEST
 
+/* ---- a hold that grows (running.h) --------------------------------------------------------- */
+
+static enum status hold_more(struct ledger_hold *h, int64_t leg, int64_t atoms)
+{
+    struct ledger_more m = { .op.kind = LEDGER_MORE,
+                             .rid = h->rid,
+                             .project = h->project,
+                             .model = h->model,
+                             .leg = leg,
+                             .held = h->hold,
+                             .more = { atoms } };
+    enum status s = fixture_submit(&f, &m.op);
+    if (s == STATUS_OK)
+        h->hold.atoms += atoms;
+    return s;
+}
+
+START_TEST(test_the_parts_of_a_hold_draw_on_funds_in_order)
+{
+    no_credit();
+    FUND("kind, amount_atoms", "'prepaid', 1000000");
+    struct ledger_hold h = fixture_hold_of(&f, project, 500000);
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    FUND("kind, amount_atoms", "'promo', 250000");
+    ck_assert_int_eq(hold_more(&h, 1, 500000), STATUS_OK); /* all of promo, half of the rest */
+    ck_assert_int_eq(hold_more(&h, 2, 250001), STATUS_NO_QUOTA);
+    ck_assert_int_eq(hold_more(&h, 2, 250000), STATUS_OK);
+    ck_assert_int_eq(hold_more(&h, 3, 1), STATUS_NO_QUOTA);
+    struct ledger_settle t = fixture_settle_of(&h, 44, 0); /* 25000 atoms each */
+    ck_assert_int_eq(fixture_settle(&f, &t), STATUS_OK);
+    ck_assert_int_eq(drawn(2), 250000);
+    ck_assert_int_eq(drawn(1), 850000);
+    ck_assert_int_eq(try_request(1, 150000, 6), STATUS_OK); /* what was left is free */
+    ck_assert_int_eq(try_request(1, 1, 0), STATUS_NO_QUOTA);
+}
+END_TEST
+
+START_TEST(test_a_part_on_funds_behind_one_on_credit)
+{
+    struct ledger_hold h = fixture_hold_of(&f, project, 250000);
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    FUND("kind, amount_atoms", "'promo', 250000");
+    ck_assert_int_eq(hold_more(&h, 1, 500000), STATUS_OK);
+    struct ledger_settle t = fixture_settle_of(&h, 20, 0);
+    ck_assert_int_eq(fixture_settle(&f, &t), STATUS_OK);
+    ck_assert_int_eq(drawn(1), 250000);
+    ck_assert_int_eq(balance("unbilled"), 250000);
+}
+END_TEST
+
+/* One request draws on DRAWS_MAX funds at most: what would need another is refused whole. */
+START_TEST(test_a_part_on_too_many_funds)
+{
+    no_credit();
+    for (int i = 0; i < DRAWS_MAX; i++)
+        FUND("kind, amount_atoms", "'promo', 25000");
+    struct ledger_hold h = fixture_hold_of(&f, project, 25000 * DRAWS_MAX);
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    FUND("kind, amount_atoms", "'prepaid', 25000");
+    ck_assert_int_eq(hold_more(&h, 1, 25000), STATUS_NO_QUOTA);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM hold_more"), 0);
+    struct ledger_settle t = fixture_settle_of(&h, DRAWS_MAX, 0);
+    ck_assert_int_eq(fixture_settle(&f, &t), STATUS_OK);
+    ck_assert_int_eq(try_request(1, 25000, 1), STATUS_OK);
+}
+END_TEST
+
+/* What a batch that fails had added is as if it never was. */
+START_TEST(test_more_that_is_taken_back)
+{
+    struct fund funds[] = { { .id = 7, .to_us = INT64_MAX, .left = 100 },
+                            { .id = 8, .to_us = INT64_MAX, .left = 100 } };
+    struct purses purses = { .marks = { .slots = NULL } };
+    struct purse purse = { .organization = 1, .funds = funds, .fund_count = 2, .credit_limit = 50 };
+    struct draws first, second, before;
+    ck_assert_int_eq(purse_plan(&purse, 1, 60, 0, &first), STATUS_OK);
+    ck_assert_int_eq(purse_hold(&purses, &purse, 1000, &first), STATUS_OK);
+    ck_assert_int_eq(purse_plan(&purse, 1, 160, 0, &second), STATUS_OK);
+    ck_assert_int_eq(purse_hold_more(&purses, &purse, 1000, 60, &second, &before), STATUS_OK);
+    ck_assert_int_eq(funds[0].left + funds[1].left, 0);
+    ck_assert_int_eq(purse.credit_held, 20);
+    purse_unhold_more(&purses, &purse, 1000, &second, &before);
+    ck_assert_int_eq(funds[0].left, 40);
+    ck_assert_int_eq(funds[1].left, 100);
+    ck_assert_int_eq(purse.credit_held, 0);
+    purse_unhold(&purses, &purse, 1000, 60);
+    ck_assert_int_eq(funds[0].left, 100);
+    marks_free(&purses.marks);
+}
+END_TEST
+
 Suite *funds_suite(void)
 {
     Suite *s = suite_create("funds");
@@ -369,10 +461,14 @@ Suite *funds_suite(void)
     tcase_add_test(t, test_a_subscription_includes_usage_each_month);
     tcase_add_test(t, test_what_is_carried_on_outlives_the_month_of_another);
     tcase_add_test(t, test_months_are_the_contracts);
+    tcase_add_test(t, test_the_parts_of_a_hold_draw_on_funds_in_order);
+    tcase_add_test(t, test_a_part_on_funds_behind_one_on_credit);
+    tcase_add_test(t, test_a_part_on_too_many_funds);
     tcase_add_loop_test(t, test_bad_plans_are_told, 0, sizeof bad_plans / sizeof *bad_plans);
     suite_add_tcase(s, t);
     t = tcase_create("marks");
     tcase_add_test(t, test_marks_come_and_go);
+    tcase_add_test(t, test_more_that_is_taken_back);
     suite_add_tcase(s, t);
     return s;
 }
