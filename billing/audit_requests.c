@@ -42,6 +42,8 @@ static const char sql_left_over[] =
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
+static const char sql_late_checkpoints[] =
+    "SELECT rid FROM checkpoint c WHERE EXISTS (SELECT 1 FROM settlement s WHERE s.rid = c.rid)";
 static const char sql_strange_legs[] =
     "SELECT rid FROM hold_more m WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = m.rid) GROUP BY rid";
@@ -317,6 +319,12 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
     return status ? status : add_owed(a, s, covered);
 }
 
+static enum status late_checkpoint_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "request %" PRId64 " is settled and has a checkpoint", db_col_int(s, 0));
+    return STATUS_OK;
+}
+
 static enum status strange_leg_row(struct audit *a, struct db_stmt *s)
 {
     audit_problem(a, "request %" PRId64 " has a part of a hold and no hold", db_col_int(s, 0));
@@ -355,5 +363,7 @@ enum status audit_requests(struct audit *a)
         s = audit_query(a, sql_left_over, left_over_row);
     if (!s)
         s = audit_query(a, sql_strange_legs, strange_leg_row);
+    if (!s)
+        s = audit_query(a, sql_late_checkpoints, late_checkpoint_row);
     return s ? s : audit_query(a, sql_unopened, unopened_row);
 }

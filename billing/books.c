@@ -5,6 +5,7 @@
 #include "base/db.h"
 #include "billing/attempt.h"
 #include "billing/books_rate.h"
+#include "billing/checkpoint.h"
 #include "billing/lines.h"
 #include "billing/opening.h"
 #include "billing/period.h"
@@ -120,15 +121,25 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     return s;
 }
 
-/* What it had taken of funds is not known any more; it is settled with nothing, at once. */
-bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms)
+/* What it had taken of funds is not known any more.  It is taken again, in the same order; what
+ * funds do not cover now (one has expired meanwhile) is credit, whatever that allows: it was held. */
+bool books_adopt(struct books *b, const struct ledger_settle *t)
 {
-    struct budget *budget = budget_find(&b->budgets, project);
+    struct draws draws = { .credit = t->hold.atoms };
+    struct budget *budget = budget_find(&b->budgets, t->project);
     struct purse *purse = budget ? purse_find(&b->purses, budget->organization) : NULL;
-    if (!purse || __builtin_add_overflow(budget->held, hold_atoms, &budget->held) ||
-        __builtin_add_overflow(purse->credit_held, hold_atoms, &purse->credit_held))
+    if (!purse)
         return false;
-    floor_add(&b->floor, rid, 1);
+    enum status covered = t->amount.atoms
+                              ? purse_plan(purse, t->model, t->hold.atoms, b->batch_us, &draws)
+                              : STATUS_OK;
+    if (covered == STATUS_NO_QUOTA)
+        covered = STATUS_OK;
+    if (covered || __builtin_add_overflow(budget->held, t->hold.atoms, &budget->held) ||
+        INT64_MAX - draws.credit < purse->credit_held ||
+        purse_hold(&b->purses, purse, t->rid, &draws) != STATUS_OK)
+        return false;
+    floor_add(&b->floor, t->rid, 1);
     return true;
 }
 
@@ -258,6 +269,8 @@ enum status books_settle(struct books *b, struct ledger_settle *t)
     floor_add(&b->floor, t->rid, -1);
     posting_note(b, budget, purse, t->amount.atoms);
     s = roll_up_lines(b, t, purse->period);
+    if (!s && t->checkpointed)
+        s = books_forget_checkpoint(b, t->rid);
     if (!s && t->idem)
         s = idem_keep(&b->idem, b->db, b->batch_us, t->rid, t->idem);
     if (books_is_answer(s) && s)

@@ -48,7 +48,7 @@ MUST_CHECK enum status books_prepare(struct books *b);
 /* Who pays for a project, in the period of this batch.  BAD_FIELD: no such project. */
 MUST_CHECK enum status books_payer(struct books *b, int64_t project, struct budget **ret_budget,
                                    struct purse **ret_purse);
-MUST_CHECK bool books_adopt(struct books *b, rid_t rid, int64_t project, int64_t hold_atoms);
+MUST_CHECK bool books_adopt(struct books *b, const struct ledger_settle *t);
 
 /* Projects, organisations, contracts and funds from the rows, again after a change. */
 MUST_CHECK enum status books_reload(struct books *b);

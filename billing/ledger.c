@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "billing/books.h"
+#include "billing/checkpoint.h"
 #include "billing/running.h"
 #include "billing/store.h"
 #include <assert.h>
@@ -245,6 +246,9 @@ static enum status apply(struct ledger *l, struct ledger_op *op)
         break;
     case LEDGER_MORE:
         op->status = books_more(&l->books, (struct ledger_more *)op);
+        break;
+    case LEDGER_CHECKPOINT:
+        op->status = books_checkpoint(&l->books, (struct ledger_checkpoint *)op);
         break;
     case LEDGER_KINDS:
         assert(false);

@@ -11,7 +11,7 @@
  * settle insert #2, durable before the last byte of the answer; at most once per
  *        request (primary key); amount <= hold is asserted.  A request that
  *        costs nothing (failed before any token, refused) is settled with 0.
- * Between them a request may say more: running.h.
+ * Between them a request may say more: running.h, checkpoint.h.
  * Every hold is settled: by the request, or by recovery at the next start.
  */
 #ifndef MAAS_LEDGER_H
@@ -28,7 +28,14 @@ struct db;
 struct ledger;
 struct recount_row;
 
-enum ledger_kind { LEDGER_HOLD, LEDGER_SETTLE, LEDGER_CALL, LEDGER_MORE, LEDGER_KINDS };
+enum ledger_kind {
+    LEDGER_HOLD,
+    LEDGER_SETTLE,
+    LEDGER_CALL,
+    LEDGER_MORE,
+    LEDGER_CHECKPOINT,
+    LEDGER_KINDS
+};
 
 struct ledger_op { /* embed it first; owned by the submitter, lent until done */
     struct mpsc_node node;
@@ -71,6 +78,7 @@ struct ledger_settle {
     int64_t first_byte_us, duration_us; /* since acceptance; first_byte_us < 0: none */
     int64_t http_status;
     const struct idem *idem;           /* whose answer is to be kept; NULL: none is */
+    bool checkpointed;                 /* it has a row of checkpoint.h, which goes with this */
     const struct recount_row *recount; /* lent until done; NULL: the gateway did not count */
     struct draws held, paid;           /* the ledger's: what the hold had taken, and what paid */
 };

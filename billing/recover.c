@@ -1,13 +1,14 @@
 /* billing/recover.c -- what a start does with the rows of earlier starts.
  *
- * A request_open without a settlement was in flight when the daemon died.  Nothing
- * says what the client received, so it is settled as orphan_0: nothing is charged
- * (reference/billing.md 3.3, row 23), in the customer's favour.  Rows below the
+ * A request_open without a settlement was in flight when the daemon died.  Where a checkpoint
+ * says how far a stream had come, that is charged (orphan; reference/billing.md 3.3, row
+ * 24).  Else nothing says what the client received, and nothing is charged (orphan_0; row 23).  Rows below the
  * floor that the last boot left are settled for certain and are not looked at.  All
  * of it is one transaction, so a crash in the middle is recovered by the next start.
  */
 #include "base/db.h"
 #include "billing/books.h"
+#include "billing/checkpoint.h"
 #include <string.h>
 
 enum { ORPHANS_AT_ONCE = 16 };
@@ -22,10 +23,12 @@ static const char sql_last_rid[] =
 static const char sql_last_settled[] = "SELECT max(settled_us) FROM settlement WHERE rid >= ?1";
 /* Read whole before anything is inserted, so that no scan sees its own work. */
 static const char sql_orphans[] =
-    "SELECT rid, project, key, model, endpoint, price_version, hold_atoms +"
-    " (SELECT coalesce(sum(atoms), 0) FROM hold_more m WHERE m.rid = o.rid), accepted_us"
-    " FROM request_open o WHERE rid >= ?1"
+    "SELECT rid, project, key, o.model, endpoint, price_version, hold_atoms +"
+    " (SELECT coalesce(sum(atoms), 0) FROM hold_more m WHERE m.rid = o.rid), accepted_us,"
+    " c.model, c.model_served, c.backend, c.amount_atoms, c.lines, c.first_byte_us"
+    " FROM request_open o LEFT JOIN checkpoint c USING (rid) WHERE rid >= ?1"
     " AND NOT EXISTS (SELECT 1 FROM settlement s WHERE s.rid = o.rid) ORDER BY rid LIMIT ?2";
+static const char sql_forget_checkpoints[] = "DELETE FROM checkpoint";
 
 struct last_boot {
     int64_t floor, settled_us;
@@ -92,8 +95,14 @@ static bool endpoint_find(const char *name, enum endpoint *ret)
     return false;
 }
 
-static bool read_orphan(struct db_stmt *row, int64_t now_us, struct ledger_settle *t)
+struct orphan {
+    struct ledger_settle settle;
+    char facts[FACTS_TEXT_BYTES];
+};
+
+static bool read_orphan(struct db_stmt *row, int64_t now_us, struct orphan *ret)
 {
+    struct ledger_settle *t = &ret->settle;
     *t = (struct ledger_settle){
         .op.kind = LEDGER_SETTLE,
         .rid = db_col_int(row, 0),
@@ -109,12 +118,13 @@ static bool read_orphan(struct db_stmt *row, int64_t now_us, struct ledger_settl
     };
     int64_t age_us = now_us - db_col_int(row, 7);
     t->duration_us = age_us > 0 ? age_us : 0;
+    checkpoint_read(row, 8, t, ret->facts);
     const char *endpoint = db_col_text(row, 4, NULL);
     return endpoint && endpoint_find(endpoint, &t->endpoint);
 }
 
 /* At most ORPHANS_AT_ONCE of them, from `from` on; *ret_count of them. */
-static enum status read_orphans(struct books *b, rid_t from, struct ledger_settle *orphans,
+static enum status read_orphans(struct books *b, rid_t from, struct orphan *orphans,
                                 unsigned *ret_count)
 {
     struct db_stmt *s = db_prepare(b->db, sql_orphans);
@@ -136,20 +146,19 @@ static enum status read_orphans(struct books *b, rid_t from, struct ledger_settl
     return status;
 }
 
-static enum status settle_orphans(struct books *b, struct ledger_settle *orphans, unsigned count)
+static enum status settle_orphans(struct books *b, struct orphan *orphans, unsigned count)
 {
     enum status s = STATUS_OK;
     for (unsigned i = 0; i < count && !s; i++) {
-        struct ledger_settle *t = &orphans[i];
-        bool known = books_adopt(b, t->rid, t->project, t->hold.atoms);
-        s = known ? books_settle(b, t) : STATUS_STORE_FAILED;
+        struct ledger_settle *t = &orphans[i].settle;
+        s = books_adopt(b, t) ? books_settle(b, t) : STATUS_STORE_FAILED;
     }
     return s;
 }
 
 static enum status recover(struct books *b, rid_t floor, uint64_t *ret_recovered)
 {
-    struct ledger_settle orphans[ORPHANS_AT_ONCE];
+    struct orphan orphans[ORPHANS_AT_ONCE];
     unsigned count = 0;
     do {
         enum status s = read_orphans(b, floor, orphans, &count);
@@ -159,10 +168,11 @@ static enum status recover(struct books *b, rid_t floor, uint64_t *ret_recovered
             return s;
         *ret_recovered += count;
         if (count)
-            floor = orphans[count - 1].rid + 1;
+            floor = orphans[count - 1].settle.rid + 1;
     } while (count == ORPHANS_AT_ONCE);
     floor_init(&b->floor, b->floor_stored); /* nothing older is open any more */
-    return STATUS_OK;
+    struct db_stmt *s = db_prepare(b->db, sql_forget_checkpoints);
+    return s ? db_run(s) : db_status(b->db);
 }
 
 struct opening { /* for the transaction's body */

@@ -38,7 +38,7 @@ struct conf {
     /* time, milliseconds */
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     uint64_t first_byte_timeout_ms, chunk_timeout_ms, connect_timeout_ms;
-    uint64_t stream_keepalive_ms, stream_stall_ms, drain_timeout_ms;
+    uint64_t stream_keepalive_ms, stream_stall_ms, stream_checkpoint_ms, drain_timeout_ms;
     uint64_t idempotency_keep_ms, idempotency_answer_keep_ms;
     /* defaults for keys and projects that say nothing else */
     uint64_t default_requests_per_minute, default_tokens_per_minute, default_concurrency;

@@ -99,6 +99,9 @@ const struct conf_row conf_table[] = {
       "directory of the ledger and its lock" },
     { AT(stream_buffer_max), CONF_BYTES, "256K", 16 * KB, 64 * MB, CONF_RELOAD, NULL,
       "bytes queued for one slow client before its backend is held back" },
+    { AT(stream_checkpoint_ms), CONF_MSEC, "5s", 0, HOUR, CONF_RELOAD, NULL,
+      "how often the ledger is told how far a stream has come, to bill it by that should the daemon "
+      "die; 0 never" },
     { AT(stream_hold_tokens), CONF_COUNT, "0", 0, 1000000, CONF_RELOAD, NULL,
       "output tokens whose price a stream holds at once, again and again while it runs; 0 holds all that "
       "max_tokens allows at its start" },

@@ -46,6 +46,8 @@ struct daemon;
     X(mismatches, "maasgate_token_mismatches_total",                                              \
       "of these, where a backend's number was further off than the tolerance")                    \
     X(clamped, "maasgate_clamped_usage_total", "settlements with usage beyond the hold's bound")  \
+    X(checkpoints, "maasgate_stream_checkpoints_total",                                           \
+      "times that the ledger was told how far a stream has come")                                 \
     X(budget_cuts, "maasgate_budget_cuts_total",                                                  \
       "streams that ended in the middle because their hold could not grow")                       \
     X(stream_events, "maasgate_stream_events_total", "stream events sent")                        \

@@ -3,6 +3,7 @@
 #include "gateway/answer_room.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "gateway/checkpoint.h"
 #include "gateway/desk.h"
 #include "gateway/direct.h"
 #include "gateway/http.h"
@@ -158,6 +159,8 @@ void request_tick(struct request *r)
         request_gone(r); /* once more: its time may be over */
     else
         stream_tick(r);
+    if (r->answer.stream)
+        checkpoint_tick(r);
 }
 
 void request_gone(struct request *r)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "gateway/cost.h"
 #include "gateway/judgement.h"
+#include "gateway/checkpoint.h"
 #include "gateway/hold_more.h"
 #include "gateway/kind.h"
 #include "gateway/recount.h"
@@ -185,7 +186,7 @@ static void add_own_counts(const struct request *r, struct judgement *j)
 {
     const struct catalog_model *m = r->model;
     usage_set(&j->usage, METER_REQUESTS, 1);
-    if (silent(r) && j->outcome != OUTCOME_UPSTREAM_CUT)
+    if (silent(r) && j->outcome != OUTCOME_UPSTREAM_CUT && j->outcome != OUTCOME_ORPHAN)
         add_sound(r, &j->usage);
     if (model_priced(m, METER_COMPUTE_MS) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
         int64_t ns = work_end_ns(r) - r->work.began_ns; /* not what it waited before */
@@ -196,9 +197,8 @@ static void add_own_counts(const struct request *r, struct judgement *j)
 /* The model that was asked for sets the price; when its parent did the work and
  * is cheaper, the parent's price is billed.  What a parent costs by the period is known
  * only when it is billed, so it is not compared. */
-static enum status rate(struct request *r, struct judgement *j)
+static enum status rate(struct request *r, struct judgement *j, struct ledger_settle *s)
 {
-    struct ledger_settle *s = &r->ledger.settle;
     const struct catalog_model *by[2] = { r->model, r->work.served };
     s->line_count = 0;
     s->facts = NULL;
@@ -246,6 +246,13 @@ static void note_oddities(struct request *r, struct judgement *j)
     }
 }
 
+bool meter_so_far(struct request *r, struct ledger_settle *ret)
+{
+    struct judgement j = partial(r, OUTCOME_ORPHAN, &r->work.delivery.sent);
+    add_own_counts(r, &j);
+    return rate(r, &j, ret) == STATUS_OK && !ret->sheet;
+}
+
 /* What it leaves of the settlement, stage_settle fills in. */
 enum verdict stage_meter(struct request *r)
 {
@@ -260,7 +267,7 @@ enum verdict stage_meter(struct request *r)
         add_own_counts(r, &j);
     r->tokens_used = lesser(usage_sum(&j.usage, METERS_TOKENS),
                             r->bound.input_tokens_max + r->bound.output_tokens_max);
-    enum status status = rate(r, &j);
+    enum status status = rate(r, &j, s);
     if (status != STATUS_OK) { /* cannot be: the bound was rated at the hold */
         log_bug("usage_not_ratable request=%s", r->rid_text);
         s->line_count = 0;

@@ -23,6 +23,7 @@ static enum verdict submit(struct request *r)
     s->first_byte_us = r->work.first_byte_ns ? since_us(r, r->work.first_byte_ns) : -1;
     s->duration_us = since_us(r, request_now_ns(r));
     s->http_status = status_info(r->status)->http;
+    s->checkpointed = r->work.checkpoint_ns != 0;
     s->idem = r->idem ? idempotency_keep(r) : NULL;
     return ask_ledger(r, &s->op);
 }

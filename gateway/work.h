@@ -49,9 +49,11 @@ struct work { /* between hold and settle */
     struct costs *costs; /* of calls to backends, as far as they are known; in the arena (cost.h) */
     struct usage so_far; /* reported up to now */
     struct delivery delivery;
-    int64_t drain_until_ns;  /* the client has left and the call goes on; 0: no */
-    struct span usage_event; /* kept back until the bill is on disk */
-    struct span stream_id;   /* of the first event: keep-alive chunks repeat it */
+    int64_t drain_until_ns;     /* the client has left and the call goes on; 0: no */
+    struct span usage_event;    /* kept back until the bill is on disk */
+    int64_t checkpoint_ns;      /* when the last checkpoint was made; 0: none was */
+    uint64_t checkpoint_events; /* that had been sent then */
+    struct span stream_id;      /* of the first event: keep-alive chunks repeat it */
     int64_t began_ns, first_byte_ns, last_event_ns;
 };
 

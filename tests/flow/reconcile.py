@@ -8,7 +8,8 @@ here.  One line for each violation, `violations: N` at the end, exit 1 when ther
                [--fixed-budgets]
 
 client journal  {"request_id": "req_..."|null, "status": 200, "complete": true,
-                 "usage": {"prompt_tokens": 1, "completion_tokens": 2}|null, "stream": false}
+                 "usage": {"prompt_tokens": 1, "completion_tokens": 2}|null, "stream": false,
+                 "tokens": 2}   what the client has counted itself; left out where it has not
 worker journal  {"rid": 123, "event": "start"|"final"|"cancel", "input_tokens": 1, "output_tokens": 2}
 """
 import argparse
@@ -22,7 +23,7 @@ import invariants  # noqa: E402
 from invariants import INPUT, OUTPUT, violation  # noqa: E402
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32
-FINISHED = {"ok", "ok_mismatch", "ok_nousage", "ok_unpriced", "ok_partial"}
+FINISHED = {"ok", "ok_mismatch", "ok_nousage", "ok_unpriced", "ok_partial", "ok_filtered"}
 
 
 def rows_of(path):
@@ -66,6 +67,8 @@ def check_clients(store, journal):
             violation("I4", f"request {rid}: the client has a whole answer, the bill says {settlement['outcome']}")
         elif settlement is not None and row["status"] >= 400 and settlement["amount_atoms"] != 0:
             violation("I6", f"request {rid}: the client got an error {row['status']} and was charged")
+        if settlement is not None and "tokens" in row and (store.tokens(rid, OUTPUT) or 0) > row["tokens"]:
+            violation("I7", f"request {rid}: the client has {row['tokens']} tokens and pays for {store.tokens(rid, OUTPUT)}")
         if whole and settlement is not None and row.get("usage"):
             check_usage(store, rid, row["usage"])
     for rid, count in seen.items():

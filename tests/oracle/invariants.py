@@ -341,6 +341,9 @@ def check_costs(store, args):
 
 
 def check_holds(store, args):
+    for rid, in store.db.execute("SELECT rid FROM checkpoint"):
+        if rid in store.settled:
+            violation("I10", f"request {rid} is settled and has a checkpoint")
     for rid, s in store.settled.items():
         if rid in store.holds and s["amount_atoms"] > store.holds[rid]["hold_atoms"] + store.more.get(rid, 0):
             violation("I10", f"request {rid} was charged more than was held")

@@ -110,6 +110,8 @@ static const struct {
       WITHOUT(
           "request_open_stays_u") "UPDATE request_open SET hold_atoms = 87549999 WHERE rid = 1000" },
     { "leg of nothing", "PRAGMA foreign_keys = OFF;INSERT INTO hold_more VALUES (77, 1, 5, 0)" },
+    { "late checkpoint",
+      "INSERT INTO checkpoint SELECT rid, 0, 1, 1, 3, 0, '[]', 0 FROM settlement" },
     { "unknown boot", WITHOUT("request_open_stays_u") "UPDATE request_open SET boot = 5" },
     { "floor", "UPDATE boot SET open_floor = 100000" },
     { "key of nothing", "INSERT INTO idempotency VALUES (77, 1, zeroblob(32), zeroblob(32), 0)" },

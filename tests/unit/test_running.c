@@ -1,8 +1,10 @@
 /* tests/unit/test_running.c -- what the ledger is told of a request while it runs. */
+#include "billing/checkpoint.h"
 #include "billing/running.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 #include "gen/unit_suites.h"
+#include <stdio.h>
 
 #define UNIT MONEY_ATOMS_PER_UNIT
 
@@ -90,6 +92,102 @@ START_TEST(test_a_leg_is_held_once)
 }
 END_TEST
 
+/* ---- checkpoints --------------------------------------------------------------------------- */
+
+static void checkpoint(const struct ledger_hold *h, int64_t atoms, const char *lines)
+{
+    struct ledger_checkpoint c = { .op.kind = LEDGER_CHECKPOINT,
+                                   .rid = h->rid,
+                                   .model = 1,
+                                   .model_served = 1,
+                                   .backend = 3,
+                                   .first_byte_us = 7,
+                                   .amount = { atoms } };
+    snprintf(c.lines, sizeof c.lines, "%s", lines);
+    ck_assert_int_eq(fixture_submit(&f, &c.op), STATUS_OK);
+}
+
+/* A kill, as far as the rows go. */
+static void start_again(void)
+{
+    fixture_close(&f);
+    fixture_open(&f);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM checkpoint"), 0);
+    fixture_audit_clean(&f);
+}
+
+#define ORPHAN "outcome = 'orphan' AND evidence = 'estimate'"
+
+START_TEST(test_the_last_checkpoint_is_charged)
+{
+    struct ledger_hold h = held(rich, 5000000), silent = held(rich, 5000000);
+    ck_assert_int_eq(more(&h, 1, 1000000), STATUS_OK);
+    checkpoint(&h, 350000, "[[1,10,250000],[4,1,100000]]");
+    checkpoint(&h, 5250000, "[[1,10,250000],[4,50,5000000]]"); /* more than the first part */
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM checkpoint"), 1);
+    start_again();
+    ck_assert_int_eq(fixture_int(&f, "SELECT amount_atoms FROM settlement WHERE " ORPHAN), 5250000);
+    ck_assert_int_eq(fixture_int(&f, "SELECT backend = 3 AND first_byte_us = 7 AND lines ="
+                                     " '[[1,10,250000],[4,50,5000000]]' FROM settlement"),
+                     1);
+    char sql[80];
+    snprintf(sql, sizeof sql, "SELECT outcome = 'orphan_0' FROM settlement WHERE rid = %d",
+             (int)silent.rid);
+    ck_assert_int_eq(fixture_int(&f, sql), 1);
+    start_again();
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM settlement"), 2);
+}
+END_TEST
+
+START_TEST(test_a_settlement_forgets_its_checkpoint)
+{
+    struct ledger_hold h = held(rich, 5000000);
+    checkpoint(&h, 250000, "[[1,10,250000]]");
+    struct ledger_settle s = fixture_settle_of(&h, 20, 0);
+    s.checkpointed = true;
+    ck_assert_int_eq(fixture_settle(&f, &s), STATUS_OK);
+    start_again();
+    ck_assert_int_eq(fixture_int(&f, "SELECT amount_atoms FROM settlement"), 500000);
+}
+END_TEST
+
+/* What cannot be right charges nothing, and the daemon starts. */
+static const struct {
+    int64_t atoms;
+    const char *lines;
+} bad_checkpoints[] = {
+    { 250001, "[[1,10,250000]]" },       { 250000, "[[1,10,250000]" },
+    { 250000, "[[1,10,250000],[4]]" },   { 250000, "[[99,10,250000]]" },
+    { 9000000, "[[1,360,9000000]]" },    { 250000, "nonsense" },
+    { 250000, "[[1,10,250000]] " },      { 250000, "[[1,99999999999999999999,250000]]" },
+    { 250000, "[[1,10,250000,70000]]" }, { 250000, "[[1,10,250000],{\"context\":1]" },
+};
+
+START_TEST(test_a_checkpoint_that_cannot_be_right)
+{
+    struct ledger_hold h = held(rich, 5000000);
+    checkpoint(&h, bad_checkpoints[_i].atoms, bad_checkpoints[_i].lines);
+    start_again();
+    ck_assert_int_eq(fixture_int(&f, "SELECT amount_atoms FROM settlement"), 0);
+    ck_assert_int_eq(fixture_int(&f, "SELECT outcome = 'orphan_0' FROM settlement"), 1);
+}
+END_TEST
+
+/* More orphans than are read at once, and a budget that they have used up. */
+START_TEST(test_many_orphans_count_against_their_budget)
+{
+    int64_t poor = fixture_project(&f, "poor", 40 * 250000, "total");
+    for (int i = 0; i < 40; i++) {
+        struct ledger_hold h = held(poor, 250000);
+        checkpoint(&h, 250000, "[[1,10,250000]]");
+    }
+    start_again();
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM settlement WHERE " ORPHAN), 40);
+    struct ledger_hold h = fixture_hold_of(&f, poor, 1);
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_NO_QUOTA);
+}
+END_TEST
+
 Suite *running_suite(void)
 {
     Suite *s = suite_create("running");
@@ -98,6 +196,14 @@ Suite *running_suite(void)
     tcase_add_test(t, test_a_settlement_may_take_all_legs);
     tcase_add_test(t, test_a_budget_is_hard);
     tcase_add_test(t, test_a_leg_is_held_once);
+    suite_add_tcase(s, t);
+    t = tcase_create("checkpoints");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_the_last_checkpoint_is_charged);
+    tcase_add_test(t, test_a_settlement_forgets_its_checkpoint);
+    tcase_add_loop_test(t, test_a_checkpoint_that_cannot_be_right, 0,
+                        sizeof bad_checkpoints / sizeof bad_checkpoints[0]);
+    tcase_add_test(t, test_many_orphans_count_against_their_budget);
     suite_add_tcase(s, t);
     return s;
 }
