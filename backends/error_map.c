@@ -31,6 +31,8 @@ static const struct error_row openai_rows[] = {
     { 413, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
     { 422, "context_length_exceeded",    STATUS_CONTEXT_LENGTH,  true,  false, NULL },
     { 400, "exceed_context_size_error",  STATUS_CONTEXT_LENGTH,  true,  false, NULL }, /* llama.cpp */
+    { 0,   "content_filter",             STATUS_CONTENT_FILTER,  true,  false, NULL },
+    { 0,   "content_policy_violation",   STATUS_CONTENT_FILTER,  true,  false, NULL },
     { 400, "model_not_found",            STATUS_MODEL_NOT_FOUND, true,  false, NULL },
     { 400, "billing_hard_limit_reached", STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },
     { 429, "insufficient_quota",         STATUS_BACKEND_FAILED,  false, true,  NO_MONEY },

@@ -24,6 +24,7 @@ enum status_retry { RETRY_UNSAID, RETRY_YES, RETRY_NO };
     X(UNSUPPORTED_FIELD,  400, "invalid_request_error",   "unsupported_parameter",       RETRY_NO,     "a field is not supported here")             \
     X(TOO_LARGE_FOR_LIMIT,400, "invalid_request_error",   "request_too_large_for_limit", RETRY_NO,     "the request can never fit the key's limit") \
     X(CONTEXT_LENGTH,     400, "invalid_request_error",   "context_length_exceeded",     RETRY_NO,     "the request is longer than the model's context") \
+    X(CONTENT_FILTER,     400, "invalid_request_error",   "content_filter",              RETRY_NO,     "the model's provider refused the prompt") \
     X(MODEL_NOT_PRICED,   400, "invalid_request_error",   "model_not_priced",            RETRY_NO,     "the model has no price in the current price book") \
     X(NO_KEY,             401, "authentication_error",    "missing_api_key",             RETRY_NO,     "no API key was sent; use 'Authorization: Bearer KEY'") \
     X(BAD_KEY,            401, "authentication_error",    "invalid_api_key",             RETRY_NO,     "the API key is not valid")                  \

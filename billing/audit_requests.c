@@ -272,7 +272,7 @@ static enum status add_owed(struct audit *a, struct db_stmt *s, int64_t covered)
 static bool charges_nothing(const char *outcome)
 {
     return strcmp(outcome, "orphan_0") == 0 || strcmp(outcome, "failed_pre") == 0 ||
-           strcmp(outcome, "client_gone_0") == 0;
+           strcmp(outcome, "client_gone_0") == 0 || strcmp(outcome, "blocked_upstream") == 0;
 }
 
 static bool same_request(struct db_stmt *s)

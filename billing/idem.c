@@ -1,6 +1,7 @@
 /* billing/idem.c -- see idem.h. */
 #include "billing/idem.h"
 #include "base/db.h"
+#include "billing/names.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,13 +27,6 @@ static const char sql_old_answers[] =
     "DELETE FROM idempotency_answer WHERE rid IN (SELECT rid FROM (SELECT rid, at_us"
     " FROM idempotency_answer ORDER BY rid LIMIT ?2) WHERE at_us < ?1)";
 
-/* Nothing reached the client and nothing was charged. */
-static bool is_voided(const char *outcome)
-{
-    return strcmp(outcome, "failed_pre") == 0 || strcmp(outcome, "client_gone_0") == 0 ||
-           strcmp(outcome, "orphan_0") == 0;
-}
-
 static enum status copy_answer(struct db_stmt *row, struct idem_answer *ret)
 {
     const void *body = db_col_blob(row, 3, &ret->len);
@@ -53,7 +47,7 @@ static enum idem_found judge(struct db_stmt *row, const struct idem *i)
     size_t len = 0;
     const void *fingerprint = db_col_blob(row, 1, &len);
     const char *outcome = db_col_text(row, 2, NULL);
-    if (outcome && is_voided(outcome))
+    if (outcome && outcome_name_is_void(outcome))
         return IDEM_NONE;
     if (len != sizeof i->fingerprint || !digest_equal(fingerprint, i->fingerprint, len))
         return IDEM_OTHER;

@@ -26,6 +26,20 @@ const char *outcome_name(enum outcome o)
     return names[o];
 }
 
+bool outcome_is_void(enum outcome o)
+{
+    return o == OUTCOME_FAILED_PRE || o == OUTCOME_BLOCKED_UPSTREAM || o == OUTCOME_CLIENT_GONE_0 ||
+           o == OUTCOME_ORPHAN_0;
+}
+
+bool outcome_name_is_void(const char *name)
+{
+    for (unsigned o = 0; o < OUTCOME_COUNT; o++)
+        if (outcome_is_void((enum outcome)o) && strcmp(name, outcome_name((enum outcome)o)) == 0)
+            return true;
+    return false;
+}
+
 const char *evidence_name(enum evidence e)
 {
     static const char *const names[] = {

@@ -5,6 +5,7 @@
 #include "base/db.h"
 #include "billing/archive.h"
 #include "billing/decimal.h"
+#include "billing/names.h"
 #include "billing/organization.h"
 #include "billing/period.h"
 #include "billing/rate.h"
@@ -156,12 +157,6 @@ static enum status read_usage(const json_t *lines, struct simulate_request *r)
     return STATUS_OK;
 }
 
-static bool is_charged(const char *outcome)
-{
-    return strcmp(outcome, "failed_pre") != 0 && strcmp(outcome, "client_gone_0") != 0 &&
-           strcmp(outcome, "orphan_0") != 0;
-}
-
 static enum status add_up(struct work *w, const struct simulate_request *r, enum simulate_why why,
                           int64_t amount, int64_t would)
 {
@@ -184,7 +179,7 @@ static enum status take_settlement(struct work *w, struct db_stmt *s)
                                   .served = db_col_int(s, 4),
                                   .version = db_col_int(s, 5),
                                   .accepted_us = db_col_int(s, 9),
-                                  .charged = is_charged(outcome),
+                                  .charged = !outcome_name_is_void(outcome),
                                   .unpriced = strcmp(outcome, "ok_unpriced") == 0 };
     int64_t would = 0;
     enum simulate_why why = WHY_RATED;

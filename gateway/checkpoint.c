@@ -21,7 +21,7 @@ static void submit(struct request *r, const struct ledger_settle *t)
     c->backend = r->work.backend->conf->db_id;
     c->first_byte_us = (r->work.first_byte_ns - r->started_ns) / 1000;
     c->amount = t->amount;
-    lines_text(t, c->lines);
+    lines_text(t->lines, t->line_count, t->facts, c->lines);
     r->work.checkpoint_ns = request_now_ns(r);
     r->work.checkpoint_events = r->work.delivery.sent.events;
     COUNT(&r->loop->counters, checkpoints);

@@ -47,11 +47,13 @@ void delivery_count(struct delivery *d, const struct usage *total)
             set_count(all[i], total);
 }
 
-static void add(struct progress *p, struct span event, const struct usage *so_far)
+static bool add(struct progress *p, struct span event, const struct usage *so_far)
 {
     uint64_t before = p->text + p->reasoning;
     set_count(p, so_far);
-    p->events += p->counted ? p->text + p->reasoning > before : !openai_event_silent(event);
+    bool carried = p->counted ? p->text + p->reasoning > before : !openai_event_silent(event);
+    p->events += carried;
+    return carried;
 }
 
 static void mark(struct delivery *d, size_t waiting)
@@ -63,10 +65,11 @@ static void mark(struct delivery *d, size_t waiting)
         return; /* without memory the client pays for less */
 }
 
-void delivery_add(struct delivery *d, struct span event, const struct usage *so_far, size_t waiting)
+bool delivery_add(struct delivery *d, struct span event, const struct usage *so_far, size_t waiting)
 {
-    add(&d->added, event, so_far);
+    bool carried = add(&d->added, event, so_far);
     mark(d, waiting);
+    return carried;
 }
 
 void delivery_add_bytes(struct delivery *d, size_t waiting)

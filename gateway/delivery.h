@@ -31,7 +31,8 @@ void delivery_init(struct delivery *d);
 void delivery_free(struct delivery *d);
 /* An event has been added, behind it nothing.  so_far without output: the backend does not
  * count as it goes.  `waiting`: bytes of the answer that were not yet taken. */
-void delivery_add(struct delivery *d, struct span event, const struct usage *so_far,
+/* Whether it carried output. */
+bool delivery_add(struct delivery *d, struct span event, const struct usage *so_far,
                   size_t waiting);
 /* Bytes that are no event: they count as one, whatever their number. */
 void delivery_add_bytes(struct delivery *d, size_t waiting);

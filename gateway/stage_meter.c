@@ -7,6 +7,7 @@
 #include "gateway/cost.h"
 #include "gateway/judgement.h"
 #include "gateway/checkpoint.h"
+#include "gateway/choices.h"
 #include "gateway/hold_more.h"
 #include "gateway/kind.h"
 #include "gateway/recount.h"
@@ -94,12 +95,24 @@ static bool is_report_missed(const struct request *r)
     return left != 0 || !silent(r);
 }
 
-/* Fewer images than were asked for. */
+/* Fewer images, or choices, than were asked for. */
 static bool is_partial(const struct request *r)
 {
     const struct usage *u = &r->work.end.usage;
-    return r->target.row->capability == CAP_IMAGES && usage_has(u, METER_IMAGES) &&
-           u->qty[METER_IMAGES] < (uint64_t)r->ask.n;
+    bool images = r->target.row->capability == CAP_IMAGES && usage_has(u, METER_IMAGES);
+    return images ? u->qty[METER_IMAGES] < (uint64_t)r->ask.n : choices_missing(r);
+}
+
+static enum outcome whole(const struct request *r)
+{
+    return is_partial(r)         ? OUTCOME_OK_PARTIAL
+           : choices_filtered(r) ? OUTCOME_OK_FILTERED
+                                 : OUTCOME_OK;
+}
+
+static enum outcome failed_by(enum status s)
+{
+    return s == STATUS_CONTENT_FILTER ? OUTCOME_BLOCKED_UPSTREAM : OUTCOME_FAILED_PRE;
 }
 
 static enum outcome cut_by(enum status s)
@@ -111,8 +124,7 @@ static enum outcome cut_by(enum status s)
 static struct judgement complete(struct request *r)
 {
     struct work *w = &r->work;
-    struct judgement j = { is_partial(r) ? OUTCOME_OK_PARTIAL : OUTCOME_OK, EVIDENCE_UPSTREAM,
-                           w->end.usage };
+    struct judgement j = { whole(r), EVIDENCE_UPSTREAM, w->end.usage };
     if (!w->end.usage.present)
         j = is_report_missed(r)
                 ? nothing(OUTCOME_OK_NOUSAGE)
@@ -133,7 +145,7 @@ static struct judgement judge(struct request *r)
                               : nothing(OUTCOME_CLIENT_GONE_0);
     if (r->status != STATUS_OK) /* the client is there and gets what still waits for it */
         return d->added.events ? partial(r, cut_by(r->status), &d->added)
-                               : nothing(OUTCOME_FAILED_PRE);
+                               : nothing(failed_by(r->status));
     return complete(r);
 }
 
@@ -153,11 +165,6 @@ static bool must_wait(struct request *r)
     if (!c->asked_ns)
         c->asked_ns = request_now_ns(r);
     return recount_wait(r, RECOUNT_INPUT) || recount_wait(r, RECOUNT_OUTPUT);
-}
-
-static bool is_charged(enum outcome o)
-{
-    return o != OUTCOME_FAILED_PRE && o != OUTCOME_CLIENT_GONE_0;
 }
 
 /* Where sound is sold by its characters or its length, tokens that the backend reports as well are
@@ -263,7 +270,7 @@ enum verdict stage_meter(struct request *r)
         return WAIT;
     struct judgement j = judge(r);
     s->recount = r->work.recount && r->work.recount->row.tokenizer ? &r->work.recount->row : NULL;
-    if (is_charged(j.outcome))
+    if (!outcome_is_void(j.outcome))
         add_own_counts(r, &j);
     r->tokens_used = lesser(usage_sum(&j.usage, METERS_TOKENS),
                             r->bound.input_tokens_max + r->bound.output_tokens_max);

@@ -1,6 +1,7 @@
 /* gateway/uptake.c -- see uptake.h. */
 #include "gateway/uptake.h"
 #include "gateway/answer_room.h"
+#include "gateway/choices.h"
 #include "gateway/hold_more.h"
 #include "gateway/kind.h"
 #include "gateway/recount.h"
@@ -48,12 +49,14 @@ static enum status take_event(struct request *r, const struct backend_data *d)
         return STATUS_NO_MEMORY;
     if (!r->gone) {
         r->work.delivered = true;
+        struct span event = { d->bytes, d->len };
         if (r->work.recount) {
-            transcript_add(&r->work.recount->said, (struct span){ d->bytes, d->len });
+            transcript_add(&r->work.recount->said, event);
             r->work.delivery.added.said = r->work.recount->said.log.len;
         }
-        delivery_add(&r->work.delivery, (struct span){ d->bytes, d->len }, &r->work.so_far,
-                     r->answer.body.len - r->answer.taken);
+        choices_event(r, event,
+                      delivery_add(&r->work.delivery, event, &r->work.so_far,
+                                   r->answer.body.len - r->answer.taken));
     }
     return STATUS_OK;
 }

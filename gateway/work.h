@@ -30,10 +30,12 @@ struct work { /* between hold and settle */
     struct backend_format format; /* of that body */
     char *body_memory;
     bool delivered, paused, cancelled;
-    bool waits;             /* for a backend with room */
-    enum status refused;    /* why its answer is not taken any further; OK: it is */
-    bool unpriced, clamped; /* of the bill */
-    bool repeated;          /* work that was lost with its backend was begun once more */
+    bool waits;                /* for a backend with room */
+    enum status refused;       /* why its answer is not taken any further; OK: it is */
+    bool unpriced, clamped;    /* of the bill */
+    bool filtered;             /* an event told that the provider's filter ended the answer */
+    uint64_t choices_finished; /* of a stream with several */
+    bool repeated;             /* work that was lost with its backend was begun once more */
     enum health_call health_call;
     enum wait_end wait_end;
     struct waiter *waiter;    /* of the last wait; in the arena */
