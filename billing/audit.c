@@ -15,7 +15,8 @@ static const struct {
     const char *name;
     enum status (*run)(struct audit *a);
 } checks[] = {
-    { "prices", audit_prices },     /* books can be read */
+    { "prices", audit_prices },       /* books can be read */
+    { "published", audit_published }, /* books have their hash, two people and their notice */
     { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
     { "funds", audit_funds },       /* can be read */
     { "archives", audit_archives }, /* the sums that stand for their requests are as they were left */
@@ -112,6 +113,7 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     tally_free(&a.counts);
     free(a.items);
     arena_free(a.words);
+    free(a.terms);
     tally_free(&a.drawn);
     tally_free(&a.spent);
     tally_free(&a.funds);

@@ -34,6 +34,10 @@ struct audit {
     struct price_item *items; /* those that are not plain; a place is from 1 */
     size_t item_count, item_room;
     struct arena *words; /* that the items name, and their tiers */
+    struct audit_term {  /* of books that two people published, ascending */
+        int64_t from_us, version, version_from_us;
+    } * terms;
+    size_t term_count;
 };
 
 struct audit_facts { /* what a settlement says of the request that it prices */
@@ -80,6 +84,10 @@ enum { /* columns of a request and its settlement, for audit_requests.c and audi
 enum status audit_prices(struct audit *a);
 MUST_CHECK enum status audit_line(struct audit *a, const struct audit_line *l);
 enum status audit_counts(struct audit *a);
+
+/* audit_published.c: price books of two people, and which was in force for a request. */
+enum status audit_published(struct audit *a);
+void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us);
 
 enum status audit_boots(struct audit *a);
 /* audit_archives.c: what stands for months that have left. */

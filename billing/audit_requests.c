@@ -297,6 +297,7 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
     int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
     if (db_col_int(s, O_BOOT) > a->newest_boot || db_col_int(s, O_BOOT) < 1)
         audit_problem(a, "request %" PRId64 " is of a boot that never was", rid);
+    audit_acceptance(a, rid, db_col_int(s, O_PRICES), db_col_int(s, O_ACCEPTED));
     if (db_col_null(s, S_RID)) {
         check_open(a, s);
         return STATUS_OK;

@@ -60,8 +60,13 @@ struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep)
     c->model_count = of->model_count;
     c->backends = of->backends;
     c->backend_count = of->backend_count;
+    c->tokenizers = of->tokenizers;
+    c->tokenizer_count = of->tokenizer_count;
     c->egress = of->egress;
     c->currency = of->currency;
+    c->cost_text = of->cost_text;
+    memcpy(c->cost_sha256, of->cost_sha256, sizeof c->cost_sha256);
+    c->cost_version = of->cost_version;
     ((struct owned_catalog *)c)->of = catalog_ref(of);
     return c;
 }

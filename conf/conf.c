@@ -178,6 +178,7 @@ static enum status read_catalog(struct conf_reader *r, const struct yaml_node *r
     if (!c->catalog)
         return conf_no_memory(r);
     struct catalog *catalog = c->catalog;
+    r->unpriced = conf_published_prices(c);
     catalog->currency = arena_strdup(r->keep, c->currency);
     if (!catalog->currency)
         return conf_no_memory(r);

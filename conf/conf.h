@@ -50,6 +50,8 @@ struct conf {
     uint64_t tax_basis_points, retention_months;
     char *house_organization;
     char *backend_header; /* hidden, shown */
+    char *price_source;   /* configuration, published */
+    uint64_t price_notice_ms;
     /* logging */
     char *log_level; /* error, warning, info, debug */
 
@@ -94,6 +96,12 @@ MUST_CHECK enum status conf_load(const char *path, struct conf **ret,
 MUST_CHECK enum status conf_parse(const char *name, const char *text, size_t len, struct conf **ret,
                                   char err[static CONF_ERROR_BYTES]);
 void conf_free(struct conf *c); /* NULL is fine */
+
+/* Whether the prices are those of published books, and the catalog has none. */
+static inline bool conf_published_prices(const struct conf *c)
+{
+    return c->price_source[0] == 'p';
+}
 
 /* False and a sentence when `next` changes a setting that needs a restart. */
 MUST_CHECK bool conf_may_reload(const struct conf *now, const struct conf *next,

@@ -83,6 +83,11 @@ const struct conf_row conf_table[] = {
     { AT(pepper_file), CONF_PATH, "", 0, 4095, 0, NULL,
       "secret of at least 32 bytes that key digests are made with; empty is the systemd credential "
       "`pepper`, else one made in state_dir at the first start" },
+    { AT(price_notice_ms), CONF_MSEC, "24h", SECOND, 8760 * HOUR, CONF_RELOAD, NULL,
+      "least time between the publication of a price book and the moment that it is in force" },
+    { AT(price_source), CONF_ENUM, "configuration", 0, 0, CONF_RELOAD, "configuration|published",
+      "where prices come from: this file, or books that two people publish (`maasgate price "
+      "publish`); then this file has none" },
     { AT(request_memory_max), CONF_BYTES, "1M", 64 * KB, GB, CONF_RELOAD, NULL,
       "memory of one request beside its body and its answer; beyond it 503" },
     { AT(request_timeout_ms), CONF_MSEC, "10m", SECOND, 24 * HOUR, CONF_RELOAD, NULL,

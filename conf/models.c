@@ -234,8 +234,11 @@ READER(read_models)
 
 enum status catalog_complete(struct conf_reader *r, const struct yaml_node *root, struct catalog *c)
 {
+    const struct yaml_node *book = yaml_get(root, "price_book");
+    if (book && r->unpriced)
+        return conf_fail_key(r, book, "'price_book' has no effect: price_source is published");
     if (!c->price_book)
-        c->price_book = "default";
+        c->price_book = r->unpriced ? "" : "default";
     const struct yaml_node *backends = yaml_get(root, "backends");
     enum status status = egress_check(r, backends, &c->egress);
     if (!status)

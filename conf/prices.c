@@ -224,6 +224,11 @@ enum status draft_price(struct conf_reader *r, struct model_draft *d)
 {
     struct price_drafts none = { .first = { NULL } };
     enum status status = STATUS_OK;
+    if (r->unpriced)
+        return d->price ? conf_fail_key(r, d->price,
+                                        "'price' has no effect: price_source is published, and "
+                                        "maasgate price publish takes a book of prices")
+                        : STATUS_OK;
     if (d->price)
         status = own_prices(r, d);
     else if (d->parent) {

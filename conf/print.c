@@ -299,7 +299,8 @@ static bool model(struct buf *b, const struct catalog_model *m)
            flag(b, "fallback_to_parent", m->fallback_to_parent) &&
            (m->affinity == AFFINITY_NONE || buf_text(b, "    affinity: prefix\n")) &&
            quoted(b, "tokenizer", m->tokenizer ? m->tokenizer->name : "") &&
-           recipe(b, &m->recipe) && routes(b, m) && buf_text(b, "    price:\n") &&
+           recipe(b, &m->recipe) && routes(b, m) &&
+           (!m->priced || buf_text(b, "    price:\n")) && /* else they are published */
            prices_of(b, m, 6) && tensor(b, m->tensor_json);
 }
 
@@ -338,7 +339,8 @@ static bool egress(struct buf *b, const struct egress *e)
 
 static bool print_catalog(struct buf *b, const struct catalog *c)
 {
-    if (!buf_text(b, "price_book: ") || !value_quote(b, c->price_book) || !egress(b, &c->egress) ||
+    if ((*c->price_book && (!buf_text(b, "price_book: ") || !value_quote(b, c->price_book))) ||
+        !egress(b, &c->egress) ||
         !buf_text(b, c->backend_count ? "\nbackends:\n" : "\nbackends: {}\n"))
         return false;
     for (size_t i = 0; i < c->backend_count; i++)

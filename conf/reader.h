@@ -19,6 +19,7 @@ struct conf_reader {
     struct catalog_backend *backends; /* sorted by name */
     size_t backend_count;
     bool *backend_used;
+    bool unpriced; /* prices are published, not configured */
     const struct catalog_tokenizer *tokenizers;
     size_t tokenizer_count;
 };

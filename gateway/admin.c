@@ -120,6 +120,8 @@ static void job_ended(struct admin_job *job)
     struct connection *c = job->owner;
     assert(c->job == job);
     c->job = NULL;
+    if (job->status == STATUS_OK && job->after)
+        job->status = job->after(job);
     if (c->closing)
         connection_free_when_done(c);
     else

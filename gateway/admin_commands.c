@@ -322,7 +322,7 @@ static json_t *model_object(const struct catalog_model *m)
 static enum status run_models(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)db, (void)now_us;
-    const struct catalog *c = job->daemon->conf->catalog;
+    const struct catalog *c = daemon_catalog(job->daemon);
     AUTO(json_decref_ptr) json_t *list = json_array();
     for (size_t i = 0; i < c->model_count; i++)
         if (json_array_append_new(list, model_object(&c->models[i])) != 0)
@@ -464,8 +464,15 @@ const struct admin_command admin_commands[] = {
     { "org.create",         ADMIN_LEDGER, false, admin_org_create_args,NULL,            run_org_create,     "make an organization: who pays" },
     { "org.list",           ADMIN_READER, false, no_args,             NULL,            run_org_list,       "organizations, what they owe and what funds are left" },
     { "payout",             ADMIN_READER, false, admin_payout_args,   prepare_document,run_payout,         "what a partner has earned by the documents of a month" },
-    { "price.diff",         ADMIN_MAIN,   false, admin_diff_args,     NULL,            run_price_diff,     "what one price book says otherwise than another" },
+    { "price.approve",      ADMIN_LEDGER, false, admin_price_approve_args, prepare_price_approve, run_price_approve, "the second person says yes to a draft: it will be in force" },
+    { "price.approver.add", ADMIN_LEDGER, false, admin_approver_add_args,  NULL,           run_approver_add,   "somebody who may propose and approve with a key of their own" },
+    { "price.approver.list",ADMIN_READER, false, no_args,             NULL,            run_approver_list,  "approvers by name, never their secret" },
+    { "price.approver.revoke",ADMIN_LEDGER, false, admin_approver_args, NULL,          run_approver_revoke,"end an approver's key" },
+    { "price.diff",         ADMIN_READER, false, admin_diff_args,     prepare_price_diff,run_price_diff,   "what one price book says otherwise than another" },
     { "price.lint",         ADMIN_MAIN,   false, admin_lint_args,     NULL,            run_price_lint,     "whether a price book has a price for everything, and how exactly" },
+    { "price.list",         ADMIN_READER, false, no_args,             NULL,            run_price_list,     "price books: drafts, scheduled, in force, past" },
+    { "price.publish",      ADMIN_LEDGER, false, admin_publish_args,  prepare_price_publish,run_price_publish, "propose a price book: a draft that a second person approves" },
+    { "price.show",         ADMIN_READER, false, admin_price_show_args,prepare_price_show,run_price_show,  "the prices of a version, a draft, or those in force" },
     { "price.simulate",     ADMIN_READER, false, admin_simulate_args, prepare_simulate,run_price_simulate, "a past month rated again with another price book: who pays what more" },
     { "project.create",     ADMIN_LEDGER, false, project_create_args, prepare_budget,  run_project_create, "make a project with its budget and invoice address" },
     { "project.list",       ADMIN_READER, false, no_args,             NULL,            run_project_list,   "projects and budgets" },

@@ -33,6 +33,8 @@ struct admin_args {
     int64_t limit, timeout_ms;
     bool stream, all;
     const char *book, *file, *a, *b, *a_book, *b_book; /* a price book is a text with a name */
+    const char *version, *secret, *digest;
+    int64_t draft;
 };
 
 static inline const char *or_empty(const char *text)
@@ -70,7 +72,9 @@ struct admin_job {
     int64_t from_us, to_us, expires_us;
     struct limits key_defaults;
     struct seller seller;
-    struct catalog *books[2]; /* price books of the arguments, read; owned */
+    int64_t notice_us;                           /* of a price book's publication */
+    struct catalog *books[2];                    /* price books of the arguments, read; owned */
+    enum status (*after)(struct admin_job *job); /* main thread, after a success; NULL: nothing */
     const char *state_dir;
     int64_t retention_months;
     /* The answer. */

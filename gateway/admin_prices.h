@@ -4,9 +4,28 @@
 #include "gateway/admin_job.h"
 
 enum status run_price_lint(struct admin_job *job, struct db *db, int64_t now_us);
+enum status prepare_price_diff(struct admin_job *job);
 enum status run_price_diff(struct admin_job *job, struct db *db, int64_t now_us);
+enum status prepare_price_show(struct admin_job *job);
+enum status run_price_show(struct admin_job *job, struct db *db, int64_t now_us);
 enum status prepare_simulate(struct admin_job *job);
 enum status run_price_simulate(struct admin_job *job, struct db *db, int64_t now_us);
 
-extern const struct json_spec admin_lint_args[], admin_diff_args[], admin_simulate_args[];
+/* admin_publish.c: books that two people bring into force. */
+enum status prepare_price_publish(struct admin_job *job);
+enum status run_price_publish(struct admin_job *job, struct db *db, int64_t now_us);
+enum status prepare_price_approve(struct admin_job *job);
+enum status run_price_approve(struct admin_job *job, struct db *db, int64_t now_us);
+enum status run_price_list(struct admin_job *job, struct db *db, int64_t now_us);
+enum status run_approver_add(struct admin_job *job, struct db *db, int64_t now_us);
+enum status run_approver_list(struct admin_job *job, struct db *db, int64_t now_us);
+enum status run_approver_revoke(struct admin_job *job, struct db *db, int64_t now_us);
+
+/* The text of a book's file, against the models of the configuration.  Main thread. */
+enum status admin_read_book(struct admin_job *job, const char *file, const char *text,
+                            struct catalog **ret);
+
+extern const struct json_spec admin_lint_args[], admin_diff_args[], admin_simulate_args[],
+    admin_price_show_args[], admin_publish_args[], admin_price_approve_args[],
+    admin_approver_add_args[], admin_approver_args[];
 #endif

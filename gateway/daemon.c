@@ -7,6 +7,7 @@
 #include "gateway/listen.h"
 #include "gateway/loop.h"
 #include "gateway/pepper.h"
+#include "gateway/pricing.h"
 #include "gateway/publish.h"
 #include "gateway/reader.h"
 #include "gateway/words.h"
@@ -85,7 +86,7 @@ static enum status open_keys(struct daemon *d, char *err)
 
 static enum status open_prices(struct daemon *d, char *err)
 {
-    return publish_prepare(d, d->conf, err);
+    return publish_prepare(d, d->conf, &d->generation->pricing, err);
 }
 
 static enum status open_reader(struct daemon *d, char *err)
@@ -189,25 +190,57 @@ void daemon_close(struct daemon *d)
     d->generation = NULL;
 }
 
+const struct catalog *daemon_catalog(const struct daemon *d)
+{
+    int64_t now_us = d->env->wall_us(d->env->arg);
+    return d->generation ? pricing_at(d->generation->pricing, now_us) : d->conf->catalog;
+}
+
+/* Takes the generation. */
+static void serve(struct daemon *d, struct generation *g)
+{
+    for (unsigned i = 0; i < d->loop_count; i++)
+        loop_publish(&d->loops[i], g);
+    generation_unref(d->generation);
+    d->generation = g;
+    d->conf = g->conf;
+}
+
 static enum status publish(struct daemon *d, struct conf *next, char *err)
 {
     struct generation *g = NULL;
+    struct pricing *pricing = NULL;
     enum status s = conf_may_reload(d->conf, next, err) ? STATUS_OK : STATUS_BAD_FIELD;
     if (s == STATUS_OK)
-        s = publish_prepare(d, next, err);
+        s = publish_prepare(d, next, &pricing, err);
     if (s == STATUS_OK)
         s = publish_keys(d, next, err);
     if (s == STATUS_OK && !(g = generation_new(next, &d->roster)))
         s = STATUS_NO_MEMORY;
     if (s != STATUS_OK) {
+        pricing_free(pricing);
         conf_free(next);
         return s;
     }
-    for (unsigned i = 0; i < d->loop_count; i++)
-        loop_publish(&d->loops[i], g);
-    generation_unref(d->generation);
-    d->generation = g;
-    d->conf = next;
+    g->pricing = pricing;
+    serve(d, g);
+    return STATUS_OK;
+}
+
+enum status daemon_reprice(struct daemon *d, char err[static DAEMON_ERROR_BYTES])
+{
+    struct pricing *pricing = NULL;
+    snprintf(err, DAEMON_ERROR_BYTES, "out of memory");
+    enum status s = publish_prices(d, d->conf, &pricing, err);
+    if (s != STATUS_OK)
+        return s;
+    struct generation *g = generation_repriced(d->generation);
+    if (!g) {
+        pricing_free(pricing);
+        return STATUS_NO_MEMORY;
+    }
+    g->pricing = pricing;
+    serve(d, g);
     return STATUS_OK;
 }
 

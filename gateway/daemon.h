@@ -53,6 +53,10 @@ MUST_CHECK enum status daemon_open(struct daemon *d, const char *conf_path,
 /* After the loops have ended. */
 void daemon_close(struct daemon *d);
 
+/* The models at the prices that are in force now.  Main thread. */
+const struct catalog *daemon_catalog(const struct daemon *d);
+/* Prices in the store have changed: every loop gets them (main thread). */
+MUST_CHECK enum status daemon_reprice(struct daemon *d, char err[static DAEMON_ERROR_BYTES]);
 /* Reads the file again and publishes it (main thread).  On failure nothing changes; err says why. */
 MUST_CHECK enum status daemon_reload(struct daemon *d, char err[static DAEMON_ERROR_BYTES]);
 

@@ -21,17 +21,22 @@ struct MHD_Daemon;
 struct MHD_Response;
 struct backend;
 struct conn;
+struct pricing;
 struct request;
 
 /* One configuration as the process sees it; the loops' snapshots share it. */
 struct generation {
     struct conf *conf;
+    struct pricing *pricing;    /* owned; set before a loop sees it */
+    struct generation *conf_of; /* whose conf it is; NULL: its own */
     struct roster *roster;
     struct standing **standings; /* by catalog index */
     atomic_uint refs;
 };
 /* One reference.  Takes conf, unless it is NULL: no memory. */
 struct generation *generation_new(struct conf *conf, struct roster *roster);
+/* The same configuration at other prices.  One reference.  NULL: no memory. */
+struct generation *generation_repriced(struct generation *of);
 void generation_unref(struct generation *g); /* the last one frees conf */
 
 /* One configuration as one loop sees it: with that loop's connections to the

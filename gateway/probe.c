@@ -141,7 +141,7 @@ enum status probe_run(struct admin_job *job, struct db *db, int64_t now_us)
         return STATUS_NO_MEMORY;
     p->job = job;
     buf_init(&p->body, PROBE_BODY_BYTES_MAX);
-    enum status s = probe_choose(p, d->conf->catalog);
+    enum status s = probe_choose(p, daemon_catalog(d));
     if (s != STATUS_OK) {
         buf_free(&p->body);
         return s;

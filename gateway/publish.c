@@ -1,12 +1,14 @@
 /* gateway/publish.c -- see publish.h. */
 #include "gateway/publish.h"
 #include "gateway/admin.h"
+#include "gateway/pricing.h"
 #include <stdio.h>
 
 struct waited_call {
     struct ledger_call call;
     struct daemon *daemon;
     struct conf *conf;
+    struct publication_terms terms; /* read; owned */
     uv_sem_t done;
 };
 
@@ -61,26 +63,72 @@ static enum status name_costs(struct db *db, struct catalog *c, int64_t now_us)
     return ledger_publish_costs(db, c->cost_text, c->cost_sha256, now_us, &c->cost_version);
 }
 
+/* The prices of the file become a version, unless it is there already. */
+static enum status store_prices(struct db *db, struct catalog *c, int64_t now_us)
+{
+    enum status s = ledger_publish_prices(db, c->price_book, c->currency, c->price_text,
+                                          c->price_sha256, now_us, &c->price_version);
+    return s != STATUS_OK ? s : publication_configured(db, c->price_version);
+}
+
 static enum status prepare(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     struct waited_call *w = (struct waited_call *)call;
+    const struct env *env = w->daemon->env;
     struct catalog *c = w->conf->catalog;
     enum status s = name_models(db, c);
     if (s == STATUS_OK)
         s = name_costs(db, c, now_us);
     if (s != STATUS_OK)
         return s;
-    return ledger_publish_prices(db, c->price_book, c->currency, c->price_text, c->price_sha256,
-                                 now_us, &c->price_version);
+    return conf_published_prices(w->conf) ? publication_terms(db, env->wall_us(env->arg), &w->terms)
+                                          : store_prices(db, w->conf->catalog, now_us);
 }
 
-enum status publish_prepare(struct daemon *d, struct conf *conf, char err[static 256])
+static enum status read_prices(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    struct waited_call *w = (struct waited_call *)call;
+    const struct env *env = w->daemon->env;
+    (void)now_us;
+    return publication_terms(db, env->wall_us(env->arg), &w->terms);
+}
+
+static void explain(const struct conf *conf, enum status s, char err[static 256])
+{
+    if (s == STATUS_CONFLICT && !conf_published_prices(conf))
+        snprintf(err, 256,
+                 "price_source is configuration, but prices were published by two people: only "
+                 "they change them now; set price_source: published and leave out the prices");
+    else
+        snprintf(err, 256, "the price books of the store cannot be had: %s", status_info(s)->text);
+}
+
+static enum status make_pricing(struct waited_call *w, struct pricing **ret, char err[static 256])
+{
+    struct catalog *c = w->conf->catalog;
+    enum status s = call_and_wait(w);
+    if (s == STATUS_OK && conf_published_prices(w->conf))
+        s = pricing_new(c, &w->terms, ret);
+    else if (s == STATUS_OK && !(*ret = pricing_of(c)))
+        s = STATUS_NO_MEMORY;
+    publication_terms_free(&w->terms);
+    if (s != STATUS_OK)
+        explain(w->conf, s, err);
+    return s;
+}
+
+enum status publish_prepare(struct daemon *d, struct conf *conf, struct pricing **ret,
+                            char err[static 256])
 {
     struct waited_call w = { .call.run = prepare, .daemon = d, .conf = conf };
-    enum status s = call_and_wait(&w);
-    if (s != STATUS_OK)
-        snprintf(err, 256, "the price book cannot be stored: %s", status_info(s)->text);
-    return s;
+    return make_pricing(&w, ret, err);
+}
+
+enum status publish_prices(struct daemon *d, struct conf *conf, struct pricing **ret,
+                           char err[static 256])
+{
+    struct waited_call w = { .call.run = read_prices, .daemon = d, .conf = conf };
+    return make_pricing(&w, ret, err);
 }
 
 static enum status load_keys(struct ledger_call *call, struct db *db, int64_t now_us)

@@ -87,7 +87,7 @@ static void model_headers(struct MHD_Response *m, const struct request *r)
         header(m, "x-maas-fallback", r->model->id);
     if (r->work.backend && *r->snapshot->conf->backend_header == 's') /* shown */
         header(m, "x-maas-backend", r->work.backend->conf->name);
-    header_int(m, "x-maas-price-version", r->snapshot->catalog->price_version);
+    header_int(m, "x-maas-price-version", r->catalog->price_version);
     if (r->money == MONEY_SETTLED)
         header(m, "x-maas-cost", money_text(r->ledger.settle.amount, 2, cost));
 }

@@ -68,6 +68,7 @@ struct request {
     struct conn *conn;          /* NULL once the connection has let go */
     struct MHD_Connection *mhd; /* NULL likewise */
     struct snapshot *snapshot;
+    const struct catalog *catalog; /* at the prices of its acceptance */
     struct arena *arena;
     struct request *prev, *next; /* loop->requests */
     TAILQ_ENTRY(request) direct; /* loop->direct */

@@ -7,9 +7,21 @@
 #include "base/tls.h"
 #include "conf/catalog.h"
 #include "gateway/desk.h"
+#include "gateway/pricing.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct generation *generation_repriced(struct generation *of)
+{
+    struct generation *owner = of->conf_of ? of->conf_of : of;
+    struct generation *g = generation_new(owner->conf, owner->roster);
+    if (g) {
+        atomic_fetch_add_explicit(&owner->refs, 1, memory_order_relaxed);
+        g->conf_of = owner;
+    }
+    return g;
+}
 
 struct generation *generation_new(struct conf *conf, struct roster *roster)
 {
@@ -31,7 +43,11 @@ void generation_unref(struct generation *g)
     if (!g || atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
         return;
     roster_dismiss(g->roster, g->standings, g->conf->catalog->backend_count);
-    conf_free(g->conf);
+    pricing_free(g->pricing);
+    if (g->conf_of)
+        generation_unref(g->conf_of);
+    else
+        conf_free(g->conf);
     free(g);
 }
 

@@ -28,7 +28,7 @@ static enum verdict submit(struct request *r)
         .key = r->key->key_id,
         .model = r->model->db_id,
         .endpoint = r->target.row->endpoint,
-        .price_version = r->snapshot->catalog->price_version,
+        .price_version = r->catalog->price_version,
         .estimate_in = (int64_t)r->bound.input_tokens_max,
         .max_out = r->ask.max_out,
         .n = r->ask.n,

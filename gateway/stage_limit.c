@@ -38,7 +38,7 @@ static struct span named_model(const struct request *r)
 static enum verdict find_model(struct request *r)
 {
     struct span name = named_model(r);
-    const struct catalog_model *m = catalog_find(r->snapshot->catalog, &r->target.scope, name);
+    const struct catalog_model *m = catalog_find(r->catalog, &r->target.scope, name);
     if (!m && name.len == 0)
         return request_fail(r, STATUS_MISSING_FIELD, "model", "the field 'model' is missing");
     if (!m)

@@ -18,7 +18,7 @@ static enum verdict submit(struct request *r)
     s->model_served = r->work.served->db_id;
     s->backend = r->work.backend ? r->work.backend->conf->db_id : 0;
     s->endpoint = r->target.row->endpoint;
-    s->price_version = r->snapshot->catalog->price_version;
+    s->price_version = r->catalog->price_version;
     s->hold = r->work.hold;
     s->first_byte_us = r->work.first_byte_ns ? since_us(r, r->work.first_byte_ns) : -1;
     s->duration_us = since_us(r, request_now_ns(r));

@@ -50,6 +50,16 @@ BOOK = GOOD[GOOD.index("currency USD"):GOOD.index("', X'SHA'")]
 GOOD = GOOD.replace("SHA", hashlib.sha256(BOOK.encode()).hexdigest())
 
 
+NEXT = """
+INSERT INTO price_version VALUES (2, 'next', 'USD', 'currency USD book next
+', X'1392f5adecc117de8474528b808692312e374e96d712638d3fac5ff36aff14fc', 100);
+INSERT INTO price_approver (name, digest, created_us, created_by) VALUES ('ada', zeroblob(32), 1, 'uid:0');
+INSERT INTO price_proposal VALUES (1, 'next', 'USD', 'currency USD book next
+', X'1392f5adecc117de8474528b808692312e374e96d712638d3fac5ff36aff14fc', 100, 10, 'uid:0');
+INSERT INTO price_publication VALUES (1, 2, 100, 80, 20, 'key:ada');
+"""
+
+
 def text_of(rid):
     return "req_" + "".join(DIGITS[rid >> shift & 31] for shift in range(60, -5, -5))
 
@@ -118,6 +128,21 @@ def test_agreement(tmp_path):
 ])
 def test_the_ledger_against_itself(tmp_path, what, sql):
     assert what in reconcile(tmp_path, sql)
+
+
+@pytest.mark.parametrize("what, sql", [
+    (None, ""),
+    ("is not what its hash is of", "UPDATE price_version SET text = 'currency USD book none\n' WHERE id = 2"),
+    ("by one person alone", "UPDATE price_publication SET published_by = 'uid:0'"),
+    ("no approver before it", "UPDATE price_approver SET created_us = 10"),
+    ("no approver before it", "DELETE FROM price_approver"),
+    ("not the version that was published", "UPDATE price_publication SET price_version = 1"),
+    ("without its notice", "PRAGMA ignore_check_constraints = 1; UPDATE price_publication SET notice_us = 81"),
+    ("request 11 has price version 1, but 2 was in force", "UPDATE request_open SET accepted_us = 100 WHERE rid = 11"),
+])
+def test_price_books_of_two_people(tmp_path, what, sql):
+    said = reconcile(tmp_path, NEXT + sql)
+    assert said.endswith("violations: 0\n") if what is None else what in said
 
 
 @pytest.mark.parametrize("what, clients", [

@@ -37,7 +37,7 @@ UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "hold_more", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
           "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
-          "recount"]
+          "recount", "price_proposal", "price_publication"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -532,16 +532,43 @@ def check_shares(store, args):
             violation("I18", f"partner {partner}: shares are {payable[partner]}, {paid[partner]} is owed")
 
 
+def publications(store):
+    """[(from, version)] of the books that two people published, each looked at."""
+    approvers = {f"key:{r['name']}": r for r in store.db.execute("SELECT * FROM price_approver")}
+    hashes = dict(store.db.execute("SELECT id, sha256 FROM price_version"))
+    terms = []
+    for r in store.db.execute("SELECT u.*, p.text, p.sha256, p.proposed_by, p.proposed_us FROM price_publication u"
+                              " JOIN price_proposal p ON p.id = u.proposal ORDER BY u.effective_us"):
+        terms.append((r["effective_us"], r["price_version"]))
+        by = approvers.get(r["published_by"])
+        if r["proposed_by"] == r["published_by"]:
+            violation("I19", f"draft {r['proposal']} was published by one person alone")
+        if r["published_by"].startswith("key:") and not (by and by["created_us"] < r["proposed_us"]):
+            violation("I19", f"draft {r['proposal']} was published by one who was no approver before it")
+        if r["sha256"] != hashes.get(r["price_version"]) or hashlib.sha256(r["text"].encode()).digest() != r["sha256"]:
+            violation("I19", f"draft {r['proposal']} is not the version that was published")
+        if r["effective_us"] < r["published_us"] + r["notice_us"]:
+            violation("I19", f"draft {r['proposal']} was published without its notice")
+    return terms
+
+
 def check_books(store, args):
+    terms = publications(store)
+    published, starts = {v for _, v in terms}, [start for start, _ in terms]
     versions = list(store.db.execute("SELECT * FROM price_version ORDER BY effective_from_us, id"))
-    since = {v["id"]: v["effective_from_us"] for v in versions}
-    until = {a["id"]: b["effective_from_us"] for a, b in zip(versions, versions[1:])}
     for v in versions:
         if hashlib.sha256(v["text"].encode()).digest() != v["sha256"]:
             violation("I19", f"price version {v['id']}: its text is not what its hash is of")
+    versions = [v for v in versions if v["id"] not in published or v["effective_from_us"] < starts[0]]
+    since = {v["id"]: v["effective_from_us"] for v in versions}
+    until = {a["id"]: b["effective_from_us"] for a, b in zip(versions, versions[1:])}
     for rid, h in store.holds.items():
         accepted, v = h["accepted_us"], h["price_version"]
-        if v not in since or accepted < since[v] - LATE_US or accepted > until.get(v, accepted) + LATE_US:
+        term = bisect.bisect_right(starts, accepted) - 1
+        if term >= 0:  # to the microsecond: they are published ahead of time
+            if terms[term][1] != v:
+                violation("I19", f"request {rid} has price version {v}, but {terms[term][1]} was in force")
+        elif v not in since or accepted < since[v] - LATE_US or accepted > until.get(v, accepted) + LATE_US:
             violation("I19", f"request {rid}: price version {v} was not in force when it was accepted")
         if rid in store.settled and store.settled[rid]["price_version"] != v:
             violation("I19", f"request {rid} was billed by another price version than it was held by")

@@ -147,6 +147,8 @@ static const struct {
     { "price book",
       WITHOUT(
           "price_version_stays_u") "UPDATE price_version SET text = replace(text, '25000000000', '1')" },
+    { "price book hash",
+      WITHOUT("price_version_stays_u") "UPDATE price_version SET sha256 = zeroblob(32)" },
     { "price book text",
       WITHOUT("price_version_stays_u") "UPDATE price_version SET text = text || 'nonsense'" },
 };

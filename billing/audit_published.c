@@ -1,0 +1,123 @@
+/* billing/audit_published.c -- price books that two people published: that they are what was said yes
+ * to, by another person and in time, and that each request has the one of its acceptance (I19).
+ */
+#include "base/digest.h"
+#include "billing/audit_inside.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char sql_books[] = "SELECT 'version', id, text, sha256 FROM price_version UNION ALL"
+                                " SELECT 'draft', id, text, sha256 FROM price_proposal";
+static const char sql_publications[] =
+    "SELECT u.proposal, u.effective_us, u.notice_us, u.published_us, u.published_by, p.proposed_us,"
+    " p.proposed_by, p.effective_us, v.text = p.text AND v.book = p.book"
+    " AND v.currency = p.currency AND v.sha256 = p.sha256, a.created_us, a.revoked_us,"
+    " u.price_version, v.effective_from_us FROM price_publication u"
+    " LEFT JOIN price_proposal p ON p.id = u.proposal"
+    " LEFT JOIN price_version v ON v.id = u.price_version"
+    " LEFT JOIN price_approver a ON 'key:' || a.name = u.published_by ORDER BY u.effective_us";
+
+enum {
+    U_PROPOSAL,
+    U_EFFECTIVE,
+    U_NOTICE,
+    U_PUBLISHED,
+    U_BY,
+    P_PROPOSED,
+    P_BY,
+    P_EFFECTIVE,
+    U_SAME_TEXT,
+    A_CREATED,
+    A_REVOKED,
+    U_VERSION,
+    V_FROM,
+};
+
+static enum status book_row(struct audit *a, struct db_stmt *s)
+{
+    size_t len, sha_len;
+    const char *text = db_col_text(s, 2, &len);
+    const void *sha256 = db_col_blob(s, 3, &sha_len);
+    uint8_t own[DIGEST_BYTES];
+    digest_sha256(text, len, own);
+    if (sha_len != sizeof own || memcmp(sha256, own, sizeof own) != 0)
+        audit_problem(a, "price book %s %" PRId64 ": its hash is not that of its text",
+                      db_col_text(s, 0, NULL), db_col_int(s, 1));
+    return STATUS_OK;
+}
+
+static void check_people(struct audit *a, struct db_stmt *s)
+{
+    const char *by = db_col_text(s, U_BY, NULL), *proposed_by = db_col_text(s, P_BY, NULL);
+    int64_t id = db_col_int(s, U_PROPOSAL);
+    bool with_key = strncmp(by, "key:", 4) == 0;
+    if (strcmp(by, proposed_by) == 0)
+        audit_problem(a, "draft %" PRId64 " was published by one person alone", id);
+    if (with_key &&
+        (db_col_null(s, A_CREATED) || db_col_int(s, A_CREATED) >= db_col_int(s, P_PROPOSED)))
+        audit_problem(a, "draft %" PRId64 " was published by one who was no approver before it",
+                      id);
+    if (with_key && db_col_int(s, A_REVOKED) &&
+        db_col_int(s, A_REVOKED) <= db_col_int(s, U_PUBLISHED))
+        audit_problem(a, "draft %" PRId64 " was published with a revoked key", id);
+    if (!with_key && strncmp(by, "uid:", 4) != 0)
+        audit_problem(a, "draft %" PRId64 " was published by nobody that is known", id);
+}
+
+static bool keep_term(struct audit *a, struct db_stmt *s)
+{
+    struct audit_term *more = realloc(a->terms, (a->term_count + 1) * sizeof *more);
+    if (!more)
+        return false;
+    a->terms = more;
+    a->terms[a->term_count++] =
+        (struct audit_term){ db_col_int(s, U_EFFECTIVE), db_col_int(s, U_VERSION),
+                             db_col_int(s, V_FROM) };
+    return true;
+}
+
+static enum status publication_row(struct audit *a, struct db_stmt *s)
+{
+    int64_t id = db_col_int(s, U_PROPOSAL);
+    if (db_col_null(s, P_BY) || db_col_null(s, U_SAME_TEXT)) {
+        audit_problem(a, "publication of draft %" PRId64 " has no draft or no version", id);
+        return STATUS_OK;
+    }
+    check_people(a, s);
+    if (!db_col_int(s, U_SAME_TEXT))
+        audit_problem(a, "draft %" PRId64 " is not the version that was published", id);
+    if (db_col_int(s, U_EFFECTIVE) != db_col_int(s, P_EFFECTIVE) ||
+        db_col_int(s, U_EFFECTIVE) - db_col_int(s, U_NOTICE) < db_col_int(s, U_PUBLISHED) ||
+        db_col_int(s, U_PUBLISHED) < db_col_int(s, P_PROPOSED))
+        audit_problem(a, "draft %" PRId64 " was published without its notice", id);
+    return keep_term(a, s) ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status audit_published(struct audit *a)
+{
+    enum status s = audit_query(a, sql_books, book_row);
+    return s ? s : audit_query(a, sql_publications, publication_row);
+}
+
+void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us)
+{
+    size_t low = 0, high = a->term_count; /* terms before `low` had begun */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (a->terms[middle].from_us <= accepted_us)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low && a->terms[low - 1].version != version)
+        audit_problem(a,
+                      "request %" PRId64 " has price version %" PRId64 ", but version %" PRId64
+                      " was in force when it was accepted",
+                      rid, version, a->terms[low - 1].version);
+    for (size_t i = 0; !low && i < a->term_count; i++)
+        if (a->terms[i].version == version && a->terms[i].version_from_us > accepted_us)
+            audit_problem(
+                a, "request %" PRId64 " has price version %" PRId64 ", which was not in force yet",
+                rid, version);
+}

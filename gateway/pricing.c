@@ -1,0 +1,143 @@
+/* gateway/pricing.c -- see pricing.h: the models of a catalog at the prices of a book's text. */
+#include "gateway/pricing.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "billing/pricebook.h"
+#include <stdlib.h>
+
+void pricing_free(struct pricing *p)
+{
+    for (size_t i = 0; p && i < p->count; i++)
+        catalog_unref(p->term[i].catalog);
+    free(p);
+}
+
+static struct pricing *pricing_room(size_t terms)
+{
+    return calloc(1, sizeof(struct pricing) + terms * sizeof(struct price_term));
+}
+
+struct pricing *pricing_of(struct catalog *c)
+{
+    struct pricing *p = pricing_room(1);
+    if (p) {
+        p->term[0].catalog = catalog_ref(c);
+        p->count = 1;
+    }
+    return p;
+}
+
+/* ---- a model and its lines ----------------------------------------------------------------- */
+
+/* Plain prices need no sheet; a request is then charged for looking at its meters alone. */
+static void put_prices(struct catalog_model *m, const struct price_sheet *s)
+{
+    bool plain = true;
+    for (unsigned meter = 0; meter < METER_COUNT; meter++) {
+        unsigned count = (unsigned)(s->first[meter + 1] - s->first[meter]);
+        if (!count)
+            continue;
+        const struct price_item *first = &s->items[s->first[meter]];
+        m->priced |= UINT32_C(1) << meter;
+        m->price[meter] = first->price;
+        plain = plain && count == 1 && price_item_plain(first);
+    }
+    m->sheet = plain ? NULL : s;
+}
+
+/* What of the text is about the model of the line at `at`: lines of a model follow one another. */
+static enum status take_model(const char **at, struct span *ret_id, struct span *ret_lines)
+{
+    struct pricebook_line line = { .number = 0 };
+    const char *next = *at;
+    bool bad;
+    *ret_lines = (struct span){ NULL, 0 };
+    while (pricebook_next(&next, &line, &bad)) {
+        if (!ret_lines->at) {
+            *ret_id = line.model;
+            ret_lines->at = line.model.at;
+        } else if (line.model.len != ret_id->len ||
+                   memcmp(line.model.at, ret_id->at, ret_id->len) != 0)
+            break;
+        ret_lines->len = (size_t)(next - ret_lines->at);
+    }
+    *at = ret_lines->at + ret_lines->len;
+    return bad ? STATUS_INTERNAL : ret_lines->at ? STATUS_OK : STATUS_NOT_FOUND;
+}
+
+static enum status price_model(struct catalog *c, struct arena *a, struct span id, struct span text)
+{
+    static const struct catalog_scope everywhere = { .whole = true };
+    const struct catalog_model *found = catalog_find(c, &everywhere, id);
+    const struct price_sheet *sheet;
+    if (!found) /* it has left the configuration */
+        return STATUS_OK;
+    char *lines = arena_memdup(a, text.at, text.len);
+    if (!lines)
+        return STATUS_NO_MEMORY;
+    enum status s = pricebook_sheet(lines, found->id, a, &sheet);
+    if (!s) /* nobody has the catalog yet */
+        put_prices((struct catalog_model *)(uintptr_t)found, sheet);
+    return s == STATUS_BAD_FIELD || s == STATUS_NOT_FOUND ? STATUS_INTERNAL : s;
+}
+
+static void tell_unpriced(const struct catalog *c)
+{
+    for (size_t i = 0; i < c->model_count; i++)
+        if (!c->models[i].priced)
+            log_env("model_not_priced model=%s price_book=%s version=%lld", c->models[i].id,
+                    c->price_book, (long long)c->price_version);
+}
+
+/* ---- a book -------------------------------------------------------------------------------- */
+
+static enum status price_catalog(struct catalog *c, struct arena *a,
+                                 const struct publication_term *t)
+{
+    c->price_version = t->version;
+    memcpy(c->price_sha256, t->sha256, sizeof c->price_sha256);
+    c->price_book = arena_strdup(a, t->book);
+    c->price_text = arena_strdup(a, t->text);
+    if (!c->price_book || !c->price_text)
+        return STATUS_NO_MEMORY;
+    const char *at = c->price_text;
+    struct span id, lines;
+    enum status s;
+    while ((s = take_model(&at, &id, &lines)) == STATUS_OK)
+        if ((s = price_model(c, a, id, lines)) != STATUS_OK)
+            return s;
+    return s == STATUS_NOT_FOUND ? STATUS_OK : s;
+}
+
+static enum status add_term(struct pricing *p, struct catalog *models,
+                            const struct publication_term *t)
+{
+    static char none[] = "none", nothing[] = "";
+    static const struct publication_term unpublished = { .book = none, .text = nothing };
+    struct arena *a;
+    struct catalog *c = catalog_unpriced(models, &a);
+    if (!c)
+        return STATUS_NO_MEMORY;
+    p->term[p->count++] = (struct price_term){ t ? t->from_us : 0, c };
+    enum status s = price_catalog(c, a, t ? t : &unpublished);
+    if (!s)
+        tell_unpriced(c);
+    return s;
+}
+
+enum status pricing_new(struct catalog *models, const struct publication_terms *terms,
+                        struct pricing **ret)
+{
+    struct pricing *p = pricing_room(terms->count + 1);
+    enum status s = p ? STATUS_OK : STATUS_NO_MEMORY;
+    if (!s && !terms->count)
+        s = add_term(p, models, NULL);
+    for (size_t i = 0; i < terms->count && !s; i++)
+        s = add_term(p, models, &terms->term[i]);
+    if (s)
+        pricing_free(p);
+    else
+        *ret = p;
+    return s;
+}
