@@ -72,10 +72,11 @@ static bool amount_of(const json_t *object, const char *key, int digits, int64_t
     return text && decimal_parse_minor(text, digits, ret);
 }
 
-/* Half away from zero, of what is not negative, written out once more. */
+/* Half away from zero, written out once more. */
 static wide half_up(wide number, wide den)
 {
-    return (2 * number + den) / (2 * den);
+    wide size = number < 0 ? -number : number, up = (2 * size + den) / (2 * den);
+    return number < 0 ? -up : up;
 }
 
 /* ---- lines of an invoice against the settlements and the charges --------------------------- */
@@ -89,7 +90,8 @@ static enum status model_id(struct db *db, const char *model, int64_t *ret)
     return db_first_int(db, s, ret);
 }
 
-/* Model, meter, price version, item -> qty, atoms that are owed: of this document's period alone. */
+/* Model, meter, price version, item -> qty, atoms that are owed, that were charged: of this
+ * document's period alone. */
 static enum status period_usage(const struct document *d, struct tally *ret)
 {
     const struct tally *usage = &d->audit->usage;
@@ -103,12 +105,21 @@ static enum status period_usage(const struct document *d, struct tally *ret)
             return STATUS_NO_MEMORY;
         row->sum[0] += u->sum[0];
         row->sum[1] += u->sum[2] - u->sum[3];
+        row->sum[2] += u->sum[2];
     }
     return STATUS_OK;
 }
 
+static int which_of(const char *category)
+{
+    return strcmp(category, "reversal") == 0 ? AUDIT_REVERSAL
+           : strcmp(category, "volume") == 0 ? AUDIT_VOLUME
+                                             : 0;
+}
+
+/* A line of usage, or one that gives back of its price; `which` says. */
 static enum status check_usage(const struct document *d, const struct tally *usage,
-                               const json_t *line, int64_t exact)
+                               const json_t *line, int64_t exact, int which)
 {
     const char *model = json_string_value(json_object_get(line, "model"));
     const char *meter = json_string_value(json_object_get(line, "meter"));
@@ -120,10 +131,14 @@ static enum status check_usage(const struct document *d, const struct tally *usa
     enum status s = model_id(d->audit->db, model, &id);
     if (s)
         return s;
-    struct tally_row *row = tally_find(
-        usage, (int64_t[TALLY_KEYS]){ id, (int64_t)meter_find(meter),
+    const int64_t key[TALLY_KEYS] = { id, (int64_t)meter_find(meter),
                                       json_integer_value(json_object_get(line, "price_version")),
-                                      json_integer_value(json_object_get(line, "item")) });
+                                      json_integer_value(json_object_get(line, "item")) };
+    if (which) {
+        audit_volume_line(d->audit, d->number, usage, key, which, exact);
+        return STATUS_OK;
+    }
+    struct tally_row *row = tally_find(usage, key);
     if (!row || row->seen || row->sum[1] != exact ||
         row->sum[0] != json_integer_value(json_object_get(line, "quantity")))
         problem(d, "a line is not the sum of its settlements");
@@ -147,7 +162,9 @@ static enum status check_line(struct document *d, const struct tally *usage, con
     if (half_up(exact, d->minor_atoms) != net)
         problem(d, "a line is not rounded half up");
     if (!category || strcmp(category, "usage") == 0) /* the first release had nothing else */
-        return check_usage(d, usage, line, exact);
+        return check_usage(d, usage, line, exact, 0);
+    if (which_of(category))
+        return check_usage(d, usage, line, exact, which_of(category));
     d->charges++;
     d->charged_atoms += exact;
     return STATUS_OK;
@@ -184,6 +201,8 @@ static enum status check_invoice_lines(struct document *d)
             problem(d, "usage of the period is on no line");
     if (exact != d->exact_atoms || net != d->net_minor)
         problem(d, "its lines do not add up to its net");
+    if (!s)
+        s = audit_volume_end(d->audit, d->number, &usage);
     return s ? s : check_charges(d);
 }
 

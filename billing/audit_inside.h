@@ -84,6 +84,20 @@ enum { /* columns of a request and its settlement, for audit_requests.c and audi
 enum status audit_prices(struct audit *a);
 MUST_CHECK enum status audit_line(struct audit *a, const struct audit_line *l);
 enum status audit_counts(struct audit *a);
+/* An item of a price version; false: there is no such one. */
+bool audit_find_item(const struct audit *a, int64_t version, int64_t model, int64_t meter,
+                     int64_t number, struct price_item *ret);
+/* Its meter, kind and conditions, whatever its amounts. */
+int64_t audit_series(const struct price_item *i);
+int64_t audit_rated(int64_t qty, struct price p);
+
+/* audit_volume.c: the pairs of lines by which an invoice gives back of volume prices.  The usage of
+ * its period: model, meter, version, item -> units, owed, charged, lines that were seen. */
+enum { AUDIT_REVERSAL = 1, AUDIT_VOLUME = 2 };
+void audit_volume_line(struct audit *a, const char *document, const struct tally *usage,
+                       const int64_t key[static TALLY_KEYS], int which, int64_t exact);
+MUST_CHECK enum status audit_volume_end(struct audit *a, const char *document,
+                                        const struct tally *usage);
 
 /* audit_published.c: price books of two people, and which was in force for a request. */
 enum status audit_published(struct audit *a);

@@ -110,18 +110,22 @@ enum status audit_prices(struct audit *a)
     return s ? s : audit_query(a, sql_costs, price_row);
 }
 
-/* The item of a meter; false: there is no such one. */
+bool audit_find_item(const struct audit *a, int64_t version, int64_t model, int64_t meter,
+                     int64_t number, struct price_item *ret)
+{
+    const struct tally_row *row =
+        tally_find(&a->prices, (int64_t[TALLY_KEYS]){ version, model, meter, number });
+    if (!row)
+        return false;
+    *ret = row->sum[2] ? a->items[row->sum[2] - 1]
+                       : price_plain((enum meter)meter, (struct price){ row->sum[0], row->sum[1] });
+    return true;
+}
+
 static bool find_item(const struct audit *a, const struct audit_line *l, int64_t number,
                       struct price_item *ret)
 {
-    const struct tally_row *row =
-        tally_find(&a->prices, (int64_t[TALLY_KEYS]){ l->version, l->model, l->meter, number });
-    if (!row)
-        return false;
-    *ret = row->sum[2]
-               ? a->items[row->sum[2] - 1]
-               : price_plain((enum meter)l->meter, (struct price){ row->sum[0], row->sum[1] });
-    return true;
+    return audit_find_item(a, l->version, l->model, l->meter, number, ret);
 }
 
 /* ---- which price holds --------------------------------------------------------------------- */
@@ -184,6 +188,11 @@ static wide rated(wide qty, struct price p)
     wide twice_rest = 2 * (product - down * p.per_units);
     bool up = twice_rest > p.per_units || (twice_rest == p.per_units && down % 2 == 1);
     return down + up;
+}
+
+int64_t audit_rated(int64_t qty, struct price p)
+{
+    return (int64_t)rated(qty, p);
 }
 
 static wide graduated(const struct price_item *i, wide at, wide end)
@@ -253,7 +262,7 @@ static void check_choice(struct audit *a, const struct audit_line *l, const stru
 }
 
 /* Its meter, kind and conditions, of whatever version: what a period is counted by. */
-static int64_t series_of(const struct price_item *i)
+int64_t audit_series(const struct price_item *i)
 {
     char words[400];
     uint8_t sha256[DIGEST_BYTES];
@@ -281,7 +290,7 @@ static enum status count_units(struct audit *a, const struct audit_line *l,
 {
     struct tally_row *row =
         tally_row(&a->counts, (int64_t[TALLY_KEYS]){ l->organization, l->period, l->model,
-                                                     series_of(i), l->meter });
+                                                     audit_series(i), l->meter });
     int64_t end;
     if (!row)
         return STATUS_NO_MEMORY;

@@ -191,6 +191,10 @@ static enum status credit_line(struct note *n, const json_t *line, const char *a
     int64_t number = json_integer_value(json_object_get(line, "line"));
     int64_t credited, net, minor;
     char left[DECIMAL_TEXT_BYTES];
+    if (document_is_reversed(line))
+        return amount ? wrong(n, "line %" PRId64 " of %.60s was taken back by the invoice itself",
+                              number, n->invoice)
+                      : STATUS_OK;
     enum status s = left_of(n, line, &credited, &net);
     if (s)
         return s;

@@ -34,6 +34,13 @@ static json_t *period_json(const struct draft *d)
                      zone_day_text(d->zone, d->to_us - 1, last), "time_zone", zone_name(d->zone));
 }
 
+bool document_is_reversed(const json_t *line)
+{
+    const char *category = json_string_value(json_object_get(line, "category"));
+    return json_is_true(json_object_get(line, "reversed")) ||
+           (category && strcmp(category, "reversal") == 0);
+}
+
 json_t *document_seller(const struct seller *s)
 {
     return json_pack("{s:s, s:s, s:s}", "name", s->name, "address", s->address, "tax_id",

@@ -16,6 +16,7 @@
 #include "billing/contract.h"
 #include "billing/net.h"
 #include "billing/report.h"
+#include "billing/volume.h"
 
 struct zone;
 
@@ -31,6 +32,7 @@ struct draft {
     struct zone *zone;        /* owned */
     json_t *buyer, *currency; /* owned */
     json_t *lines;            /* owned */
+    struct volume volume;     /* owned: what of the lines the close gives back */
     int64_t used_atoms;       /* rated, whoever paid for it */
     int64_t exact_atoms, net_minor, tax_minor, gross_minor;
     int64_t rounding_atoms; /* net - exact: what rounding the lines added */

@@ -9,6 +9,8 @@ MUST_CHECK enum status document_credited(struct db *db, const char *invoice, int
                                          int64_t *ret_minor);
 /* What a list says of an issued document. */
 json_t *document_summary(const json_t *document);
+/* The invoice itself takes the line back, or the line is what does so: nothing of it is asked for. */
+bool document_is_reversed(const json_t *line);
 json_t *document_seller(const struct seller *s);
 json_t *document_taxes(const struct tax_group *groups, unsigned count, int digits);
 #endif

@@ -15,6 +15,7 @@
 #include "billing/pricebook.h"
 #include "billing/zone.h"
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PRICE_TEXT_BYTES_MAX = 4096 };
@@ -43,6 +44,7 @@ void draft_clear(struct draft *d)
     json_decref(d->buyer);
     json_decref(d->currency);
     json_decref(d->lines);
+    volume_free(&d->volume);
     zone_free(d->zone);
     *d = (struct draft){ 0 };
 }
@@ -172,50 +174,115 @@ static enum status add_line(struct draft *d, json_t *line, int64_t exact, const 
     return json_array_append_new(d->lines, line) ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
+struct used { /* a line of usage */
+    const char *model;
+    enum meter meter;
+    int64_t version, item, qty, charged, covered;
+};
+
 /* "0.40 per 1000000", as the book in force at acceptance says. */
-static enum status read_unit_price(struct db *db, int64_t version, const char *model,
-                                   enum meter meter, int64_t item, struct buf *text)
+static enum status read_unit_price(struct db *db, struct draft *d, const struct used *u,
+                                   struct buf *text)
 {
     struct db_stmt *s = db_prepare(db, sql_prices);
     if (!s)
         return db_status(db);
-    db_int(s, 1, version);
+    db_int(s, 1, u->version);
     enum db_row row = db_step(s);
     const char *book = row == DB_ROW ? db_col_text(s, 0, NULL) : NULL;
     struct pricebook_line line;
     enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    if (!status && (!book || !pricebook_find(book, model, meter, (unsigned)item, &line)))
+    if (!status && (!book || !pricebook_find(book, u->model, u->meter, (unsigned)u->item, &line)))
         status = STATUS_MODEL_NOT_PRICED;
     if (!status && !decimal_item(text, &line.item))
         status = STATUS_NO_MEMORY;
+    if (!status)
+        status = volume_note(&d->volume, &line, u->version, u->qty, u->charged, u->covered,
+                             json_array_size(d->lines));
     db_reset(s);
     return status;
 }
 
+/* Takes `line`, of whatever category, and puts into it what price it is about. */
+static enum status add_priced(struct draft *d, const struct used *u, json_t *line, int64_t exact)
+{
+    AUTO(json_decref_ptr)
+    json_t *of = json_pack("{s:s, s:s, s:s, s:I}", "model", u->model, "meter", meter_name(u->meter),
+                           "unit", meter_unit(u->meter), "price_version", (json_int_t)u->version);
+    if (!line || !of || json_object_update(line, of) != 0) {
+        json_decref(line);
+        return STATUS_NO_MEMORY;
+    }
+    if (u->item) /* of several prices of the meter */
+        json_object_set_new(line, "item", json_integer(u->item));
+    return add_line(d, line, exact, tax_category(d), tax_points(d));
+}
+
 static enum status add_usage(struct db *db, struct draft *d, struct db_stmt *s)
 {
-    const char *model = db_col_text(s, 0, NULL);
-    int64_t number = db_col_int(s, 1), version = db_col_int(s, 2), covered = db_col_int(s, 5);
-    if (!model || number < 0 || number >= METER_COUNT)
+    const struct used u = { .model = db_col_text(s, 0, NULL),
+                            .meter = (enum meter)db_col_int(s, 1),
+                            .version = db_col_int(s, 2),
+                            .item = db_col_int(s, 6),
+                            .qty = db_col_int(s, 3),
+                            .charged = db_col_int(s, 4),
+                            .covered = db_col_int(s, 5) };
+    if (!u.model || (unsigned)u.meter >= METER_COUNT)
         return STATUS_INTERNAL;
-    enum meter meter = (enum meter)number;
-    int64_t item = db_col_int(s, 6);
     AUTO(buf_free) struct buf price;
-    char covered_text[DECIMAL_TEXT_BYTES];
+    char covered[DECIMAL_TEXT_BYTES];
     buf_init(&price, PRICE_TEXT_BYTES_MAX);
-    enum status status = read_unit_price(db, version, model, meter, item, &price);
+    enum status status = read_unit_price(db, d, &u, &price);
     if (status)
         return status;
-    if (__builtin_add_overflow(d->used_atoms, db_col_int(s, 4), &d->used_atoms))
+    if (__builtin_add_overflow(d->used_atoms, u.charged, &d->used_atoms))
         return STATUS_BILLING_OVERFLOW;
     json_t *line =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "category", "usage", "model", model,
-                  "meter", meter_name(meter), "unit", meter_unit(meter), "price_version",
-                  (json_int_t)version, "quantity", (json_int_t)db_col_int(s, 3), "unit_price",
-                  price.at, "covered", decimal_exact(covered, covered_text));
-    if (line && item) /* of several prices of the meter */
-        json_object_set_new(line, "item", json_integer(item));
-    return add_line(d, line, db_col_int(s, 4) - covered, tax_category(d), tax_points(d));
+        json_pack("{s:s, s:I, s:s, s:s}", "category", "usage", "quantity", (json_int_t)u.qty,
+                  "unit_price", price.at, "covered", decimal_exact(u.covered, covered));
+    return add_priced(d, &u, line, u.charged - u.covered);
+}
+
+/* ---- what volume prices give back: a line taken back, and the right one (R4) ---------------- */
+
+static json_t *volume_line(const char *category, const char *what, const struct volume_part *v,
+                           int64_t qty, struct price price, int64_t covered)
+{
+    char text[200], unit[DECIMAL_TEXT_BYTES * 2], paid[DECIMAL_TEXT_BYTES];
+    snprintf(text, sizeof text, "%.120s %s: %s", v->model, meter_name(v->meter), what);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s}", "category", category, "text", text, "quantity",
+                     (json_int_t)qty, "unit_price", decimal_price(price, unit), "covered",
+                     decimal_exact(covered, paid));
+}
+
+static enum status add_volume(struct draft *d, const struct volume_part *v)
+{
+    const struct used u = {
+        .model = v->model, .meter = v->meter, .version = v->version, .item = v->item
+    };
+    json_t *taken = json_array_get(d->lines, v->line);
+    if (v->due == v->charged)
+        return STATUS_OK;
+    d->used_atoms -= v->charged - v->due;
+    if (json_object_set_new(taken, "reversed", json_true()))
+        return STATUS_NO_MEMORY;
+    enum status s =
+        add_priced(d, &u, volume_line("reversal", "taken back", v, -v->qty, v->then, -v->covered),
+                   v->covered - v->charged);
+    int64_t paid = v->due - volume_owed(v);
+    return s ? s
+             : add_priced(
+                   d, &u,
+                   volume_line("volume", "all units at one price", v, v->qty, v->after, paid),
+                   volume_owed(v));
+}
+
+static enum status add_volumes(struct draft *d)
+{
+    enum status s = volume_close(&d->volume);
+    for (size_t i = 0; i < d->volume.count && !s; i++)
+        s = add_volume(d, &d->volume.part[i]);
+    return s;
 }
 
 static enum status add_charge(struct draft *d, const char *kind, const char *text, int64_t atoms,
@@ -257,6 +324,8 @@ static enum status read_lines(struct db *db, struct draft *d)
     db_int(usage, 2, d->to_us);
     db_int(usage, 3, d->period);
     enum status s = each_row(db, d, usage, add_usage);
+    if (!s)
+        s = add_volumes(d);
     if (s)
         return s;
     db_int(charges, 1, d->organization);

@@ -144,6 +144,9 @@ static enum status freeze(struct db *db, struct draft *d, int64_t now_us, json_t
                         now_us);
     if (!s)
         s = post(db, d, number, now_us);
+    const struct volume_period p = { d->organization, d->from_us, d->to_us, number };
+    if (!s)
+        s = volume_post(db, &d->volume, &p, now_us);
     if (!s)
         s = payout_share(db, document, now_us);
     if (!s)

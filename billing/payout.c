@@ -168,7 +168,7 @@ static enum status share_line(const struct sharing *w, const json_t *line)
     struct party parties[PARTNERS_MAX];
     int64_t points[PARTNERS_MAX + 1], part[PARTNERS_MAX + 1], net = 0;
     unsigned count;
-    if (!model)
+    if (!model || document_is_reversed(line))
         return STATUS_OK; /* a charge is nobody's model */
     enum status s = rules_of(w->db, model, w->now_us, parties, &count);
     if (s || !count)

@@ -131,6 +131,22 @@ static struct span word_of(const json_t *facts, const char *key)
                           json_string_length(word) };
 }
 
+/* What volume prices gave back of what was charged is no charge, of what is rated again. */
+static enum status note_charged(struct work *w, const struct simulate_request *r,
+                                const json_t *lines)
+{
+    size_t i;
+    const json_t *line;
+    enum status s = STATUS_OK;
+    json_array_foreach (lines, i, line)
+        if (!s && json_is_array(line))
+            s = simulate_charged(&w->s, r, json_integer_value(json_array_get(line, 0)),
+                                 json_integer_value(json_array_get(line, 3)),
+                                 json_integer_value(json_array_get(line, 1)),
+                                 json_integer_value(json_array_get(line, 2)));
+    return s;
+}
+
 /* The units of each meter, in however many lines; then what the request was. */
 static enum status read_usage(const json_t *lines, struct simulate_request *r)
 {
@@ -190,6 +206,8 @@ static enum status take_settlement(struct work *w, struct db_stmt *s)
     enum status status = json_is_array(lines) ? read_usage(lines, &r) : STATUS_INTERNAL;
     if (!status)
         status = simulate_rate(&w->s, &r, &why, &would);
+    if (!status && !why)
+        status = note_charged(w, &r, lines);
     return status ? status : add_up(w, &r, why, db_col_int(s, 7), why ? 0 : would);
 }
 
@@ -214,6 +232,19 @@ static enum status take_settlements(struct work *w, int64_t from_us, int64_t to_
         status = db_status(w->s.db);
     db_reset(s);
     return status;
+}
+
+/* A model that only answered for another one may have no row yet: then its sums begin here. */
+static enum status take_back(void *arg, const struct simulate_back *b)
+{
+    struct work *w = arg;
+    struct tally_row *row =
+        tally_row(&w->sums, (int64_t[TALLY_KEYS]){ b->organization, b->model, WHY_RATED });
+    if (!row)
+        return STATUS_NO_MEMORY;
+    row->sum[1] -= b->then;
+    row->sum[2] -= b->now;
+    return STATUS_OK;
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */
@@ -321,6 +352,8 @@ enum status simulate_month(struct db *db, const struct catalog *book, const char
         return STATUS_CONFLICT;
     if (!s)
         s = take_settlements(&w, from_us, to_us, payer);
+    if (!s)
+        s = simulate_close_periods(&w.s, take_back, &w);
     if (!s)
         s = put_rows(&w);
     return s ? s : answer(&w, month, ret);

@@ -34,8 +34,13 @@ struct simulate { /* what stays from one settlement to the next */
     const struct catalog *book;
     const struct catalog_model **by_id; /* of names; room of them */
     int64_t room;
-    struct tally then;   /* version, model -> priced meters + 1, dimensions */
+    struct tally then;   /* version, model -> meters priced, dimensions, meters by volume */
     struct tally counts; /* organization, period, model, item -> units, charged */
+    struct tally volume; /* organization, period, model, meter, version, item -> units, charged */
+};
+
+struct simulate_back { /* what the close of a period gives back */
+    int64_t organization, model, then, now;
 };
 
 MUST_CHECK enum status simulate_open(struct simulate *s, struct db *db, const struct catalog *book);
@@ -43,4 +48,11 @@ void simulate_close(struct simulate *s);
 /* What the request would have cost.  OK with WHY_RATED or another reason; then *ret is not set. */
 MUST_CHECK enum status simulate_rate(struct simulate *s, struct simulate_request *r,
                                      enum simulate_why *ret_why, int64_t *ret);
+
+/* simulate_volume.c: a line that was charged and is rated again; remembered if by volume. */
+MUST_CHECK enum status simulate_charged(struct simulate *s, const struct simulate_request *r,
+                                        int64_t meter, int64_t item, int64_t qty, int64_t atoms);
+/* For each model of each organization what volume prices give back, then and now. */
+MUST_CHECK enum status simulate_close_periods(
+    struct simulate *s, enum status (*take)(void *arg, const struct simulate_back *b), void *arg);
 #endif

@@ -16,6 +16,7 @@ void simulate_close(struct simulate *s)
     free(s->by_id);
     tally_free(&s->then);
     tally_free(&s->counts);
+    tally_free(&s->volume);
 }
 
 enum status simulate_open(struct simulate *s, struct db *db, const struct catalog *book)
@@ -73,12 +74,13 @@ static enum status read_then(struct simulate *s, const struct simulate_request *
     enum status status = text_of(s->db, sql_text, r->version, &book, &text);
     if (!status)
         status = text_of(s->db, sql_name, r->billed, &name, &model);
-    row->sum[0] = row->sum[1] = 0;
+    row->sum[0] = row->sum[1] = row->sum[2] = 0;
     row->seen = true;
     while (!status && pricebook_next(&text, &line, &bad)) {
         if (!span_is(line.model, model))
             continue;
         row->sum[0] |= INT64_C(1) << line.item.meter;
+        row->sum[2] |= line.item.kind == PRICE_VOLUME ? INT64_C(1) << line.item.meter : 0;
         for (unsigned d = 0; d < PRICE_DIMS; d++)
             row->sum[1] |= line.item.dim[d].len ? INT64_C(1) << d : 0;
     }

@@ -143,18 +143,12 @@ static enum status default_prices(struct conf_reader *r, struct catalog_model *m
     return STATUS_OK;
 }
 
-/* The first is charged at its dearest tier until the end of the period, and then the difference is
- * given back: nothing does that yet.  The second are for ways to ask that there are not.  Such a
- * price would be charged wrongly or have no effect. */
+/* For ways to ask that there are not: such a price would have no effect. */
 static enum status refuse_unserved(struct conf_reader *r, const struct price_drafts *p)
 {
     for (unsigned i = 0; i < METER_COUNT; i++)
         for (const struct price_draft *d = p->first[i]; d; d = d->next) {
             struct span tier = d->item.dim[PRICE_DIM_TIER];
-            if (d->item.kind == PRICE_VOLUME)
-                return conf_fail(r, d->node,
-                                 "a volume price cannot be in force yet, as nothing gives back "
-                                 "the difference at the end of a period; expected graduated");
             if (span_is(tier, "batch") || span_is(tier, "provisioned"))
                 return conf_fail(r, d->node,
                                  "has no effect: requests of service_tier %s are not served yet",

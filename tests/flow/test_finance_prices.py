@@ -106,7 +106,7 @@ def test_example(kind, text, row, tmp_path):
 
 def test_every_kind_has_its_example():
     shown = " ".join(part for part in re.findall(r"```(?:yaml|book)\n(.*?)```", SECTION, re.S))
-    for word in ("unit:", "graduated:", "package:", "flat:", "included:", " volume ", "list:", "context_max:",
+    for word in ("unit:", "graduated:", "package:", "flat:", "included:", "volume:", "list:", "context_max:",
                  "context_min:", "size:", "quality:", "service_tier:", "time:"):
         assert word in shown
     assert len(list(examples())) >= 30

@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from gate import BUILD, ROOT, Gate, wait_until
+from gate import BUILD, ROOT, SLOW, Gate, wait_until
 
 MODELS = """
 backends:
@@ -48,8 +48,8 @@ def write(gate, text, name="book.yaml"):
 
 
 def at(seconds):
-    """An instant that a command line says to the second."""
-    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    """An instant that a command line says to the second, and some more, for a slow machine."""
+    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds + 2 * SLOW)
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -86,7 +86,7 @@ def reconcile(gate):
 
 
 def until(when):
-    wait_until(lambda: time.time() * 10**6 > us(when) + 50000, 10, "the moment")
+    wait_until(lambda: time.time() * 10**6 > us(when) + 50000, 20, "the moment")
 
 
 def gate_of(catalog=MODELS, **settings):

@@ -164,7 +164,56 @@ START_TEST(test_invoice_lines)
     AUTO(free_ptr) char *text = json_dumps(json_object_get(document, "lines"), 0);
     for (size_t i = 0; i < sizeof prices / sizeof *prices; i++)
         ck_assert_msg(strstr(text, prices[i]), "%s\n%s", prices[i], text);
-    ck_assert_uint_eq(json_array_size(json_object_get(document, "lines")), 11);
+    ck_assert_uint_eq(json_array_size(json_object_get(document, "lines")), 11 + 2);
+    ck_assert_ptr_nonnull(strstr(text, "audio_ms: all units at one price"));
+    db_close(db);
+}
+END_TEST
+
+/* ---- an invoice that gives back of the volume price: 34 units at 7 were charged, at 5 they are due */
+
+static const struct seller house = { "S", "A", "T", "MG", 0, 2 };
+
+static enum status issue(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    return document_issue(db, "acme", "2026-11", &house, now_us, call->arg);
+}
+
+#define DOCUMENT(from, to)                                                               \
+    "DROP TRIGGER document_stays_u; UPDATE document SET body = replace(body, '" from "'" \
+    ", '" to "')"
+
+static const struct {
+    const char *sql, *sentence;
+} taken[] = {
+    { "SELECT 1", NULL },
+    { DOCUMENT("0.0000000170", "0.0000000169"), "a line of a volume price is not" },
+    { DOCUMENT("-0.0000000238", "-0.0000000237"), "a line of a volume price is not" },
+    { DOCUMENT("\"category\":\"volume\"", "\"category\":\"reversal\""), "is not what" },
+    { DOCUMENT("\"category\":\"volume\"", "\"category\":\"other\""), "was not given back" },
+    { "DROP TRIGGER ledger_tx_stays_u; UPDATE ledger_tx SET ref = 'x' WHERE kind = 'volume'",
+      "is not posted so" },
+};
+
+START_TEST(test_an_invoice_that_gives_back)
+{
+    json_t *document = NULL;
+    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = issue, .arg = &document };
+    f.wall_us += INT64_C(31) * 24 * 3600 * 1000000;
+    ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
+    json_decref(document);
+    ck_assert_int_eq(fixture_int(&f, "SELECT e.atoms FROM ledger_tx t JOIN ledger_entry e ON"
+                                     " e.tx = t.tx WHERE t.kind = 'volume' AND e.atoms > 0"),
+                     34 * 7 - 34 * 5);
+    fixture_close(&f);
+    fixture_tamper(&f, taken[_i].sql);
+    struct db *db = fixture_reader(&f);
+    AUTO(json_decref_ptr) json_t *result = NULL;
+    ck_assert_int_eq(audit_run(db, f.wall_us, &result), STATUS_OK);
+    AUTO(free_ptr) char *text = json_dumps(json_object_get(result, "problems"), 0);
+    ck_assert_msg(taken[_i].sentence ? strstr(text, taken[_i].sentence) != NULL
+                                     : strcmp(text, "[]") == 0,
+                  "%s", text);
     db_close(db);
 }
 END_TEST
@@ -177,6 +226,7 @@ Suite *audit_prices_suite(void)
     tcase_add_test(t, test_right_bills);
     tcase_add_loop_test(t, test_damage, 0, sizeof damage / sizeof *damage);
     tcase_add_test(t, test_invoice_lines);
+    tcase_add_loop_test(t, test_an_invoice_that_gives_back, 0, sizeof taken / sizeof *taken);
     suite_add_tcase(s, t);
     return s;
 }

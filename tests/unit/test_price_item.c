@@ -127,9 +127,6 @@ static const struct {
       "meter" },
     { "included twice", IMAGES("[{included: 5}, {included: 6}, {unit: 1}]"),
       "t.yaml:9:31: " AT_IMAGES "[1]: a meter has one 'included'" },
-    { "volume", IMAGES("{volume: [{up_to: 8, unit: 1}, {unit: 1}]}"),
-      "t.yaml:9:7: " AT_IMAGES ": a volume price cannot be in force yet, as nothing gives back the "
-      "difference at the end of a period; expected graduated" },
     { "flat tokens", CHAT("{flat: 2, per: request}"),
       "t.yaml:10:7: " AT_INPUT ": 'input_cached_tokens' is not told what to cost: a price like "
       "this of 'input_uncached_tokens' is not copied to it; give it its own" },
@@ -166,6 +163,8 @@ static const struct {
     { "by the period", IMAGES("[{included: 5}, {graduated: [{up_to: 8, unit: 2}, {unit: 1}]}]"),
       "base/x images included 5\n"
       "base/x images graduated 8:20000000000/1,*:10000000000/1\n" },
+    { "by volume", IMAGES("{volume: [{up_to: 8, unit: 2}, {unit: 1}]}"),
+      "base/x images volume 8:20000000000/1,*:10000000000/1\n" },
     { "a package", IMAGES("{package: 2.00/1M}"), "base/x images package 20000000000/1000000\n" },
     { "flat by the period", IMAGES("{flat: 2, per: period}"),
       "base/x images flat 20000000000/period\n" },
