@@ -11,7 +11,6 @@
 #include "base/rid.h"
 #include "base/status.h"
 #include "billing/ledger.h"
-#include "billing/price.h"
 #include "conf/catalog.h"
 #include "gateway/answer.h"
 #include "gateway/ask.h"

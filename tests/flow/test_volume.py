@@ -7,10 +7,9 @@ import sys
 
 import pytest
 from gate import ROOT, Gate
-from reconcile import METERS, Store
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
-import rate  # noqa: E402
+from invariants import METERS, Store  # noqa: E402
 
 CATALOG = """
 price_book: volume

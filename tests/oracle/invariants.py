@@ -465,8 +465,28 @@ def check_lines(store, args):
             violation("I15", f"document {d.number}: its lines are not the settlements of its period, each once")
         own = sorted(c["amount_atoms"] for c in charges if c["organization"] == p["organization"]
                      and p["starts_us"] <= c["at_us"] < p["ends_us"])
-        if own != sorted(whole(line["exact"], 10) for line in d.lines if line["category"] != "usage"):
+        given = ("usage", "reversal", "volume")
+        if own != sorted(whole(line["exact"], 10) for line in d.lines if line["category"] not in given):
             violation("I15", f"document {d.number}: its charges are not those of its period, each once")
+        pairs = sorted((line["category"], line["model"], line["meter"], line["price_version"], line.get("item", 0),
+                        line["quantity"], whole(line["exact"], 10)) for line in d.lines if line["category"] in given[1:])
+        if pairs != sorted(given_back(store, lines)):
+            violation("I15", f"document {d.number}: it does not give back of volume prices what it must")
+
+
+def given_back(store, lines):
+    """The lines by which an invoice gives back of volume prices: all units at the price of their tier."""
+    total, items = collections.Counter(), {}
+    for model, meter, version, number in lines:
+        item = items[model, meter, version, number] = store.prices[version][model][meter][number]
+        total[model, meter, item.series()] += lines[model, meter, version, number][0]
+    for key, (qty, owed, covered) in lines.items():
+        model, meter, *_ = key
+        if items[key].kind == "volume":
+            _, due = items[key].close(0, qty, total[model, meter, items[key].series()], owed + covered)
+            if due < owed + covered:
+                yield ("reversal", *key, -qty, -owed)
+                yield ("volume", *key, qty, max(0, due - covered))
 
 
 def check_closed(store, args):
