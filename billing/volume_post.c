@@ -32,7 +32,7 @@ static const char sql_return[] =
 static const char sql_kind[] =
     "SELECT CASE kind WHEN 'promo' THEN 6 WHEN 'commit' THEN 7 ELSE 8 END FROM fund WHERE id = ?1";
 
-struct paid { /* for a part, by funds */
+struct paid { /* for a part, by funds in the order of their ids */
     int64_t fund[FUNDS_MAX], atoms[FUNDS_MAX];
     size_t count;
 };
@@ -40,15 +40,19 @@ struct paid { /* for a part, by funds */
 static enum status add_paid(struct paid *p, int64_t fund, int64_t atoms)
 {
     size_t i = 0;
-    while (i < p->count && p->fund[i] != fund)
+    while (i < p->count && p->fund[i] < fund)
         i++;
-    if (i == FUNDS_MAX)
-        return STATUS_BILLING_OVERFLOW;
-    if (i == p->count) {
-        p->fund[p->count++] = fund;
-        p->atoms[i] = 0;
+    if (i < p->count && p->fund[i] == fund) {
+        p->atoms[i] += atoms;
+        return STATUS_OK;
     }
-    p->atoms[i] += atoms;
+    if (p->count == FUNDS_MAX)
+        return STATUS_BILLING_OVERFLOW;
+    memmove(&p->fund[i + 1], &p->fund[i], (p->count - i) * sizeof *p->fund);
+    memmove(&p->atoms[i + 1], &p->atoms[i], (p->count - i) * sizeof *p->atoms);
+    p->fund[i] = fund;
+    p->atoms[i] = atoms;
+    p->count++;
     return STATUS_OK;
 }
 

@@ -124,6 +124,13 @@ static struct open_request **slot_of(const json_t *c)
     return &open_requests[rid];
 }
 
+/* As a gateway makes them: they begin with their time (base/rid.h), and here end in a number. */
+static rid_t rid_of(const json_t *c)
+{
+    static const int64_t epoch_us = INT64_C(1704067200000000); /* 2024-01-01T00:00:00Z */
+    return ((oracle.now_us - epoch_us) / 1000 << 22) + number(c, "rid", 0);
+}
+
 static void start_hold(const json_t *c)
 {
     struct open_request *r = *slot_of(c) = calloc(1, sizeof *r);
@@ -136,7 +143,7 @@ static void start_hold(const json_t *c)
     enum status s = price_upper_bound(&r->prices, &r->bound, &most);
     assert(s == STATUS_OK);
     r->op.hold = (struct ledger_hold){ .op.kind = LEDGER_HOLD,
-                                       .rid = number(c, "rid", 0),
+                                       .rid = rid_of(c),
                                        .project = number(c, "project", 0),
                                        .key = number(c, "key", 1),
                                        .model = m->id,

@@ -20,9 +20,10 @@ def read_line(line, digits):
     if "invoice_line" in line:
         return {**read, "invoice_line": line["invoice_line"]}
     read |= {"category": line["category"], "exact": atoms_of(line["exact"])}
-    if line["category"] == "usage":
+    if line["category"] in ("usage", "reversal", "volume"):
         read |= {"model": line["model"], "meter": line["meter"], "version": line["price_version"],
-                 "item": line.get("item", 0), "units": line["quantity"], "covered": atoms_of(line["covered"])}
+                 "item": line.get("item", 0), "units": line["quantity"], "covered": atoms_of(line["covered"]),
+                 "reversed": line.get("reversed", False)}
     return read
 
 

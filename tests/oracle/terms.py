@@ -97,6 +97,7 @@ class Period:
     def __init__(self, start, end):
         self.start, self.end, self.closed = start, end, False
         self.usage = collections.defaultdict(lambda: [0, 0, 0])  # line -> units, atoms, covered
+        self.paid = collections.defaultdict(collections.Counter)  # line -> atoms by fund
         self.counts = collections.Counter()
         self.spent = collections.Counter()  # by project
 

@@ -52,9 +52,9 @@ def tiers(r, meter, by):
 
 
 def amount(r, meter, by):
-    kind = r.choice(["unit", "unit", "unit", "graduated", "graduated", "package", "flat"])
-    if kind == "graduated":
-        return f"graduated {tiers(r, meter, by)}"
+    kind = r.choice(["unit", "unit", "unit", "graduated", "graduated", "volume", "package", "flat"])
+    if kind in ("graduated", "volume"):
+        return f"{kind} {tiers(r, meter, by)}"
     if kind == "package":
         units = r.randrange(1, 50) * (1 if meter in ("images", "requests") else 997)
         return f"package {r.randrange(1, 10**9) * by}/{units}"

@@ -171,12 +171,18 @@ class Year:
         project.organization.unbilled += left
         project.total += amount
         period.spent[number] += amount
-        covered = amount - left
+        purse = [[fund, part] for fund, part in paid]
         for meter, n, units, atoms in lines:
             key = hold["command"]["model"], METERS.index(meter), hold["version"], n
-            part = min(covered, atoms)
-            covered -= part
-            for i, value in enumerate((units, atoms, part)):
+            rest = atoms
+            while rest and purse:
+                part = min(rest, purse[0][1])
+                period.paid[key][purse[0][0]] += part
+                purse[0][1] -= part
+                rest -= part
+                if not purse[0][1]:
+                    purse.pop(0)
+            for i, value in enumerate((units, atoms, atoms - rest)):
                 period.usage[key][i] += value
         return {"status": "OK", "amount": amount, "draws": [[f.id, part] for f, part in paid]}
 
@@ -204,17 +210,58 @@ class Year:
         minor = half_up(Fraction(exact, self.unit))
         d["lines"].append({**line, "line": len(d["lines"]) + 1, "exact": exact, "net": minor, "tax": tax})
 
+    def given_back(self, period):
+        """{line of usage: what it comes to}, where a volume price gives back of what was charged."""
+        total, items, due = collections.Counter(), {}, {}
+        for key, (units, _, _) in period.usage.items():
+            model, meter, version, n = key
+            items[key] = self.books[version][model][METERS[meter]][n]
+            total[model, meter, items[key].series()] += units
+        for key, (units, atoms, _) in sorted(period.usage.items()):
+            if items[key].kind == "volume":
+                _, right = items[key].close(0, units, total[key[0], key[1], items[key].series()], atoms)
+                if right < atoms:
+                    due[key] = right
+        return due
+
+    def add_back(self, d, period, due, tax):
+        """A line that takes the usage back as it is owed, and the right one."""
+        for key, right in due.items():
+            units, atoms, covered = period.usage[key]
+            of = dict(zip(("model", "meter", "version", "item"), (key[0], METERS[key[1]], *key[2:])))
+            owed = max(0, right - covered)
+            self.add_line(d, {"category": "reversal", **of, "units": -units, "covered": -covered}, covered - atoms, tax)
+            self.add_line(d, {"category": "volume", **of, "units": units, "covered": right - owed}, owed, tax)
+
+    def post_back(self, o, period, due):
+        """What is owed becomes less; what funds paid too much is in new funds of the same kind."""
+        for key, right in due.items():
+            _, atoms, covered = period.usage[key]
+            o.unbilled -= atoms - covered - max(0, right - covered)
+            back, upto, before = covered - right, 0, 0
+            for fund, part in sorted(period.paid[key].items(), key=lambda f: f[0].id) if back > 0 else []:
+                upto += part
+                share = half_up(Fraction(back * upto, covered)) - before
+                before += share
+                if share:
+                    self.funds += 1
+                    o.funds.append(Fund(self.funds, fund.kind, fund.model, fund.priority, self.now,
+                                        max(fund.end, self.now + 31 * DAY_US), share, self.now))
+
     def draft(self, o, period):
         """The lines of an invoice; the closing is written into the books first."""
         contract = o.contract(period.end - 1)
         tax = contract.plan.get("tax_category", "S"), contract.plan.get("tax_basis_points", self.tax_points)
         d = {"lines": [], "organization": o.slug}
-        used = sum(atoms for _, atoms, _ in period.usage.values())
+        due = self.given_back(period)
+        used = sum(due.get(key, atoms) for key, (_, atoms, _) in period.usage.items())
         for kind, amount in Closing(o, period).charges(used):
             self.charge(o, kind, amount, period.end - 1)
         for (model, meter, version, n), (units, atoms, covered) in sorted(period.usage.items()):
             self.add_line(d, {"category": "usage", "model": model, "meter": METERS[meter], "version": version,
-                              "item": n, "units": units, "covered": covered}, atoms - covered, tax)
+                              "item": n, "units": units, "covered": covered,
+                              "reversed": (model, meter, version, n) in due}, atoms - covered, tax)
+        self.add_back(d, period, due, tax)
         for at, kind, amount, own in o.charges:
             if period.start <= at < period.end:
                 self.add_line(d, {"category": kind}, amount, own or tax)
@@ -250,11 +297,12 @@ class Year:
         if period not in o.periods:
             o.periods = sorted([*o.periods, period], key=lambda p: p.start)
         period.closed = d
+        self.post_back(o, period, self.given_back(period))
         o.unbilled -= d["exact"]
         o.receivable += (d["net"] + d["tax"]) * self.unit
         self.documents[d["number"]] = d
         for line in d["lines"]:
-            if line["category"] == "usage":
+            if line["category"] == "volume" or (line["category"] == "usage" and not line["reversed"]):
                 self.share(d["number"], line)
         return {"document": d}
 
@@ -269,6 +317,10 @@ class Year:
         for line in invoice["lines"]:
             left = line["net"] - self.credited[c["invoice"], line["line"]]
             if c.get("line", 0) not in (0, line["line"]):
+                continue
+            if line.get("reversed") or line["category"] == "reversal":
+                if c.get("amount"):
+                    return {"status": "BAD_FIELD"}
                 continue
             minor = half_up(Fraction(c["amount"]) * 10**self.digits) if c.get("amount") else left
             if minor > left:
