@@ -17,17 +17,18 @@ static const struct {
 } checks[] = {
     { "prices", audit_prices },       /* books can be read */
     { "published", audit_published }, /* books have their hash, two people and their notice */
-    { "boots", audit_boots },       /* starts follow one another, nothing is open below the floor */
-    { "funds", audit_funds },       /* can be read */
-    { "archives", audit_archives }, /* the sums that stand for their requests are as they were left */
-    { "requests", audit_requests }, /* held, settled once, rated right, within the hold, paid */
-    { "keys", audit_keys },         /* of clients stand for requests of their project */
-    { "recounts", audit_recounts }, /* our own counts: nothing beyond them and their tolerance */
-    { "counts", audit_counts },     /* of a period: each unit once, one behind the other */
-    { "rollups", audit_rollups },   /* are the sums of the settlements */
-    { "ledger", audit_ledger },     /* every tx sums to 0 and is what its batch settled */
-    { "balances", audit_balances }, /* are the sums of their entries */
-    { "spent", audit_spent },       /* by projects is the sum of their settlements */
+    { "boots", audit_boots }, /* starts follow one another, nothing is open below the floor */
+    { "funds", audit_funds }, /* can be read */
+    { "archives",
+      audit_archives }, /* the sums that stand for their requests are as they were left */
+    { "requests", audit_requests },   /* held, settled once, rated right, within the hold, paid */
+    { "keys", audit_keys },           /* of clients stand for requests of their project */
+    { "recounts", audit_recounts },   /* our own counts: nothing beyond them and their tolerance */
+    { "counts", audit_counts },       /* of a period: each unit once, one behind the other */
+    { "rollups", audit_rollups },     /* are the sums of the settlements */
+    { "ledger", audit_ledger },       /* every tx sums to 0 and is what its batch settled */
+    { "balances", audit_balances },   /* are the sums of their entries */
+    { "spent", audit_spent },         /* by projects is the sum of their settlements */
     { "draws", audit_fund_balances }, /* on a fund add up to its balance, within its amount */
     { "documents", audit_documents }, /* no gap in the numbers, sums right, posted as printed */
     { "shares", audit_shares },       /* parts of what is left of lines, posted as written */
