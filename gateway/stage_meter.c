@@ -67,7 +67,7 @@ static struct judgement partial(struct request *r, enum outcome outcome,
     struct judgement j = { .outcome = outcome,
                            .evidence = sent->counted ? EVIDENCE_UPSTREAM : EVIDENCE_GATEWAY,
                            .usage = w->end.usage.present ? w->end.usage : w->so_far };
-    if (r->work.recount && recount_sent(r, sent, &j))
+    if (r->work.recount && outcome != OUTCOME_ORPHAN && recount_sent(r, sent, &j))
         return j;
     if (silent(r) && !usage_has(&j.usage, METER_OUTPUT_TEXT)) {
         j.evidence = EVIDENCE_GATEWAY; /* it is paid for by what went in */

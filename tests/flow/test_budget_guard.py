@@ -9,6 +9,7 @@ from fault_backend import TRANSPORTS
 from gate import INPUT, OUTPUT, REQUESTS, ROOT, SLOW, atoms, wait_until
 
 STEP = 16
+ON_ITS_WAY = 64  # what a backend says before it hears that it is held back, on a slow machine
 PRICE = {REQUESTS: ("0.001", 1), INPUT: ("0.1", 10**6), OUTPUT: ("0.4", 10**6)}
 
 
@@ -75,13 +76,14 @@ def test_the_budget_ends_in_the_middle(fault_gate, transport, each):
     assert events[-2]["choices"][0]["finish_reason"] == "length" and events[-2]["object"] == "chat.completion.chunk"
     got = pieces(events)
     first, more = held(g, s.request_id)
-    assert got % STEP == 0 and got == STEP * (1 + len(more)) and 48 <= got <= 250
+    billed = STEP * (1 + len(more))
+    assert 48 <= billed <= got <= min(billed + ON_ITS_WAY, 399)
     row = g.settlement(s.request_id)
-    assert (row["outcome"], row["lines"][OUTPUT][0], row["http_status"]) == ("budget_cut", got, 429)
+    assert (row["outcome"], row["lines"][OUTPUT][0], row["http_status"]) == ("budget_cut", billed, 429)
     assert row["amount_atoms"] <= first + sum(more) <= price(100, 400)
     assert b.wait_row("cancel")["output_tokens"] < 400
     assert g.metric("maasgate_budget_cuts_total") == 1
-    assert "usage_beyond_bound" not in g.daemon.text()
+    assert ("usage_beyond_bound" in g.daemon.text()) == (got > billed)
 
 
 def test_completions_end_in_their_own_dialect(make_gate):
@@ -102,7 +104,7 @@ models:
     assert events[-1]["error"]["code"] == "insufficient_quota"
     end = events[-2]
     assert (end["object"], end["choices"][0]["finish_reason"], end["choices"][0]["text"]) == ("text_completion", "length", "")
-    assert pieces(events, "text") == 2 * STEP
+    assert 2 * STEP <= pieces(events, "text") < 100
     assert g.settlement(s.request_id)["amount_atoms"] == atoms("0.4", 10**6, 2 * STEP)
 
 
@@ -128,7 +130,8 @@ def test_many_streams_never_overrun_a_budget(make_gate):
         if status == 200:
             row = g.settlement(request_id)
             outcomes.add(row["outcome"])
-            assert row["lines"].get(OUTPUT, (0, 0))[0] == got
+            billed = row["lines"].get(OUTPUT, (0, 0))[0]
+            assert billed == got or (row["outcome"] == "budget_cut" and billed < got <= billed + ON_ITS_WAY)
     assert "budget_cut" in outcomes
     spent = sum(r["amount_atoms"] for r in g.settlements())
     assert limit * 0.5 < spent <= limit
@@ -145,7 +148,7 @@ def test_a_prepaid_fund_is_drawn_part_by_part(make_gate):
     events = s.rest()
     assert events[-1]["error"]["code"] == "insufficient_quota"
     row = g.settlement(s.request_id)
-    assert row["outcome"] == "budget_cut" and row["lines"][OUTPUT][0] == pieces(events) > 2 * STEP
+    assert row["outcome"] == "budget_cut" and 2 * STEP < row["lines"][OUTPUT][0] <= pieces(events)
     import json
     assert len(json.loads(row["draws"])) == 2 and sum(d[1] for d in json.loads(row["draws"])) == row["amount_atoms"]
 
