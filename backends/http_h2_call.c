@@ -43,7 +43,16 @@ static void detach(struct http_call *c)
     c->h2.conn = NULL;
 }
 
-/* It was not begun: anew, as if it came now.  Its time runs on. */
+/* As over HTTP/1.1: a connection that had served before is gone without a word, and the operator
+ * says that to run the call twice does no harm. */
+static bool may_repeat(const struct http_call *c)
+{
+    const struct http_h2_stream *s = &c->h2;
+    return s->conn->broken && !s->conn->garbage && s->id > 1 && !c->answered && !c->repeated &&
+           c->backend->base.conf->repeat_unanswered;
+}
+
+/* It is anew, as if it came now.  Its time runs on. */
 static void send_again(struct http_call *c)
 {
     detach(c);
@@ -57,7 +66,9 @@ static void end(struct http_call *c)
     const struct http_h2_stream *s = &c->h2;
     if (c->ended || (c->held && s->passed < s->kept.len))
         return; /* its turn comes; its reader first takes what there is */
-    if (s->refused && c->verdict == STATUS_OK && s->refusals < HTTP_H2_REFUSALS_MAX) {
+    bool repeat = !s->refused && may_repeat(c);
+    if ((s->refused || repeat) && c->verdict == STATUS_OK && s->refusals < HTTP_H2_REFUSALS_MAX) {
+        c->repeated = c->repeated || repeat;
         send_again(c);
         return;
     }

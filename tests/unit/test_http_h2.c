@@ -147,6 +147,27 @@ START_TEST(test_end)
 }
 END_TEST
 
+/* A connection that has served dies under a call: repeated once, where the operator says so. */
+START_TEST(test_repeat)
+{
+    static const struct stub_h2_step steps[] = {
+        { .what = H2_ANSWER }, { .what = H2_CLOSE }, { .what = H2_ANSWER }, { .what = H2_CLOSE }
+    };
+    struct h2_bench b = { .rig.conf.repeat_unanswered = _i };
+    struct call c;
+    h2_bench_open(&b, steps, 4, NULL);
+    h2_bench_expect_ok(&b);
+    rig_chat(&b.rig, &c, false);
+    ck_assert_int_eq(c.end.status, _i ? STATUS_OK : STATUS_BACKEND_FAILED);
+    ck_assert_uint_eq(stub_h2_ran(b.stub), _i ? 3 : 2);
+    rig_chat(&b.rig, &c, false); /* the repetition is the first of its connection: no more */
+    ck_assert_int_eq(c.end.status, _i ? STATUS_BACKEND_FAILED : STATUS_OK);
+    ck_assert(!c.end.untouched);
+    ck_assert_uint_eq(stub_h2_ran(b.stub), _i ? 5 : 3);
+    h2_bench_close(&b);
+}
+END_TEST
+
 /* A server that refuses again and again: not for ever, and the gateway may ask somebody else. */
 START_TEST(test_always_refused)
 {
@@ -507,6 +528,7 @@ Suite *http_h2_suite(void)
     tcase_add_loop_test(t, test_paths, 0, 3);
     tcase_add_test(t, test_large);
     tcase_add_loop_test(t, test_end, 0, COUNT(rows));
+    tcase_add_loop_test(t, test_repeat, 0, 2);
     tcase_add_loop_test(t, test_always_refused, 0, 2);
     tcase_add_test(t, test_early);
     tcase_add_loop_test(t, test_goaways, 0, 2);
