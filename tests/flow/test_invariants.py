@@ -10,12 +10,13 @@ import subprocess
 import sys
 
 import pytest
-from gate import BUILD, ROOT
+from gate import BUILD, ROOT, SLOW
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import invariants  # noqa: E402
 import traffic  # noqa: E402
 
+pytestmark = pytest.mark.timeout(300 * SLOW)
 SEED = 2032  # of a year that has all that is changed below
 
 
