@@ -122,7 +122,7 @@ POINTS = {
     "before it is sent": (["books_hold", "stage_backend"], FREE, 0),
     "after it was sent": (["session_start", "session_frame"], FREE, 1),
     "at the first token": (["session_start", "stream_event"], FREE, 1),
-    "in mid-stream": (["stream_event", "stream_take"] * 3, FREE, 1),
+    "in mid-stream": (["session_frame", "stream_event"] * 3, FREE, 1),
     "before the settlement": (["stage_settle"], FREE, 1),
     "before the commit of the settlement": (["books_settle", "db_commit"], FREE, 1),
     "after the commit of the settlement": (["books_settle", "books_committed"], CHARGED, 1),
