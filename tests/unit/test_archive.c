@@ -259,6 +259,36 @@ START_TEST(test_any_step_may_be_the_last)
 }
 END_TEST
 
+/* What the gateway itself counted of a request goes with it. */
+START_TEST(test_recounts_go_along)
+{
+    fixture_close(&f);
+    fixture_tamper(&f, "INSERT INTO recount SELECT rid, 't@0', NULL, NULL, 0, NULL, NULL, 0, 0"
+                       " FROM settlement");
+    fixture_open(&f);
+    fixture_audit_clean(&f);
+    archive_month("2026-06");
+    fixture_audit_clean(&f);
+    ck_assert_int_eq(in_file("SELECT count(*) FROM recount"), archive.requests);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM recount"), 20 * A_DAY);
+}
+END_TEST
+
+START_TEST(test_costs_stay)
+{
+    char err[256] = "";
+    fixture_close(&f);
+    fixture_tamper(&f, "INSERT INTO cost_version VALUES (1, '', zeroblob(32), 0);"
+                       "INSERT INTO attempt SELECT min(rid), 1, 3, 1, 1, 'none', '[]', 0, 0"
+                       " FROM settlement");
+    fixture_open(&f);
+    ck_assert_int_eq(archive_write(f.dir, "2026-06", f.wall_us, &never, &archive, err),
+                     STATUS_CONFLICT);
+    ck_assert_msg(strstr(err, "cannot leave yet") != NULL, "%s", err);
+    write_archive("2026-07"); /* of which there are none */
+}
+END_TEST
+
 /* ---- what may leave ------------------------------------------------------------------------ */
 
 static enum status choose(const char *month, int64_t keep, char ret[static ARCHIVE_MONTH_BYTES])
@@ -296,6 +326,7 @@ START_TEST(test_only_what_is_issued)
     ck_assert_int_eq(archive_write(f.dir, "2026-05", f.wall_us, &never, &archive, err),
                      STATUS_CONFLICT);
     archive_month("2026-06");
+    archive_clear(&archive);
     ck_assert_int_eq(archive_write(f.dir, "2026-06", f.wall_us, &never, &archive, err),
                      STATUS_CONFLICT);
     ck_assert_msg(strstr(err, "already") != NULL, "%s", err);
@@ -408,6 +439,8 @@ Suite *archive_suite(void)
     tcase_add_test(t, test_life_goes_on);
     tcase_add_test(t, test_ids_go_on);
     tcase_add_test(t, test_any_step_may_be_the_last);
+    tcase_add_test(t, test_recounts_go_along);
+    tcase_add_test(t, test_costs_stay);
     tcase_add_test(t, test_which_month);
     tcase_add_test(t, test_only_what_is_issued);
     tcase_add_test(t, test_a_question_for_what_left);
