@@ -52,8 +52,14 @@ static const struct {
     { "tax_basis_points", OF_LINE },
     { "tax", OF_BOTH },
     { "gross", OF_BOTH },
+    { "cost_centre", OF_DOCUMENT }, /* of a statement alone */
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static size_t columns_of(const json_t *document)
+{
+    return json_object_get(document, "cost_centre") ? COLUMNS : COLUMNS - 1;
+}
 
 static bool add_value(struct buf *b, const json_t *object, const char *key, bool first)
 {
@@ -68,7 +74,7 @@ static bool add_value(struct buf *b, const json_t *object, const char *key, bool
 static bool add_row(struct buf *b, const json_t *document, const json_t *line, bool total)
 {
     bool fits = true;
-    for (size_t i = 0; i < COLUMNS && fits; i++) {
+    for (size_t i = 0; i < columns_of(document) && fits; i++) {
         const char *name = columns[i].name;
         if (columns[i].of == OF_DOCUMENT)
             fits = add_value(b, document, name, i == 0);
@@ -85,7 +91,7 @@ char *document_csv(const json_t *document)
     struct buf b;
     buf_init(&b, CSV_BYTES_MAX);
     bool fits = true;
-    for (size_t i = 0; i < COLUMNS && fits; i++)
+    for (size_t i = 0; i < columns_of(document) && fits; i++)
         fits = add_cell(&b, columns[i].name, i == 0);
     fits = fits && buf_text(&b, "\r\n");
     size_t i;

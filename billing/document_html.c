@@ -76,7 +76,15 @@ static const char *title_of(const json_t *d)
     bool issued = strcmp(text_of(d, "status"), "issued") == 0;
     if (json_integer_value(json_object_get(d, "type")) == DOCUMENT_CREDIT_NOTE)
         return "Credit note";
+    if (strcmp(text_of(d, "object"), "statement") == 0)
+        return "Statement";
     return issued ? "Invoice" : "Draft of an invoice";
+}
+
+static bool cost_centre(struct buf *b, const json_t *d)
+{
+    const char *name = json_string_value(json_object_get(d, "cost_centre"));
+    return !name || fact(b, "Cost centre", *name ? name : "none");
 }
 
 static bool top(struct buf *b, const json_t *d)
@@ -88,8 +96,8 @@ static bool top(struct buf *b, const json_t *d)
            buf_text(b, "</div><div>") && buf_text(b, "Customer ") &&
            esc(b, text_of(d, "organization")) && fact(b, "Issued", text_of(d, "issue_date")) &&
            fact(b, "Due", text_of(d, "due_date")) && fact(b, "For", text_of(d, "refers_to")) &&
-           fact(b, "Period", text_of(period, "first_day")) && buf_text(b, " to ") &&
-           esc(b, text_of(period, "last_day")) &&
+           cost_centre(b, d) && fact(b, "Period", text_of(period, "first_day")) &&
+           buf_text(b, " to ") && esc(b, text_of(period, "last_day")) &&
            buf_text(b, "</div></header><div class=parties>") &&
            party(b, "From", json_object_get(d, "seller")) &&
            party(b, "To", json_object_get(d, "buyer")) && buf_text(b, "</div>");

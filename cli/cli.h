@@ -95,6 +95,7 @@ enum exit_code run_invoice(const struct session *s, json_t *args);
 enum exit_code run_document(const struct session *s, json_t *args);
 enum exit_code run_credit_note(const struct session *s, json_t *args);
 enum exit_code show_documents(json_t *result);
+enum exit_code run_statement(const struct session *s, json_t *args);
 enum exit_code show_share(json_t *result);
 enum exit_code show_shares(json_t *result);
 enum exit_code show_payout(json_t *result);

@@ -80,6 +80,12 @@ static const struct option_row document_options[] = {
     { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
     { 0 },
 };
+static const struct option_row statement_options[] = {
+    { "--cost-centre", "cost_centre", OPTION_TEXT, "TEXT", "of this one alone; default: all" },
+    { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
+    { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print for each" },
+    { 0 },
+};
 static const struct option_row documents_options[] = {
     { "--org", "organization", OPTION_TEXT, "SLUG", "of one organization; default: all" },
     { 0 },
@@ -292,6 +298,12 @@ const struct command commands[] = {
       .options = document_options,
       .run = run_document,
       .help = "an issued document by its number" },
+    { .words = "statement",
+      .positions = { "number" },
+      .required = 1,
+      .options = statement_options,
+      .run = run_statement,
+      .help = "an issued invoice, cost centre by cost centre" },
     { .words = "credit-note",
       .positions = { "number", "reason" },
       .required = 2,

@@ -38,6 +38,12 @@ static void print_party(const char *who, json_t *party)
 
 static void print_title(json_t *d)
 {
+    if (strcmp(text_of(d, "object"), "statement") == 0) {
+        const char *centre = text_of(d, "cost_centre");
+        printf("STATEMENT of %s for %s\n", text_of(d, "number"),
+               *centre ? centre : "no cost centre");
+        return;
+    }
     bool issued = strcmp(text_of(d, "status"), "issued") == 0;
     bool credit = strcmp(text_of(d, "object"), "credit_note") == 0;
     if (issued)
@@ -264,6 +270,26 @@ static enum exit_code one_document(const struct session *s, const char *command,
 enum exit_code run_document(const struct session *s, json_t *args)
 {
     return one_document(s, "document.get", args);
+}
+
+enum exit_code run_statement(const struct session *s, json_t *args)
+{
+    struct invoice_run r = { .session = s };
+    AUTO(json_decref_ptr) json_t *result = NULL;
+    enum exit_code code = read_form(s, args, &r.form);
+    if (code != EXIT_OK)
+        return code;
+    json_object_del(args, "csv");
+    json_object_del(args, "html");
+    json_object_set_new(args, "format", json_string(form_name(r.form)));
+    code = ask(s, "statement", args, &result);
+    if (code == EXIT_OK && r.form == FORM_JSON)
+        json_dumpf(result, stdout, JSON_INDENT(2));
+    size_t i;
+    json_t *one;
+    json_array_foreach (r.form == FORM_JSON ? NULL : json_object_get(result, "statements"), i, one)
+        print_invoice(&r, one);
+    return code;
 }
 
 enum exit_code run_credit_note(const struct session *s, json_t *args)

@@ -481,6 +481,7 @@ const struct admin_command admin_commands[] = {
     { "reload",             ADMIN_MAIN,   false, no_args,             NULL,            run_reload,         "read the configuration again; a bad file changes nothing" },
     { "share.list",         ADMIN_READER, false, no_args,             NULL,            run_share_list,     "the shares in force" },
     { "share.set",          ADMIN_LEDGER, false, admin_share_args,    NULL,            run_share_set,      "what a partner gets of the lines of a model" },
+    { "statement",          ADMIN_READER, false, admin_statement_args,     prepare_document, run_statement,       "an issued invoice, cost centre by cost centre" },
     { "status",             ADMIN_MAIN,   false, no_args,             NULL,            run_status,         "loops, backends, ledger in numbers" },
     { "usage",              ADMIN_READER, false, usage_args,          prepare_usage,   run_usage,          "what was used, by model, key, project or day" },
     { 0 },

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "billing/document.h"
 #include "billing/payout.h"
+#include "billing/statement.h"
 #include <inttypes.h>
 #include <stddef.h>
 
@@ -162,6 +163,29 @@ enum status run_document_get(struct admin_job *job, struct db *db, int64_t now_u
     return s ? s : printed(job, document);
 }
 
+/* One form each, in the order of the cost centres. */
+enum status run_statement(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    const struct admin_args *a = &job->args;
+    AUTO(json_decref_ptr) json_t *list = NULL;
+    enum status s = statement_list(db, a->number, a->cost_centre, &list);
+    if (s == STATUS_BAD_FIELD)
+        return admin_refuse(job, s, "number", "'%s' is no invoice: statements are of invoices",
+                            a->number);
+    if (s == STATUS_NOT_FOUND)
+        return admin_refuse(job, s, "number",
+                            "there is no invoice '%s' with anything of that cost centre",
+                            a->number);
+    const struct form *f = form_of(job);
+    for (size_t i = 0; !s && f->print && i < json_array_size(list); i++) {
+        AUTO(free_ptr) char *text = f->print(json_array_get(list, i));
+        if (!text || json_array_set_new(list, i, json_pack("{s:s}", f->name, text)))
+            s = STATUS_NO_MEMORY;
+    }
+    return s ? s : admin_answered(job, json_pack("{s:O}", "statements", list));
+}
+
 enum status run_document_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)now_us;
@@ -236,6 +260,12 @@ const struct json_spec admin_approve_args[] = { TEXT(organization, true), TEXT(m
 const struct json_spec admin_pay_args[] = { TEXT(number, true), TEXT(amount, true),
                                             TEXT(note, false), TEXT(format, false), END };
 const struct json_spec admin_document_args[] = { TEXT(number, true), TEXT(format, false), END };
+const struct json_spec admin_statement_args[] = {
+    TEXT(number, true),
+    { "cost_centre", WANT_TEXT, false, offsetof(struct admin_args, cost_centre), 0, TEXT_MAX },
+    TEXT(format, false),
+    END,
+};
 const struct json_spec admin_document_list_args[] = { TEXT(organization, false), END };
 const struct json_spec admin_share_args[] = {
     TEXT(model, true),

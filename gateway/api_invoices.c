@@ -4,9 +4,12 @@
  *   /billing/v1/invoices            a list: ?month= ?type= ?limit= ?page=
  *   /billing/v1/invoices/draft      of ?month=: what was issued, else what it comes to so far
  *   /billing/v1/invoices/{number}   one document
+ *   /billing/v1/invoices/{number}/statements   it by cost centres: ?cost_centre= of one
  *
  * A document is JSON, CSV or a page to print: ?format=, else the Accept header. */
+#include "base/cleanup.h"
 #include "billing/document.h"
+#include "billing/statement.h"
 #include "gateway/http.h"
 #include "gateway/query.h"
 #include "gateway/question.h"
@@ -14,7 +17,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum { PAGE_DEFAULT = 20, PAGE_MAX = 100 };
+enum { PAGE_DEFAULT = 20, PAGE_MAX = 100, STATEMENTS_BYTES_MAX = 64 << 20 };
 
 static const struct form {
     const char *name, *media;
@@ -32,7 +35,7 @@ struct invoice_question {
     struct seller seller; /* borrowed from the snapshot, which the request holds */
     const struct form *form;
     struct document_query list;
-    const char *number;
+    const char *number, *cost_centre;
 };
 
 /* ---- reader thread ---- */
@@ -91,6 +94,49 @@ static enum status ask_one(struct question *q, struct db *db)
     return s ? s : printed(q, i->form, document);
 }
 
+/* One HTML page is of one cost centre; the heading of a CSV stands once. */
+static enum status print_statements(struct question *q, const struct form *f, json_t *list)
+{
+    struct buf all;
+    buf_init(&all, STATEMENTS_BYTES_MAX);
+    bool fits = f->print || buf_text(&all, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; fits && i < json_array_size(list); i++) {
+        json_t *one = json_array_get(list, i);
+        AUTO(free_ptr) char *text = f->print ? f->print(one) : json_dumps(one, JSON_COMPACT);
+        const char *rows = text && i && f->print ? strstr(text, "\r\n") : text;
+        fits = rows && (f->print || !i || buf_text(&all, ",")) &&
+               buf_text(&all, rows == text ? rows : rows + 2);
+    }
+    fits = fits && (f->print || buf_text(&all, "]}"));
+    q->text = fits ? buf_take(&all, NULL) : NULL;
+    buf_free(&all);
+    q->content_type = !f->print                  ? NULL
+                      : f->print == document_csv ? "text/csv; charset=utf-8"
+                                                 : "text/html; charset=utf-8";
+    return q->text ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static enum status ask_statements(struct question *q, struct db *db)
+{
+    struct invoice_question *i = (struct invoice_question *)q;
+    AUTO(json_decref_ptr) json_t *document = NULL;
+    AUTO(json_decref_ptr) json_t *list = NULL;
+    struct payer payer;
+    enum status s = document_payer(db, i->project, &payer);
+    if (!s)
+        s = document_find_of(db, payer.organization, i->number, &document);
+    if (!s)
+        s = statement_list(db, i->number, i->cost_centre, &list);
+    if (s == STATUS_NOT_FOUND || s == STATUS_BAD_FIELD) {
+        q->param = "number";
+        q->problem = s == STATUS_BAD_FIELD
+                         ? "statements are of invoices, not of credit notes"
+                         : "there is no such invoice of your organization, or nothing of that cost "
+                           "centre on it";
+    }
+    return s ? s : print_statements(q, i->form, list);
+}
+
 /* ---- the query ---- */
 
 static enum verdict read_month(struct request *r, const char *value, void *into)
@@ -138,12 +184,23 @@ static enum verdict read_format(struct request *r, const char *value, void *into
     return i->form ? NEXT : question_bad(r, "format", "'json', 'csv' or 'html'");
 }
 
-enum { MONTH = 1, TYPE = 2, LIMIT = 4, PAGE = 8, FORMAT = 16 };
+static enum verdict read_cost_centre(struct request *r, const char *value, void *into)
+{
+    (void)r;
+    ((struct invoice_question *)into)->cost_centre = value;
+    return NEXT;
+}
+
+enum { MONTH = 1, TYPE = 2, LIMIT = 4, PAGE = 8, FORMAT = 16, COST_CENTRE = 32 };
 
 static const struct parameter parameters[] = {
-    { "month", MONTH, false, read_month },    { "type", TYPE, false, read_type },
-    { "limit", LIMIT, false, read_limit },    { "page", PAGE, false, read_page },
-    { "format", FORMAT, false, read_format }, { 0 },
+    { "month", MONTH, false, read_month },
+    { "type", TYPE, false, read_type },
+    { "limit", LIMIT, false, read_limit },
+    { "page", PAGE, false, read_page },
+    { "format", FORMAT, false, read_format },
+    { "cost_centre", COST_CENTRE, false, read_cost_centre },
+    { 0 },
 };
 
 /* The first of the media types that a document has; what is not among them is as good as any. */
@@ -205,6 +262,27 @@ static struct question *prepare_one(struct request *r)
     if (i && !i->number)
         (void)request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
     return i && i->number ? &i->q : NULL;
+}
+
+static struct question *prepare_statements(struct request *r)
+{
+    struct invoice_question *i = make(r, FORMAT | COST_CENTRE, ask_statements);
+    if (!i)
+        return NULL;
+    i->number = arena_memdup(r->arena, r->target.model.at, r->target.model.len);
+    if (!i->number)
+        (void)request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+    else if (i->form->print == document_html && !i->cost_centre)
+        (void)request_fail(r, STATUS_MISSING_FIELD, "cost_centre",
+                           "a page to print is of one cost centre: ?cost_centre=");
+    else
+        return &i->q;
+    return NULL;
+}
+
+enum verdict answer_statements(struct request *r)
+{
+    return question_answer(r, prepare_statements);
 }
 
 enum verdict answer_invoices(struct request *r)
