@@ -60,7 +60,12 @@ static const struct table {
       false },
     { "request_open", "SELECT o.* FROM " SETTLED(" CROSS JOIN request_open o ON o.rid = s.rid"),
       true },
+    { "hold_more",
+      "SELECT m.* FROM hold_more m WHERE m.rid IN (SELECT s.rid FROM " SETTLED(
+          " CROSS JOIN hold_more h ON h.rid = s.rid AND h.leg = 1") ") ORDER BY m.rid, m.leg",
+      true },
     { "settlement", "SELECT s.* FROM " SETTLED(""), true },
+    { "recount", "SELECT c.* FROM " SETTLED(" CROSS JOIN recount c ON c.rid = s.rid"), true },
     { "ledger_tx", "SELECT t.* FROM " POSTED, true },
     { "ledger_entry", "SELECT e.* FROM ledger_entry e WHERE e.tx IN (SELECT t.tx FROM " POSTED ")",
       true },
@@ -87,6 +92,12 @@ static const char sql_extent[] =
     "SELECT (SELECT count(*) FROM settlement), (SELECT min(rid) FROM settlement),"
     " (SELECT max(rid) FROM settlement), coalesce(min(tx), 0), coalesce(max(tx), 0)"
     " FROM ledger_tx WHERE kind = 'usage'";
+/* What backends cost is booked by request, and its sums know no period: such a month stays. */
+static const char sql_costs[] =
+    "SELECT EXISTS (SELECT 1 FROM attempt t CROSS JOIN settlement s ON s.rid = t.rid"
+    " CROSS JOIN project p ON p.id = s.project CROSS JOIN billing_period b"
+    " ON b.organization = p.organization AND b.starts_us <= s.settled_us"
+    " AND b.ends_us > s.settled_us AND b.id IN " PERIODS ")";
 static const char sql_draws[] = "SELECT fund, drawn_atoms FROM fund_balance WHERE drawn_atoms > 0";
 static const char sql_no_references[] = "PRAGMA foreign_keys=OFF"; /* until all is there */
 static const char sql_no_wal[] =
@@ -376,6 +387,21 @@ static enum status read_span(struct work *w)
     return status;
 }
 
+static enum status refuse_costs(struct work *w)
+{
+    struct db_stmt *s = db_prepare(w->live, sql_costs);
+    int64_t costs = 0;
+    if (!s)
+        return db_status(w->live);
+    db_text(s, 1, w->a->periods, -1);
+    enum status status = db_first_int(w->live, s, &costs);
+    if (status || !costs)
+        return status;
+    snprintf(w->err, 256, "what backends cost is booked for requests of %.40s: it cannot leave yet",
+             w->a->month);
+    return STATUS_CONFLICT;
+}
+
 static enum status run(struct work *w, const char *dir)
 {
     AUTO(json_decref_ptr) json_t *ids = json_array();
@@ -386,7 +412,11 @@ static enum status run(struct work *w, const char *dir)
     if (!w->a->periods)
         return STATUS_NO_MEMORY;
     s = read_span(w);
-    return s ? failed(w, w->live, "the store") : make_files(w, dir);
+    if (!s)
+        s = refuse_costs(w);
+    if (s)
+        return *w->err ? s : failed(w, w->live, "the store");
+    return make_files(w, dir);
 }
 
 enum status archive_write(const char *dir, const char *month, int64_t now_us,

@@ -32,6 +32,12 @@ static const char sql_drop_settlements[] =
     "DELETE FROM settlement WHERE rid BETWEEN ?1 AND ?2 AND " OF_ARCHIVE(
         "(SELECT organization FROM project WHERE id = settlement.project)",
         "settlement.settled_us") " RETURNING rid";
+#define LEAVING                                                                      \
+    "(SELECT s.rid FROM settlement s WHERE s.rid BETWEEN ?1 AND ?2 AND " OF_ARCHIVE( \
+        "(SELECT organization FROM project WHERE id = s.project)", "s.settled_us") ")"
+/* What refers to settlements and requests goes before them. */
+static const char *const sql_drop_parts[] = { "DELETE FROM recount WHERE rid IN " LEAVING,
+                                              "DELETE FROM hold_more WHERE rid IN " LEAVING };
 static const char sql_drop_request[] = "DELETE FROM request_open WHERE rid = ?1";
 static const char sql_carry[] =
     "INSERT INTO archived_balance SELECT e.account, ?3, sum(e.atoms) FROM ledger_tx t"
@@ -161,13 +167,15 @@ static enum status drop_request(struct db *db, int64_t rid)
 /* RETURNING: all settlements are gone before the first row is seen. */
 static enum status drop_requests(struct db *db, struct archive_drop *at, int64_t last)
 {
-    struct db_stmt *s = db_prepare(db, sql_drop_settlements);
+    enum status status = STATUS_OK;
+    for (unsigned i = 0; i < sizeof sql_drop_parts / sizeof *sql_drop_parts && !status; i++)
+        status = run_span(db, sql_drop_parts[i], at->rid, last, at->archive);
+    struct db_stmt *s = status ? NULL : db_prepare(db, sql_drop_settlements);
     if (!s)
-        return db_status(db);
+        return status ? status : db_status(db);
     db_int(s, 1, at->rid);
     db_int(s, 2, last);
     db_int(s, 3, at->archive);
-    enum status status = STATUS_OK;
     enum db_row row = DB_DONE;
     while (!status && (row = db_step(s)) == DB_ROW)
         status = drop_request(db, db_col_int(s, 0));

@@ -81,3 +81,7 @@ CREATE TRIGGER ledger_entry_stays_d BEFORE DELETE ON ledger_entry
      CROSS JOIN archive a ON a.id = b.archive AND a.state = 'dropping'
      WHERE t.tx = old.tx AND t.kind = 'usage' AND b.starts_us <= t.at_us AND b.ends_us > t.at_us)
     BEGIN SELECT RAISE(ABORT, 'ledger_entry is append-only'); END;
+DROP TRIGGER recount_stays_d;
+CREATE TRIGGER recount_stays_d BEFORE DELETE ON recount WHEN NOT EXISTS
+    (SELECT 1 FROM archive WHERE state = 'dropping' AND old.rid BETWEEN from_rid AND to_rid)
+    BEGIN SELECT RAISE(ABORT, 'a count is never changed'); END;

@@ -11,5 +11,6 @@ CREATE TABLE hold_more (
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER hold_more_stays_u BEFORE UPDATE ON hold_more
     BEGIN SELECT RAISE(ABORT, 'hold_more is append-only'); END;
-CREATE TRIGGER hold_more_stays_d BEFORE DELETE ON hold_more
+CREATE TRIGGER hold_more_stays_d BEFORE DELETE ON hold_more WHEN NOT EXISTS
+    (SELECT 1 FROM archive WHERE state = 'dropping' AND old.rid BETWEEN from_rid AND to_rid)
     BEGIN SELECT RAISE(ABORT, 'hold_more is append-only'); END;

@@ -259,18 +259,22 @@ START_TEST(test_any_step_may_be_the_last)
 }
 END_TEST
 
-/* What the gateway itself counted of a request goes with it. */
-START_TEST(test_recounts_go_along)
+/* What the gateway itself counted of a request goes with it, and so does what it held in addition. */
+START_TEST(test_recounts_and_legs_go_along)
 {
     fixture_close(&f);
     fixture_tamper(&f, "INSERT INTO recount SELECT rid, 't@0', NULL, NULL, 0, NULL, NULL, 0, 0"
-                       " FROM settlement");
+                       " FROM settlement;"
+                       "INSERT INTO hold_more SELECT o.rid, l.value, 1, o.accepted_us"
+                       " FROM request_open o, json_each('[1,2,3]') l");
     fixture_open(&f);
     fixture_audit_clean(&f);
     archive_month("2026-06");
     fixture_audit_clean(&f);
     ck_assert_int_eq(in_file("SELECT count(*) FROM recount"), archive.requests);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM recount"), 20 * A_DAY);
+    ck_assert_int_eq(in_file("SELECT count(*) FROM hold_more"), 3 * archive.requests);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM hold_more"), 3 * 20 * A_DAY);
 }
 END_TEST
 
@@ -439,7 +443,7 @@ Suite *archive_suite(void)
     tcase_add_test(t, test_life_goes_on);
     tcase_add_test(t, test_ids_go_on);
     tcase_add_test(t, test_any_step_may_be_the_last);
-    tcase_add_test(t, test_recounts_go_along);
+    tcase_add_test(t, test_recounts_and_legs_go_along);
     tcase_add_test(t, test_costs_stay);
     tcase_add_test(t, test_which_month);
     tcase_add_test(t, test_only_what_is_issued);
