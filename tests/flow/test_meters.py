@@ -74,6 +74,8 @@ class Lab:
         self.answer = None
         self.up = Upstream(lambda request: self.answer(request) if callable(self.answer) else self.answer)
         self.gate = Gate(catalog=CATALOG, worker=False, fields={"port": self.up.port})
+
+    def start(self):
         self.gate.write_conf()
         self.gate.workers.append(PythonWorker(self.gate))
         self.gate.start()
@@ -101,6 +103,7 @@ class Lab:
 def lab():
     lab = Lab()
     try:
+        lab.start()
         yield lab
         lab.gate.stop()
     finally:
