@@ -93,7 +93,7 @@ void catalog_unref(struct catalog *c)
             digest_wipe(b->secret, strlen(b->secret));
         tls_free(b->tls);
     }
-    for (size_t i = 0; i < c->tokenizer_count; i++)
+    for (size_t i = 0; !of && i < c->tokenizer_count; i++)
         bpe_free(c->tokenizers[i].bpe);
     arena_free(((struct owned_catalog *)c)->arena);
     catalog_unref(of);
