@@ -168,8 +168,8 @@ def test_funds_get_back_what_they_paid_too_much(gate, kind):
     done = issue(gate, "acme")
     funds = gate.ask("fund", "list", "acme")["funds"]
     back = [f for f in funds if f["note"].startswith(f"given back by {done['number']}")]
-    assert [f["kind"] for f in back] == [kind, kind] and [f["left"] for f in back] == ["700.00", "140.00"]
-    assert [f["model"] or None for f in back] == ["base/chat", None]
+    assert [f["kind"] for f in back] == [kind, kind] and [f["left"] for f in back] == ["140.00", "700.00"]
+    assert [f["model"] or None for f in back] == [None, "base/chat"]
     left = balances(gate, "acme")
     bought = 1400 * 10**10 if kind == "commit" else 0
     assert left["unbilled"] == 0 and left["receivable"] == bought
