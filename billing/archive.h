@@ -6,7 +6,7 @@
  *   record  the store knows the file, its digest, and what the month has added up to
  *   drop    they leave the store, a bounded number in each transaction
  * An archive that is being dropped is simply dropped further.  Documents, roll-ups, balances,
- * numbers, funds and contracts stay.  docs/decisions/0005-months-in-one-tree.md says why so.
+ * numbers, funds and contracts stay.  docs/decisions/0007-months-in-one-tree.md says why so.
  */
 #ifndef MAAS_ARCHIVE_H
 #define MAAS_ARCHIVE_H

@@ -2,7 +2,7 @@
  *
  * A person is known as `uid:N`, who asked on the administrative socket, or as `key:NAME`, an approver
  * with a secret.  The one who publishes is another than the one who proposed; an approver by key was
- * there before the proposal.  See docs/decisions/0005-two-people-publish-prices.md.
+ * there before the proposal.  See docs/decisions/0006-two-people-publish-prices.md.
  *
  * What changes rows runs inside a ledger_call; the others on any connection.
  */

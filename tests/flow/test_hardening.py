@@ -87,12 +87,12 @@ def test_a_stalled_reader_loses_its_connection(hard):
 
 def test_a_stalled_reader_of_a_finished_stream(make_gate):
     """The backend is done and the bill is written; only the client does not take the rest."""
-    g = make_gate(settings={**SHORT, "stream_buffer_max": "32M"})
+    g = make_gate(settings={**SHORT, "stream_buffer_max": "32M", "stream_stall_ms": f"{5 * SLOW}s"})
     s = dial(g, 2048)
     s.sendall(chat(g.key(), "#tokens=30000 x", stream=True, max_tokens=30000))
     wait_until(lambda: [r["outcome"] for r in g.settlements()] == ["ok"], what="the settlement")
     assert connections(g) == 1
-    wait_until(lambda: connections(g) == 0, 8, "the end of the stalled connection")
+    wait_until(lambda: connections(g) == 0, 20, "the end of the stalled connection")
     s.close()
 
 

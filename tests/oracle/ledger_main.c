@@ -23,7 +23,7 @@ static json_t *answer;
 static int64_t fake_wall(void *arg)
 {
     (void)arg;
-    return oracle.now_us;
+    return atomic_load(&oracle.now_us);
 }
 
 static int64_t fake_mono(void *arg)

@@ -144,7 +144,7 @@ START_TEST(test_terms)
     fixture_tamper(&f, "INSERT INTO price_version VALUES (1, 'own', 'USD', '', zeroblob(32), 0)");
     ck_assert_int_eq(publication_configured(db, 1), STATUS_OK);
     for (int i = 1; i <= 3; i++)
-        ck_assert_int_eq(approve(propose("abc" + i - 1, start + i * NOTICE, "uid:0"), "uid:7"),
+        ck_assert_int_eq(approve(propose(&"abc"[i - 1], start + i * NOTICE, "uid:0"), "uid:7"),
                          STATUS_OK);
     check_terms(start, 4, "own");
     check_terms(start + NOTICE, 4, "own");

@@ -1,6 +1,6 @@
 /* tests/unit/test_store_contract.c -- what the rooms above base/db.h rely on, asked of each store that there
  * is.  A store that is to stand behind base/db.h has a row in `stores` and passes all of it; today
- * there is one (docs/decisions/0006-where-another-store-fits.md).
+ * there is one (docs/decisions/0008-where-another-store-fits.md).
  */
 #include "base/db.h"
 #include "gen/schema.h"
