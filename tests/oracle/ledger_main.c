@@ -29,7 +29,7 @@ static int64_t fake_wall(void *arg)
 static int64_t fake_mono(void *arg)
 {
     (void)arg;
-    return oracle.mono_ns += 1000;
+    return atomic_fetch_add(&oracle.mono_ns, 1000) + 1000;
 }
 
 static void fake_random(void *arg, void *bytes, size_t len)
