@@ -173,7 +173,6 @@ def check(lab, a, expected, before):
     assert {n: after[n] - before[n] for n in METERS if after[n] != before[n]} == expected
 
 
-@pytest.mark.short
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("what", CHAT)
 def test_chat(lab, what, streamed):
@@ -219,7 +218,6 @@ JSON_OF = {
 }
 
 
-@pytest.mark.short
 @pytest.mark.parametrize("what", JSON_OF)
 def test_other_endpoints(lab, what):
     path, body, answer, expected = JSON_OF[what]

@@ -173,7 +173,7 @@ def test_request(rig, path, how):
     g, key, up = rig
     body, target, answer = ENDPOINTS[path]
     own = {"Authorization": f"Bearer {key}"} if how == "bearer" else {how: key}
-    a = post(g, path, headers={**FROM_CLIENT, "Idempotency-Key": f"canary {path} {how}", **own})
+    a = post(g, path, headers={**FROM_CLIENT, "Idempotency-Key": f"canary-{path}-{how}", **own})
     assert a.status == 200, a
     assert a.body == answer or not isinstance(answer, bytes)
     line, headers = up.last()

@@ -22,7 +22,7 @@ INSERT INTO organization (id, slug, display_name, created_us) VALUES (1, 'o', 'O
 INSERT INTO contract (organization, starts_us, credit_atoms, created_us) VALUES (1, 0, 9000000000000000000, 0);
 INSERT INTO project (id, slug, display_name, budget_atoms, budget_period, created_us, organization)
     VALUES (1, 'p', 'P', 1000000000, 'month', 0, 1);
-INSERT INTO billing_period VALUES (1, 1, 0, 2678400000000, 'UTC', 0);
+INSERT INTO billing_period VALUES (1, 1, 0, 2678400000000, 'UTC', 0, NULL);
 INSERT INTO fund (id, organization, kind, from_us, to_us, amount_atoms, created_us)
     VALUES (1, 1, 'promo', 0, 100, 1000, 0);
 UPDATE fund_balance SET drawn_atoms = 938;

@@ -115,9 +115,10 @@ def chunk(index=0, **delta):
         {"index": index, "delta": delta, "finish_reason": None}]}).encode() + b"\n\n"
 
 
-def end(usage):
+def end(usage, choices=1):
     last = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    yield b"data: " + json.dumps({**last, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}).encode() + b"\n\n"
+    for i in range(choices):
+        yield b"data: " + json.dumps({**last, "choices": [{"index": i, "delta": {}, "finish_reason": "stop"}]}).encode() + b"\n\n"
     if usage is not None:
         yield b"data: " + json.dumps({**last, "choices": [], "usage": usage}).encode() + b"\n\n"
     yield DONE
@@ -131,7 +132,7 @@ def says(usage, *texts, **message):
         if request.get("stream"):
             events = [chunk(i, content=p) for i, t in enumerate(texts) for p in pieces_of(t)]
             events += [chunk(**{name: p}) for name, t in message.items() for p in (pieces_of(t) if isinstance(t, str) else [t])]
-            return stream([*events, *end(usage)])
+            return stream([*events, *end(usage, len(texts))])
         body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [
             {"index": i, "message": {"role": "assistant", "content": t, **message}, "finish_reason": "stop"}
             for i, t in enumerate(texts)]}
@@ -286,9 +287,9 @@ def test_completions(lab, streamed):
         choice = [{"index": 0, "text": p, "finish_reason": None} for p in pieces_of(SAID)]
         if not request.get("stream"):
             return whole({"id": "c", "object": "text_completion", "created": 1, "model": "m", "usage": usage,
-                          "choices": [{"index": 0, "text": SAID, "finish_reason": "stop"}]})
+                          "choices": [{"index": i, "text": t, "finish_reason": "stop"} for i, t in enumerate((SAID, ""))]})
         return stream([*(b"data: " + json.dumps({"id": "c", "object": "text_completion", "choices": [c]}).encode() + b"\n\n"
-                         for c in choice), *end(usage)])
+                         for c in choice), *end(usage, 2)])
     lab.answer = answer
     a = lab.gate.post("/v1/completions", {"model": "base/chat", "prompt": ["Once", "upon"], "max_tokens": 2000,
                                           "stream": streamed}, lab.key)

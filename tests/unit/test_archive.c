@@ -7,9 +7,12 @@
 #include "billing/fund.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
 #include "gen/unit_suites.h"
 
 #define DAY_US (INT64_C(86400) * 1000000)
@@ -18,7 +21,7 @@
 
 enum { ORGANIZATIONS = 3, A_DAY = 3 };
 
-static struct fixture f;
+static struct fixture f, lived; /* lived: as every test finds it, closed */
 static int64_t project[ORGANIZATIONS];
 static const atomic_bool never;
 static struct archive archive;
@@ -73,7 +76,7 @@ static enum status on_ledger(enum status (*run)(struct ledger_call *call, struct
 static void issue_month(const char *month)
 {
     for (int i = 0; i < ORGANIZATIONS; i++) {
-        char slug[8];
+        char slug[16];
         snprintf(slug, sizeof slug, "p%d", i);
         struct issuing one = { slug, month };
         ck_assert_int_eq(on_ledger(issue, &one), STATUS_OK);
@@ -81,7 +84,7 @@ static void issue_month(const char *month)
 }
 
 /* June, July and August, of which June and July are issued. */
-static void setup(void)
+static void live(void)
 {
     f = (struct fixture){ .wall_us = JUNE_US };
     snprintf(f.dir, sizeof f.dir, "/tmp/maasgate-test-XXXXXX");
@@ -89,7 +92,7 @@ static void setup(void)
     fixture_open(&f);
     fixture_catalog(&f);
     for (int i = 0; i < ORGANIZATIONS; i++) {
-        char slug[8];
+        char slug[16];
         snprintf(slug, sizeof slug, "p%d", i);
         project[i] = fixture_project(&f, slug, MONEY_ATOMS_MAX, "month");
     }
@@ -97,6 +100,28 @@ static void setup(void)
     days(31); /* until the ninth of August */
     issue_month("2026-06");
     issue_month("2026-07");
+    fixture_close(&f);
+    lived = f;
+}
+
+static void forget(void)
+{
+    fixture_free(&lived);
+}
+
+static void setup(void)
+{
+    char from[128], to[128];
+    f = lived;
+    snprintf(f.dir, sizeof f.dir, "/tmp/maasgate-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(f.dir));
+    snprintf(from, sizeof from, "%s/ledger.db", lived.dir);
+    snprintf(to, sizeof to, "%s/ledger.db", f.dir);
+    AUTO(close_ptr) int in = open(from, O_RDONLY | O_CLOEXEC);
+    AUTO(close_ptr) int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    off_t size = lseek(in, 0, SEEK_END), at = 0;
+    ck_assert_int_eq(sendfile(out, in, &at, (size_t)size), size);
+    fixture_open(&f);
 }
 
 static void remove_archives(void)
@@ -437,6 +462,7 @@ Suite *archive_suite(void)
 {
     Suite *s = suite_create("archive");
     TCase *t = tcase_create("archive");
+    tcase_add_unchecked_fixture(t, live, forget);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_a_month_moves);

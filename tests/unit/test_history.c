@@ -59,7 +59,7 @@ static void count_from_here(void)
 /* ---- a history ----------------------------------------------------------------------------- */
 
 static unsigned waited_for;
-static bool door_open;
+static bool door_reached, door_open;
 static struct ledger_call door;
 static struct ledger_hold holds[PER_DAY];
 static struct ledger_settle settles[PER_DAY];
@@ -73,6 +73,7 @@ static void counted(struct ledger_op *op)
 static enum status wait_for_the_door(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     (void)call, (void)db, (void)now_us;
+    __atomic_store_n(&door_reached, true, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&door_open, __ATOMIC_ACQUIRE))
         sched_yield();
     return STATUS_OK;
@@ -81,11 +82,13 @@ static enum status wait_for_the_door(struct ledger_call *call, struct db *db, in
 /* What is submitted until open_door is one batch, whatever the scheduler does. */
 static void close_door(void)
 {
-    door_open = false;
+    door_reached = door_open = false;
     waited_for = PER_DAY + 1;
     door = (struct ledger_call){ .op = { .kind = LEDGER_CALL, .done = counted },
                                  .run = wait_for_the_door };
     ledger_submit(f.ledger, &door.op);
+    while (!__atomic_load_n(&door_reached, __ATOMIC_ACQUIRE)) /* what follows is behind its batch */
+        sched_yield();
 }
 
 static void open_door(void)
