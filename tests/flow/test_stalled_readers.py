@@ -18,7 +18,7 @@ from nginx import Nginx
 from slow_client import SlowClients, chat_request
 
 STALLED = int(os.environ.get("MAASGATE_STALLED", 500 if SLOW == 1 else 100))
-PAIRS, STREAMS, SECONDS = 7, 50, 1.0
+PAIRS, STREAMS, SECONDS = int(os.environ.get("MAASGATE_PAIRS", 3)), 50, 1.0
 PROMISE, NOISE = 1.1, 1.5
 KB = 1024
 CATALOG = """

@@ -127,7 +127,7 @@ static void store_of(int days)
     fixture_open(&f);
     fixture_catalog(&f);
     for (int i = 0; i < ORGANIZATIONS; i++) {
-        char slug[8];
+        char slug[16];
         snprintf(slug, sizeof slug, "p%d", i);
         project[i] = fixture_project(&f, slug, MONEY_ATOMS_MAX, "month");
     }
