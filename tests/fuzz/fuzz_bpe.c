@@ -27,7 +27,7 @@ static void make(enum bpe_pattern pattern)
     for (unsigned i = 0; i < 64; i++)
         put_token(
             &file,
-            (const unsigned char[]){ " ae\n"[i / 16],
+            (const unsigned char[]){ (unsigned char)(" ae\n"[i / 16]),
                                      (unsigned char)(" aeE'1\nst\xC3\xA9\xE4\xBD\xA0./"[i % 16]) },
             2, i);
     enum status s = bpe_new(buf_span(&file), pattern, NULL, &encoders[pattern], err);
