@@ -39,6 +39,13 @@ bool money_rate(uint64_t qty, struct price p, money_t *ret)
     return ratio_half_even((int64_t)qty, p.atoms, p.per_units, &ret->atoms) == STATUS_OK;
 }
 
+bool money_dearer(struct price a, struct price b)
+{
+    if (a.per_units == b.per_units)
+        return a.atoms > b.atoms;
+    return (wide)a.atoms * b.per_units > (wide)b.atoms * a.per_units;
+}
+
 int64_t money_minor_atoms(int digits)
 {
     assert(digits >= 0 && digits <= MONEY_ATOM_EXP);

@@ -33,6 +33,9 @@ MUST_CHECK bool money_sub(money_t a, money_t b, money_t *ret);
  * INT64_MAX is refused unless it is free. */
 MUST_CHECK bool money_rate(uint64_t qty, struct price p, money_t *ret);
 
+/* Whether a unit costs more by a than by b. */
+bool money_dearer(struct price a, struct price b);
+
 /* The atoms of one minor unit of 0 to MONEY_ATOM_EXP digits: 10^8 for cents. */
 int64_t money_minor_atoms(int digits);
 /* Atoms to minor units of `minor_exp` decimals, half away from zero (rule R6). */

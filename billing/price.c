@@ -39,13 +39,6 @@ static uint64_t group_bound(const struct group *g, const struct price_bound *b)
     return *(const uint64_t *)((const char *)b + g->bound);
 }
 
-static bool dearer(struct price a, struct price b)
-{
-    if (a.per_units == b.per_units)
-        return a.atoms > b.atoms;
-    return (__int128)a.atoms * b.per_units > (__int128)b.atoms * a.per_units;
-}
-
 /* The most that `qty` units, split over the meters in any way, can come to when each line
  * is rounded half to even.  One line rounds as the whole does; k lines can each gain half
  * an atom, unless a unit of each costs whole atoms. */
@@ -60,7 +53,7 @@ static bool group_most(const struct price_list *p, uint32_t meters, uint64_t qty
             continue; /* kinds of tokens often cost the same, and a division is dear */
         last = price;
         whole = whole && price.atoms % price.per_units == 0;
-        if (dearer(price, dearest))
+        if (money_dearer(price, dearest))
             dearest = price;
     }
     money_t exact;

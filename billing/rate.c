@@ -5,18 +5,11 @@
 
 __extension__ typedef __int128 wide;
 
-static bool dearer(struct price a, struct price b)
-{
-    if (a.per_units == b.per_units)
-        return a.atoms > b.atoms;
-    return (wide)a.atoms * b.per_units > (wide)b.atoms * a.per_units;
-}
-
 static struct price dearest_tier(const struct price_item *i)
 {
     struct price dearest = i->tiers[0].price;
     for (unsigned t = 1; t < i->tier_count; t++)
-        if (dearer(i->tiers[t].price, dearest))
+        if (money_dearer(i->tiers[t].price, dearest))
             dearest = i->tiers[t].price;
     return dearest;
 }
@@ -233,7 +226,7 @@ static enum status add_meter(const struct price_sheet *s, enum meter m,
             continue;
         struct price unit = unit_most(i);
         unsigned lost = price_item_halves(i);
-        if (dearer(unit, sum->dearest))
+        if (money_dearer(unit, sum->dearest))
             sum->dearest = unit;
         if ((i->kind == PRICE_FLAT || i->kind == PRICE_PACKAGE) && i->price.atoms > once)
             once = i->price.atoms;
