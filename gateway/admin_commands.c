@@ -18,6 +18,7 @@
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
 #include "gateway/admin_prices.h"
+#include "gateway/admin_spec.h"
 #include "gateway/admin_store.h"
 #include "gateway/price_json.h"
 #include "gateway/probe.h"
@@ -360,19 +361,6 @@ static enum status run_health(struct admin_job *job, struct db *db, int64_t now_
 static enum status run_help(struct admin_job *job, struct db *db, int64_t now_us);
 
 /* ---- the tables ---- */
-
-#define TEXT(field, required, most)                                              \
-    {                                                                            \
-#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, most \
-    }
-#define COUNT(field, most)                                                   \
-    {                                                                        \
-#field, WANT_INT, false, offsetof(struct admin_args, field), 0, most \
-    }
-#define END \
-    {       \
-        0   \
-    }
 
 static const struct json_spec no_args[] = { END };
 static const struct json_spec project_create_args[] = {

@@ -4,6 +4,7 @@
 #include "billing/document.h"
 #include "billing/payout.h"
 #include "billing/statement.h"
+#include "gateway/admin_spec.h"
 #include <inttypes.h>
 #include <stddef.h>
 
@@ -244,38 +245,39 @@ enum status run_payout(struct admin_job *job, struct db *db, int64_t now_us)
 
 /* ---- arguments ---- */
 
-#define TEXT(field, required)                                                        \
-    {                                                                                \
-#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, TEXT_MAX \
-    }
-#define END \
-    {       \
-        0   \
-    }
-
-const struct json_spec admin_invoice_args[] = { TEXT(organization, true), TEXT(month, true),
-                                                TEXT(format, false), END };
-const struct json_spec admin_approve_args[] = { TEXT(organization, true), TEXT(month, true),
-                                                TEXT(by, true), TEXT(format, false), END };
-const struct json_spec admin_pay_args[] = { TEXT(number, true), TEXT(amount, true),
-                                            TEXT(note, false), TEXT(format, false), END };
-const struct json_spec admin_document_args[] = { TEXT(number, true), TEXT(format, false), END };
+const struct json_spec admin_invoice_args[] = { TEXT(organization, true, TEXT_MAX),
+                                                TEXT(month, true, TEXT_MAX),
+                                                TEXT(format, false, TEXT_MAX), END };
+const struct json_spec admin_approve_args[] = { TEXT(organization, true, TEXT_MAX),
+                                                TEXT(month, true, TEXT_MAX),
+                                                TEXT(by, true, TEXT_MAX),
+                                                TEXT(format, false, TEXT_MAX), END };
+const struct json_spec admin_pay_args[] = { TEXT(number, true, TEXT_MAX),
+                                            TEXT(amount, true, TEXT_MAX),
+                                            TEXT(note, false, TEXT_MAX),
+                                            TEXT(format, false, TEXT_MAX), END };
+const struct json_spec admin_document_args[] = { TEXT(number, true, TEXT_MAX),
+                                                 TEXT(format, false, TEXT_MAX), END };
 const struct json_spec admin_statement_args[] = {
-    TEXT(number, true),
+    TEXT(number, true, TEXT_MAX),
     { "cost_centre", WANT_TEXT, false, offsetof(struct admin_args, cost_centre), 0, TEXT_MAX },
-    TEXT(format, false),
+    TEXT(format, false, TEXT_MAX),
     END,
 };
-const struct json_spec admin_document_list_args[] = { TEXT(organization, false), END };
+const struct json_spec admin_document_list_args[] = { TEXT(organization, false, TEXT_MAX), END };
 const struct json_spec admin_share_args[] = {
-    TEXT(model, true),
-    TEXT(partner, true),
+    TEXT(model, true, TEXT_MAX),
+    TEXT(partner, true, TEXT_MAX),
     { "basis_points", WANT_INT, true, offsetof(struct admin_args, basis_points), 0, 10000 },
     END,
 };
-const struct json_spec admin_payout_args[] = { TEXT(partner, true), TEXT(month, true), END };
+const struct json_spec admin_payout_args[] = { TEXT(partner, true, TEXT_MAX),
+                                               TEXT(month, true, TEXT_MAX), END };
 const struct json_spec admin_credit_args[] = {
-    TEXT(number, true),  TEXT(reason, true),
-    TEXT(amount, false), { "line", WANT_INT, false, offsetof(struct admin_args, line), 1, 1000000 },
-    TEXT(format, false), END,
+    TEXT(number, true, TEXT_MAX),
+    TEXT(reason, true, TEXT_MAX),
+    TEXT(amount, false, TEXT_MAX),
+    { "line", WANT_INT, false, offsetof(struct admin_args, line), 1, 1000000 },
+    TEXT(format, false, TEXT_MAX),
+    END,
 };

@@ -6,6 +6,7 @@
 #include "billing/fund.h"
 #include "billing/organization.h"
 #include "gateway/admin_args.h"
+#include "gateway/admin_spec.h"
 #include <stddef.h>
 
 enum { TEXT_MAX = 200, ADDRESS_MAX = 1000, PLAN_MEMBERS_MAX = 32 };
@@ -202,15 +203,6 @@ enum status run_charge_add(struct admin_job *job, struct db *db, int64_t now_us)
 }
 
 /* ---- arguments ---- */
-
-#define TEXT(field, required, most)                                              \
-    {                                                                            \
-#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, most \
-    }
-#define END \
-    {       \
-        0   \
-    }
 
 const struct json_spec admin_org_create_args[] = {
     TEXT(slug, true, TEXT_MAX),

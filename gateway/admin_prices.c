@@ -13,6 +13,7 @@
 #include "billing/simulate.h"
 #include "conf/book.h"
 #include "conf/price_lint.h"
+#include "gateway/admin_spec.h"
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -201,15 +202,6 @@ enum status run_price_simulate(struct admin_job *job, struct db *db, int64_t now
 }
 
 /* ---- arguments ----------------------------------------------------------------------------- */
-
-#define TEXT(field, required, most)                                              \
-    {                                                                            \
-#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, most \
-    }
-#define END \
-    {       \
-        0   \
-    }
 
 const struct json_spec admin_lint_args[] = { TEXT(book, true, BOOK_BYTES_MAX),
                                              TEXT(file, false, TEXT_MAX), END };

@@ -11,6 +11,7 @@
 #include "conf/book.h"
 #include "gateway/admin_args.h"
 #include "gateway/admin_prices.h"
+#include "gateway/admin_spec.h"
 #include <stddef.h>
 #include <stdio.h>
 
@@ -178,15 +179,6 @@ enum status run_approver_list(struct admin_job *job, struct db *db, int64_t now_
 }
 
 /* ---- arguments ----------------------------------------------------------------------------- */
-
-#define TEXT(field, required, most)                                              \
-    {                                                                            \
-#field, WANT_TEXT, required, offsetof(struct admin_args, field), 1, most \
-    }
-#define END \
-    {       \
-        0   \
-    }
 
 const struct json_spec admin_publish_args[] = {
     TEXT(book, true, BOOK_BYTES_MAX),
