@@ -4,6 +4,7 @@
 #include "base/db.h"
 #include "base/money.h"
 #include "billing/period.h"
+#include "billing/report.h"
 #include <string.h>
 
 enum { ROWS_MAX = 10000 };
@@ -20,7 +21,6 @@ static const char sql_margin[] =
     " SELECT CASE WHEN ?3 & 1 THEN n.name END, CASE WHEN ?3 & 2 THEN o.slug END, sum(b.requests),"
     " sum(b.revenue), sum(b.calls), sum(b.cost), sum(b.wasted) FROM both b"
     " JOIN name n ON n.id = b.m JOIN organization o ON o.id = b.o GROUP BY 1, 2 ORDER BY 1, 2";
-static const char sql_currency[] = "SELECT currency FROM meta";
 static const char sql_house[] = "SELECT count(*) FROM project p JOIN organization o"
                                 " ON o.id = p.organization WHERE p.id = ?1 AND o.slug = ?2";
 
@@ -113,26 +113,13 @@ static enum status read_rows(struct db *db, const struct margin_query *q, json_t
     return status;
 }
 
-static enum status read_currency(struct db *db, json_t **ret)
-{
-    struct db_stmt *s = db_prepare(db, sql_currency);
-    if (!s)
-        return db_status(db);
-    enum db_row row = db_step(s);
-    const char *text = row == DB_ROW ? db_col_text(s, 0, NULL) : NULL;
-    *ret = json_string(text ? text : "");
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status;
-}
-
 enum status margin_report(struct db *db, const struct margin_query *q, json_t **ret)
 {
     char from[PERIOD_TEXT_BYTES], to[PERIOD_TEXT_BYTES];
     struct sums total = { 0 };
     AUTO(json_decref_ptr) json_t *data = json_array();
     AUTO(json_decref_ptr) json_t *currency = NULL;
-    enum status s = read_currency(db, &currency);
+    enum status s = report_currency(db, &currency);
     if (!s)
         s = read_rows(db, q, data, &total);
     if (s)

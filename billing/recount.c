@@ -4,9 +4,9 @@
 #include "base/db_list.h"
 #include "billing/period.h"
 #include "billing/recount_inside.h"
+#include "billing/report.h"
 
 static const char sql_insert[] = "INSERT INTO recount VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-static const char sql_project[] = "SELECT id FROM project WHERE slug = ?1";
 
 /* By request ids, which are times, as in report.c. */
 static const char sql_list[] =
@@ -79,20 +79,10 @@ static json_t *row_json(struct db_stmt *s, const void *arg)
                      (json_int_t)db_col_int(s, 13));
 }
 
-static enum status find_project(struct db *db, const char *slug, int64_t *ret)
-{
-    struct db_stmt *s = db_prepare(db, sql_project);
-    if (!s)
-        return db_status(db);
-    db_text(s, 1, slug, -1);
-    enum status status = db_first_int(db, s, ret);
-    return status || *ret ? status : STATUS_NOT_FOUND;
-}
-
 enum status recount_list(struct db *db, const struct recount_query *q, json_t **ret)
 {
     int64_t project = 0;
-    enum status status = q->project ? find_project(db, q->project, &project) : STATUS_OK;
+    enum status status = q->project ? report_project(db, q->project, &project) : STATUS_OK;
     if (status)
         return status;
     struct db_stmt *s = db_prepare(db, sql_list);

@@ -57,7 +57,7 @@ static const struct grouping *grouping_find(const char *name)
     return NULL;
 }
 
-static enum status find_project(struct db *db, const char *slug, int64_t *ret)
+enum status report_project(struct db *db, const char *slug, int64_t *ret)
 {
     struct db_stmt *s = db_prepare(db, sql_project);
     if (!s)
@@ -67,7 +67,7 @@ static enum status find_project(struct db *db, const char *slug, int64_t *ret)
     return status || *ret ? status : STATUS_NOT_FOUND;
 }
 
-static enum status read_currency(struct db *db, json_t **ret)
+enum status report_currency(struct db *db, json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_currency);
     if (!s)
@@ -177,7 +177,7 @@ enum status report_usage(struct db *db, const struct usage_query *q, json_t **re
         return STATUS_BAD_FIELD;
     u.limit = q->limit ? q->limit : ROWS_DEFAULT;
     int64_t project = 0;
-    enum status s = q->project ? find_project(db, q->project, &project) : STATUS_OK;
+    enum status s = q->project ? report_project(db, q->project, &project) : STATUS_OK;
     bool archived = false;
     if (!s && u.grouping->settled)
         s = archive_covers(db, q->from_us, q->to_us, &archived);
@@ -186,7 +186,7 @@ enum status report_usage(struct db *db, const struct usage_query *q, json_t **re
     AUTO(json_decref_ptr) json_t *data = json_array();
     AUTO(json_decref_ptr) json_t *currency = NULL;
     u.data = data;
-    s = read_currency(db, &currency);
+    s = report_currency(db, &currency);
     if (!s)
         s = read_rows(db, &u, project);
     if (s)

@@ -29,6 +29,10 @@ struct seller {
     int64_t tax_basis_points;
     int minor_digits;
 };
+/* The project called slug; NOT_FOUND. */
+MUST_CHECK enum status report_project(struct db *db, const char *slug, int64_t *ret);
+/* The store's, a JSON text; the caller's. */
+MUST_CHECK enum status report_currency(struct db *db, json_t **ret);
 /* "2026-11" -> half-open interval, UTC. False: not a month. */
 MUST_CHECK bool report_month(const char *month, int64_t *ret_from_us, int64_t *ret_to_us);
 
