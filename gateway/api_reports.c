@@ -77,16 +77,6 @@ static enum verdict read_workspaces(struct request *r, const char *value, void *
     return spend_filter_add(r, "workspace_ids", value, &((struct spend_question *)into)->projects);
 }
 
-static enum verdict read_keys(struct request *r, const char *value, void *into)
-{
-    return spend_filter_add(r, "api_key_ids", value, &((struct spend_question *)into)->keys);
-}
-
-static enum verdict read_models(struct request *r, const char *value, void *into)
-{
-    return spend_filter_add(r, "models", value, &((struct spend_question *)into)->models);
-}
-
 static bool is_one_of(const char *value, const char *const *words)
 {
     while (*words && strcmp(*words, value) != 0)
@@ -129,8 +119,8 @@ static const struct parameter parameters[] = {
     { "limit", 16, false, spend_read_limit },
     { "page", 32, false, spend_read_page },
     { "workspace_ids", 64, true, read_workspaces },
-    { "api_key_ids", 128, true, read_keys },
-    { "models", 256, true, read_models },
+    { "api_key_ids", 128, true, spend_read_keys },
+    { "models", 256, true, spend_read_models },
     { "service_tiers", 512, true, read_tiers },
     { "context_window", 1024, true, read_contexts },
     { "inference_geos", 2048, true, read_region },

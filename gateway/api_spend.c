@@ -79,22 +79,12 @@ static enum verdict read_projects(struct request *r, const char *value, void *in
     return spend_filter_add(r, "project_ids", value, &((struct spend_question *)into)->projects);
 }
 
-static enum verdict read_keys(struct request *r, const char *value, void *into)
-{
-    return spend_filter_add(r, "api_key_ids", value, &((struct spend_question *)into)->keys);
-}
-
-static enum verdict read_models(struct request *r, const char *value, void *into)
-{
-    return spend_filter_add(r, "models", value, &((struct spend_question *)into)->models);
-}
-
 static const struct parameter parameters[] = {
     { "start_time", 1, false, read_start },     { "end_time", 2, false, read_end },
     { "bucket_width", 4, false, read_width },   { "group_by", 8, true, read_group },
     { "limit", 16, false, spend_read_limit },   { "page", 32, false, spend_read_page },
-    { "project_ids", 64, true, read_projects }, { "api_key_ids", 128, true, read_keys },
-    { "models", 256, true, read_models },       { 0 },
+    { "project_ids", 64, true, read_projects }, { "api_key_ids", 128, true, spend_read_keys },
+    { "models", 256, true, spend_read_models }, { 0 },
 };
 enum { TAKES_COSTS = 255, TAKES_USAGE = 511 };
 

@@ -25,6 +25,16 @@ static enum status ask(struct question *q, struct db *db)
     return s;
 }
 
+enum verdict spend_read_keys(struct request *r, const char *value, void *into)
+{
+    return spend_filter_add(r, "api_key_ids", value, &((struct spend_question *)into)->keys);
+}
+
+enum verdict spend_read_models(struct request *r, const char *value, void *into)
+{
+    return spend_filter_add(r, "models", value, &((struct spend_question *)into)->models);
+}
+
 struct spend_question *spend_new(struct request *r, enum usage_shape shape, enum usage_kind kind)
 {
     struct spend_question *s = question_room(r, sizeof *s);

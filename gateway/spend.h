@@ -23,6 +23,8 @@ struct spend_question { /* a question first */
 /* What a reader of one parameter is: question.h. */
 enum verdict spend_read_page(struct request *r, const char *value, void *into);
 enum verdict spend_read_limit(struct request *r, const char *value, void *into);
+enum verdict spend_read_keys(struct request *r, const char *value, void *into);
+enum verdict spend_read_models(struct request *r, const char *value, void *into);
 enum verdict spend_filter_add(struct request *r, const char *param, const char *value,
                               struct spend_filter *f);
 
