@@ -168,7 +168,9 @@ void request_tick(struct request *r)
 void request_gone(struct request *r)
 {
     bool known = r->gone;
-    r->gone = true;
+    /* While its bill is written it is known what it says: that the client was there.  One that has
+     * closed only its own half may still read. */
+    r->gone = known || r->state != S_SETTLE;
     if (!known && r->state != S_DONE)
         COUNT(&r->loop->counters, client_gone);
     if (r->state == S_BACKEND && r->work.call && !r->work.cancelled && !may_drain(r)) {

@@ -1,9 +1,11 @@
 """Streams written past the HTTP library (gateway/direct.h) and by it: the same bytes, and the same bill."""
+import contextlib
 import json
 import re
 import select
 import signal
 import socket
+import sqlite3
 import time
 
 import pytest
@@ -13,6 +15,7 @@ from slow_client import SlowClients, chat_request
 
 WRITES = ["direct", "library"]
 CHUNKS, RUNS = "maasgate_stream_direct_chunks_total", "maasgate_http_runs_total"
+CALLS = 'maasgate_backend_calls_running{backend="fault"}'
 PAID, ROOM = 20000, {"stream_buffer_max": "16M"}  # more than a socket takes, less than may wait
 PLAIN = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
@@ -96,6 +99,29 @@ def test_a_paid_answer_may_be_read_by_who_has_closed_its_own_half(fault_gate, tr
     events = s.rest()
     assert events[-1] == "[DONE]" and s.complete and text_of(events) == "tok " * PAID
     assert events[-2]["usage"]["completion_tokens"] == PAID
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("writes", WRITES)
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_closes_its_own_half_while_the_bill_is_written_reads_on(fault_gate, writes, stream):
+    """The bill says that all of it was delivered, so it must be: nobody but a dead socket says otherwise."""
+    g, key, b = fault_gate("http", {"do": [{"tokens": 5}, {"wait": 100}, "final"]}, stream_writes=writes)
+    with contextlib.closing(sqlite3.connect(g.state / "ledger.db", isolation_level=None)) as db:
+        s = g.stream(key, "x", stream=stream)
+        rid = text_of_rid(b.wait_row("start")["rid"])
+        db.execute("BEGIN IMMEDIATE")
+        wait_until(lambda: g.metric(CALLS) == 0, what="the end of the call")
+        s.socket.shutdown(socket.SHUT_WR)
+        wait_until(lambda: g.metric("maasgate_requests_client_gone_total") == 1, what="the news")
+        db.execute("ROLLBACK")
+    if stream:
+        events = s.rest()
+        assert events[-1] == "[DONE]" and s.complete and text_of(events) == "tok " * 5
+    else:
+        assert json.loads(s.body())["usage"]["completion_tokens"] == 5
+    row = g.settlement(rid)
+    assert row["outcome"] == "ok" and row["lines"][OUTPUT][0] == 5
 
 
 @pytest.mark.short
