@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import select
 import shutil
 import signal
@@ -85,18 +86,20 @@ models:
 """
 
 
-ports_given = set()
+DICE = random.SystemRandom()
+ports_given = set()  # none twice
 
 
 def free_port():
-    """The kernel may name a port twice before anybody listens on it: none is given twice here."""
+    """Below those that the kernel gives to clients: one of them could take it before its server does."""
+    first_of_clients = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in ports_given:
-            ports_given.add(port)
-            return port
+        port = DICE.randrange(10000, max(first_of_clients, 20000))
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            if port not in ports_given:
+                ports_given.add(port)
+                return port
 
 
 def wait_until(check, seconds=10, what="it"):
