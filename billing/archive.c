@@ -32,7 +32,7 @@ enum { ROWS_AT_ONCE = 5000, INSERT_BYTES = 256 };
 #define POSTED                                                                   \
     "ledger_tx t CROSS JOIN billing_period b ON b.organization = t.organization" \
     " AND b.starts_us <= t.at_us AND b.ends_us > t.at_us AND b.id IN " PERIODS   \
-    " WHERE t.tx > ?4 AND t.kind = 'usage' ORDER BY t.tx LIMIT ?5"
+    " WHERE t.tx > ?4 AND t.kind IN " ARCHIVE_TX_KINDS " ORDER BY t.tx LIMIT ?5"
 #define INVOICED "(SELECT number FROM document WHERE type = 380 AND period IN " PERIODS ")"
 
 static const struct table {
@@ -47,6 +47,7 @@ static const struct table {
       "SELECT * FROM price_version WHERE id IN (SELECT price_version FROM usage_rollup"
       " WHERE hour_us >= ?2 - 3600000000 AND hour_us < ?3 AND period IN " PERIODS ")",
       false },
+    { "cost_version", "SELECT * FROM cost_version", false },
     { "organization", "SELECT * FROM organization WHERE id IN " PAYERS, false },
     { "project", "SELECT * FROM project WHERE organization IN " PAYERS, false },
     { "contract", "SELECT * FROM contract WHERE organization IN " PAYERS, false },
@@ -66,11 +67,19 @@ static const struct table {
       true },
     { "settlement", "SELECT s.* FROM " SETTLED(""), true },
     { "recount", "SELECT c.* FROM " SETTLED(" CROSS JOIN recount c ON c.rid = s.rid"), true },
+    { "attempt",
+      "SELECT a.* FROM attempt a WHERE a.rid IN (SELECT s.rid FROM " SETTLED(
+          " CROSS JOIN attempt t ON t.rid = s.rid AND t.number = 1") ") ORDER BY a.rid, a.number",
+      true },
     { "ledger_tx", "SELECT t.* FROM " POSTED, true },
     { "ledger_entry", "SELECT e.* FROM ledger_entry e WHERE e.tx IN (SELECT t.tx FROM " POSTED ")",
       true },
     { "usage_rollup",
       "SELECT * FROM usage_rollup WHERE hour_us >= ?2 - 3600000000 AND hour_us < ?3"
+      " AND period IN " PERIODS,
+      false },
+    { "cost_rollup",
+      "SELECT * FROM cost_rollup WHERE hour_us >= ?2 - 3600000000 AND hour_us < ?3"
       " AND period IN " PERIODS,
       false },
     { "document", "SELECT * FROM document WHERE type = 380 AND period IN " PERIODS, false },
@@ -91,13 +100,7 @@ static const char sql_periods_told[] =
 static const char sql_extent[] =
     "SELECT (SELECT count(*) FROM settlement), (SELECT min(rid) FROM settlement),"
     " (SELECT max(rid) FROM settlement), coalesce(min(tx), 0), coalesce(max(tx), 0)"
-    " FROM ledger_tx WHERE kind = 'usage'";
-/* What backends cost is booked by request, and its sums know no period: such a month stays. */
-static const char sql_costs[] =
-    "SELECT EXISTS (SELECT 1 FROM attempt t CROSS JOIN settlement s ON s.rid = t.rid"
-    " CROSS JOIN project p ON p.id = s.project CROSS JOIN billing_period b"
-    " ON b.organization = p.organization AND b.starts_us <= s.settled_us"
-    " AND b.ends_us > s.settled_us AND b.id IN " PERIODS ")";
+    " FROM ledger_tx WHERE kind IN " ARCHIVE_TX_KINDS;
 static const char sql_draws[] = "SELECT fund, drawn_atoms FROM fund_balance WHERE drawn_atoms > 0";
 static const char sql_no_references[] = "PRAGMA foreign_keys=OFF"; /* until all is there */
 static const char sql_no_wal[] =
@@ -387,21 +390,6 @@ static enum status read_span(struct work *w)
     return status;
 }
 
-static enum status refuse_costs(struct work *w)
-{
-    struct db_stmt *s = db_prepare(w->live, sql_costs);
-    int64_t costs = 0;
-    if (!s)
-        return db_status(w->live);
-    db_text(s, 1, w->a->periods, -1);
-    enum status status = db_first_int(w->live, s, &costs);
-    if (status || !costs)
-        return status;
-    snprintf(w->err, 256, "what backends cost is booked for requests of %.40s: it cannot leave yet",
-             w->a->month);
-    return STATUS_CONFLICT;
-}
-
 static enum status run(struct work *w, const char *dir)
 {
     AUTO(json_decref_ptr) json_t *ids = json_array();
@@ -412,8 +400,6 @@ static enum status run(struct work *w, const char *dir)
     if (!w->a->periods)
         return STATUS_NO_MEMORY;
     s = read_span(w);
-    if (!s)
-        s = refuse_costs(w);
     if (s)
         return *w->err ? s : failed(w, w->live, "the store");
     return make_files(w, dir);

@@ -1,16 +1,23 @@
 /* billing/archive_digest.c -- the roll-ups of an archive, as one digest: of the digest so far and the text
- * of the next row.  These columns in this order, whatever a later schema adds. */
+ * of the next row, those of usage and then those of costs.  These columns in this order, whatever a later
+ * schema adds. */
 #include "base/db.h"
 #include "billing/archive.h"
 #include <string.h>
 
+#define PERIODS "(SELECT value FROM json_each(?1))"
+#define OF_PERIODS                                                                                   \
+    " WHERE hour_us >= (SELECT min(starts_us) - 3600000000 FROM billing_period WHERE id IN " PERIODS \
+    ") AND hour_us < (SELECT max(ends_us) FROM billing_period WHERE id IN " PERIODS                  \
+    ") AND period IN " PERIODS
 static const char sql_rollups[] =
     "SELECT hour_us, project, key, model, meter, price_version, item, period, endpoint, tier,"
-    " long_context, qty, requests, atoms, covered_atoms FROM usage_rollup WHERE hour_us >= (SELECT min(starts_us) - 3600000000"
-    "  FROM billing_period WHERE id IN (SELECT value FROM json_each(?1)))"
-    " AND hour_us < (SELECT max(ends_us) FROM billing_period"
-    "  WHERE id IN (SELECT value FROM json_each(?1)))"
-    " AND period IN (SELECT value FROM json_each(?1)) ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11";
+    " long_context, qty, requests, atoms, covered_atoms FROM usage_rollup" OF_PERIODS
+    " ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11";
+
+static const char sql_costs[] =
+    "SELECT hour_us, project, model, backend, period, attempts, cost_atoms, wasted_atoms"
+    " FROM cost_rollup" OF_PERIODS " ORDER BY 1, 2, 3, 4, 5";
 
 enum { ROW_BYTES = 1024 };
 
@@ -32,19 +39,26 @@ static bool add(uint8_t digest[static DIGEST_BYTES], struct db_stmt *row)
     return true;
 }
 
-enum status archive_rollups_digest(struct db *db, const char *periods,
-                                   uint8_t ret[static DIGEST_BYTES])
+static enum status add_rows(struct db *db, const char *sql, const char *periods,
+                            uint8_t digest[static DIGEST_BYTES])
 {
-    struct db_stmt *s = db_prepare(db, sql_rollups);
-    memset(ret, 0, DIGEST_BYTES);
+    struct db_stmt *s = db_prepare(db, sql);
     if (!s)
         return db_status(db);
     db_text(s, 1, periods, -1);
-    enum db_row row;
+    enum db_row row = DB_DONE;
     bool fits = true;
     while (fits && (row = db_step(s)) == DB_ROW)
-        fits = add(ret, s);
+        fits = add(digest, s);
     enum status status = !fits ? STATUS_STORE_FAILED : row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(s);
     return status;
+}
+
+enum status archive_rollups_digest(struct db *db, const char *periods,
+                                   uint8_t ret[static DIGEST_BYTES])
+{
+    memset(ret, 0, DIGEST_BYTES);
+    enum status s = add_rows(db, sql_rollups, periods, ret);
+    return s ? s : add_rows(db, sql_costs, periods, ret);
 }

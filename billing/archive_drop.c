@@ -36,21 +36,22 @@ static const char sql_drop_settlements[] =
     "(SELECT s.rid FROM settlement s WHERE s.rid BETWEEN ?1 AND ?2 AND " OF_ARCHIVE( \
         "(SELECT organization FROM project WHERE id = s.project)", "s.settled_us") ")"
 /* What refers to settlements and requests goes before them. */
-static const char *const sql_drop_parts[] = { "DELETE FROM recount WHERE rid IN " LEAVING,
+static const char *const sql_drop_parts[] = { "DELETE FROM attempt WHERE rid IN " LEAVING,
+                                              "DELETE FROM recount WHERE rid IN " LEAVING,
                                               "DELETE FROM hold_more WHERE rid IN " LEAVING };
 static const char sql_drop_request[] = "DELETE FROM request_open WHERE rid = ?1";
 static const char sql_carry[] =
     "INSERT INTO archived_balance SELECT e.account, ?3, sum(e.atoms) FROM ledger_tx t"
-    " JOIN ledger_entry e ON e.tx = t.tx WHERE t.tx BETWEEN ?1 AND ?2 AND t.kind = 'usage'"
+    " JOIN ledger_entry e ON e.tx = t.tx WHERE t.tx BETWEEN ?1 AND ?2 AND t.kind IN " ARCHIVE_TX_KINDS
     " AND " OF_ARCHIVE("t.organization",
                        "t.at_us") " GROUP BY e.account"
                                   " ON CONFLICT DO UPDATE SET atoms = atoms + excluded.atoms";
 static const char sql_drop_entries[] =
     "DELETE FROM ledger_entry WHERE tx IN (SELECT t.tx FROM ledger_tx t WHERE t.tx BETWEEN ?1 AND ?2"
-    " AND t.kind = 'usage' AND " OF_ARCHIVE("t.organization", "t.at_us") ")";
+    " AND t.kind IN " ARCHIVE_TX_KINDS " AND " OF_ARCHIVE("t.organization", "t.at_us") ")";
 static const char sql_drop_txs[] =
-    "DELETE FROM ledger_tx WHERE tx BETWEEN ?1 AND ?2 AND kind = 'usage' AND " OF_ARCHIVE(
-        "ledger_tx.organization", "ledger_tx.at_us");
+    "DELETE FROM ledger_tx WHERE tx BETWEEN ?1 AND ?2 AND kind IN " ARCHIVE_TX_KINDS
+    " AND " OF_ARCHIVE("ledger_tx.organization", "ledger_tx.at_us");
 
 /* ---- record -------------------------------------------------------------------------------- */
 

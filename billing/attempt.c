@@ -8,7 +8,7 @@
 
 static const char sql_insert[] = "INSERT INTO attempt VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
 static const char sql_sum[] =
-    "INSERT INTO cost_rollup VALUES (?1,?2,?3,?4,1,?5,?6) ON CONFLICT DO UPDATE SET"
+    "INSERT INTO cost_rollup VALUES (?1,?2,?3,?4,?5,1,?6,?7) ON CONFLICT DO UPDATE SET"
     " attempts = attempts + 1, cost_atoms = cost_atoms + excluded.cost_atoms,"
     " wasted_atoms = wasted_atoms + excluded.wasted_atoms";
 
@@ -32,7 +32,7 @@ static enum status insert(struct books *b, const struct ledger_settle *t,
     return db_run(s);
 }
 
-static enum status sum(struct books *b, const struct ledger_settle *t,
+static enum status sum(struct books *b, int64_t period, const struct ledger_settle *t,
                        const struct ledger_attempt *a)
 {
     struct db_stmt *s = db_prepare(b->db, sql_sum);
@@ -42,8 +42,9 @@ static enum status sum(struct books *b, const struct ledger_settle *t,
     db_int(s, 2, t->project);
     db_int(s, 3, t->model);
     db_int(s, 4, a->backend);
-    db_int(s, 5, a->cost.atoms);
-    db_int(s, 6, a->wasted.atoms);
+    db_int(s, 5, period);
+    db_int(s, 6, a->cost.atoms);
+    db_int(s, 7, a->wasted.atoms);
     return db_run(s);
 }
 
@@ -55,7 +56,7 @@ enum status attempt_write(struct books *b, struct purse *p, const struct ledger_
         assert(a->wasted.atoms >= 0 && a->wasted.atoms <= a->cost.atoms);
         s = insert(b, t, a, i + 1);
         if (!s)
-            s = sum(b, t, a);
+            s = sum(b, p->period, t, a);
         if (!s)
             posting_note_cost(b, p, a->cost.atoms, a->wasted.atoms);
     }

@@ -18,14 +18,24 @@ static const char sql_rollups[] =
     " sum(r.atoms), sum(r.covered_atoms), b.archive, b.organization FROM billing_period b"
     " CROSS JOIN usage_rollup r ON r.hour_us >= b.starts_us - 3600000000 AND r.hour_us < b.ends_us"
     " AND r.period = b.id WHERE b.archive IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6";
+static const char sql_costs[] =
+    "SELECT b.archive, b.organization, sum(r.cost_atoms - r.wasted_atoms), sum(r.wasted_atoms),"
+    " -sum(r.cost_atoms) FROM billing_period b CROSS JOIN cost_rollup r"
+    " ON r.hour_us >= b.starts_us - 3600000000 AND r.hour_us < b.ends_us AND r.period = b.id"
+    " WHERE b.archive IS NOT NULL GROUP BY 1, 2";
 static const char sql_draws[] =
     "SELECT d.archive, d.fund, d.atoms, f.organization, CASE f.kind WHEN 'promo' THEN 1"
     " WHEN 'commit' THEN 2 ELSE 3 END FROM archived_draw d JOIN fund f ON f.id = d.fund";
 static const char sql_balances[] =
     "SELECT archive, account / 32, sum(atoms), sum(atoms) FILTER (WHERE account % 32 = 1),"
     " sum(atoms) FILTER (WHERE account % 32 = 6), sum(atoms) FILTER (WHERE account % 32 = 7),"
-    " sum(atoms) FILTER (WHERE account % 32 = 8), count(*) FILTER (WHERE account % 32 NOT IN (1, 2, 6, 7, 8))"
+    " sum(atoms) FILTER (WHERE account % 32 = 8), sum(atoms) FILTER (WHERE account % 32 = 12),"
+    " sum(atoms) FILTER (WHERE account % 32 = 14), sum(atoms) FILTER (WHERE account % 32 = 13),"
+    " count(*) FILTER (WHERE account % 32 NOT IN (1, 2, 6, 7, 8, 12, 13, 14))"
     " FROM archived_balance GROUP BY 1, 2";
+
+enum { COST_ACCOUNTS = 3 }; /* upstream_cost, goodwill, upstream_payable */
+enum { B_SUM = 2, B_OWED, B_COSTS = B_OWED + TALLY_SUMS, B_OTHERS = B_COSTS + COST_ACCOUNTS };
 
 /* A batch is known by its time, an archive by its number: these are below zero. */
 struct tally_row *audit_archived(struct audit *a, int64_t archive, int64_t organization)
@@ -75,19 +85,36 @@ static enum status draw_row(struct audit *a, struct db_stmt *s)
     return STATUS_OK;
 }
 
+/* The sums of costs, and what was carried of their postings: the same, so 0 is left. */
+static enum status add_costs(struct audit *a, struct db_stmt *s, int at, int sign)
+{
+    struct tally_row *row =
+        tally_row(&a->cost_posted, (int64_t[TALLY_KEYS]){ -db_col_int(s, 0), db_col_int(s, 1) });
+    if (!row)
+        return STATUS_NO_MEMORY;
+    for (int i = 0; i < COST_ACCOUNTS; i++)
+        row->sum[i] += sign * db_col_int(s, at + i);
+    return STATUS_OK;
+}
+
+static enum status cost_row(struct audit *a, struct db_stmt *s)
+{
+    return add_costs(a, s, 2, 1);
+}
+
 static enum status balance_row(struct audit *a, struct db_stmt *s)
 {
     struct tally_row *posted = audit_archived(a, db_col_int(s, 0), db_col_int(s, 1));
     if (!posted)
         return STATUS_NO_MEMORY;
-    if (db_col_int(s, 2) != 0 || db_col_int(s, 7) != 0)
+    if (db_col_int(s, B_SUM) != 0 || db_col_int(s, B_OTHERS) != 0)
         audit_problem(a,
                       "archive %" PRId64 ": what was carried of organization %" PRId64
                       " does not sum to 0",
                       db_col_int(s, 0), db_col_int(s, 1));
     for (int i = 0; i < TALLY_SUMS; i++)
-        posted->sum[i] -= db_col_int(s, 3 + i);
-    return STATUS_OK;
+        posted->sum[i] -= db_col_int(s, B_OWED + i);
+    return add_costs(a, s, B_COSTS, -1);
 }
 
 enum status audit_archives(struct audit *a)
@@ -101,5 +128,7 @@ enum status audit_archives(struct audit *a)
         s = audit_query(a, sql_rollups, rollup_row);
     if (!s)
         s = audit_query(a, sql_draws, draw_row);
+    if (!s)
+        s = audit_query(a, sql_costs, cost_row);
     return s ? s : audit_query(a, sql_balances, balance_row);
 }

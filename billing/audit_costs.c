@@ -13,21 +13,28 @@ static const char sql_attempts[] =
     "SELECT a.rid, a.number, a.model, a.cost_version, a.lines, a.cost_atoms, a.wasted_atoms,"
     " a.backend, s.rid, s.outcome, s.settled_us, s.project, s.model, p.organization, o.accepted_us,"
     " (SELECT max(x.number) FROM attempt x WHERE x.rid = a.rid),"
-    " (SELECT count(*) FROM attempt x WHERE x.rid = a.rid AND x.number <= a.number), a.basis"
-    " FROM attempt a LEFT JOIN settlement s ON s.rid = a.rid LEFT JOIN request_open o"
-    " ON o.rid = a.rid LEFT JOIN project p ON p.id = s.project ORDER BY a.rid, a.number";
+    " (SELECT count(*) FROM attempt x WHERE x.rid = a.rid AND x.number <= a.number), a.basis, b.id,"
+    " b.archive FROM attempt a LEFT JOIN settlement s ON s.rid = a.rid LEFT JOIN request_open o"
+    " ON o.rid = a.rid LEFT JOIN project p ON p.id = s.project LEFT JOIN billing_period b ON b.id ="
+    "  (SELECT id FROM billing_period WHERE organization = p.organization"
+    "   AND starts_us <= s.settled_us ORDER BY starts_us DESC LIMIT 1)"
+    " ORDER BY a.rid, a.number";
 static const char sql_sums[] =
-    "SELECT hour_us, project, model, backend, attempts, cost_atoms, wasted_atoms FROM cost_rollup";
+    "SELECT hour_us, project, model, backend, period, attempts, cost_atoms, wasted_atoms"
+    " FROM cost_rollup r WHERE NOT EXISTS"
+    " (SELECT 1 FROM billing_period b WHERE b.id = r.period AND b.archive IS NOT NULL)";
 static const char sql_posted[] =
     "SELECT t.tx, t.at_us, t.organization,"
     " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 12), 0),"
     " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 14), 0),"
-    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 13), 0)"
-    " FROM ledger_tx t LEFT JOIN ledger_entry e ON e.tx = t.tx WHERE t.kind = 'upstream'"
+    " coalesce(sum(e.atoms) FILTER (WHERE e.account % 32 = 13), 0), (SELECT b.archive"
+    "  FROM billing_period b WHERE b.organization = t.organization AND b.starts_us <= t.at_us"
+    "  ORDER BY b.starts_us DESC LIMIT 1) FROM ledger_tx t LEFT JOIN ledger_entry e ON e.tx = t.tx WHERE t.kind = 'upstream'"
     " GROUP BY t.tx";
 /* clang-format off */
 enum { RID, NUMBER, MODEL, VERSION, LINES, COST, WASTED, BACKEND, SETTLED_RID, OUTCOME, SETTLED,
-       PROJECT, BILLED_MODEL, ORGANIZATION, ACCEPTED, LAST, PLACE, BASIS };
+       PROJECT, BILLED_MODEL, ORGANIZATION, ACCEPTED, LAST, PLACE, BASIS, PERIOD, ARCHIVE };
+enum { SUM_KEYS = 5, P_AT = 1, P_ORGANIZATION, P_SUMS, P_ARCHIVE = P_SUMS + 3 };
 /* clang-format on */
 
 /* ---- one attempt --------------------------------------------------------------------------- */
@@ -85,7 +92,8 @@ static enum status add_up(struct audit *a, struct db_stmt *s)
     int64_t at_us = db_col_int(s, SETTLED), cost = db_col_int(s, COST);
     struct tally_row *sum = tally_row(
         &a->costs, (int64_t[TALLY_KEYS]){ at_us - at_us % HOUR_US, db_col_int(s, PROJECT),
-                                          db_col_int(s, BILLED_MODEL), db_col_int(s, BACKEND) });
+                                          db_col_int(s, BILLED_MODEL), db_col_int(s, BACKEND),
+                                          db_col_int(s, PERIOD) });
     struct tally_row *posted =
         tally_row(&a->cost_posted, (int64_t[TALLY_KEYS]){ at_us, db_col_int(s, ORGANIZATION) });
     if (!sum || !posted)
@@ -105,6 +113,8 @@ static enum status attempt_row(struct audit *a, struct db_stmt *s)
         audit_problem(a, "request %" PRId64 " has attempts and no settlement", db_col_int(s, RID));
         return STATUS_OK;
     }
+    if (!db_col_null(s, ARCHIVE))
+        return STATUS_OK; /* its sums stand for it */
     if (db_col_int(s, NUMBER) != db_col_int(s, PLACE))
         audit_problem(a, "request %" PRId64 ": an attempt before number %" PRId64 " is missing",
                       db_col_int(s, RID), db_col_int(s, NUMBER));
@@ -117,13 +127,14 @@ static enum status attempt_row(struct audit *a, struct db_stmt *s)
 
 static enum status sum_row(struct audit *a, struct db_stmt *s)
 {
-    const int64_t key[TALLY_KEYS] = { db_col_int(s, 0), db_col_int(s, 1), db_col_int(s, 2),
-                                      db_col_int(s, 3) };
+    int64_t key[TALLY_KEYS] = { 0 };
+    for (int i = 0; i < SUM_KEYS; i++)
+        key[i] = db_col_int(s, i);
     struct tally_row *row = tally_find(&a->costs, key);
     if (row)
         row->seen = true;
     for (int i = 0; i < 3; i++)
-        if (!row || row->sum[i] != db_col_int(s, 4 + i)) {
+        if (!row || row->sum[i] != db_col_int(s, SUM_KEYS + i)) {
             audit_problem(a,
                           "cost of hour %" PRId64 " project %" PRId64 " model %" PRId64
                           " is not the sum of its attempts",
@@ -135,12 +146,15 @@ static enum status sum_row(struct audit *a, struct db_stmt *s)
 
 static enum status posted_row(struct audit *a, struct db_stmt *s)
 {
+    /* NULL is 0: no archive has that number. */
+    int64_t at_us = db_col_int(s, P_AT), archive = db_col_int(s, P_ARCHIVE);
     struct tally_row *row =
-        tally_row(&a->cost_posted, (int64_t[TALLY_KEYS]){ db_col_int(s, 1), db_col_int(s, 2) });
+        tally_row(&a->cost_posted, (int64_t[TALLY_KEYS]){ archive ? -archive : at_us,
+                                                          db_col_int(s, P_ORGANIZATION) });
     if (!row)
         return STATUS_NO_MEMORY;
     for (int i = 0; i < 3; i++)
-        row->sum[i] -= db_col_int(s, 3 + i);
+        row->sum[i] -= db_col_int(s, P_SUMS + i);
     return STATUS_OK;
 }
 
@@ -156,9 +170,10 @@ static void missing(struct audit *a)
         const struct tally_row *row = &a->cost_posted.rows[i];
         if (row->used && (row->sum[0] || row->sum[1] || row->sum[2]))
             audit_problem(a,
-                          "batch %" PRId64 " of organization %" PRId64
+                          "%s %" PRId64 " of organization %" PRId64
                           ": what backends cost is not posted as it is",
-                          row->key[0], row->key[1]);
+                          row->key[0] < 0 ? "archive" : "batch",
+                          row->key[0] < 0 ? -row->key[0] : row->key[0], row->key[1]);
     }
 }
 

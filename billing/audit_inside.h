@@ -21,12 +21,13 @@ struct audit {
     /* Recomputed from settlements alone: */
     struct tally
         usage; /* hour, project, key, model, meter, price version, item, period, how it was called -> qty, requests, atoms, covered */
-    struct tally posted;      /* hour, organisation -> atoms owed, atoms of each kind of fund */
-    struct tally drawn;       /* fund -> atoms */
-    struct tally spent;       /* project -> atoms */
-    struct tally funds;       /* fund -> kind, amount, organisation, model: as the rows say */
-    struct tally costs;       /* hour, project, model, backend -> attempts, cost, wasted */
-    struct tally cost_posted; /* batch, organisation -> upstream_cost, goodwill, upstream_payable */
+    struct tally posted; /* hour, organisation -> atoms owed, atoms of each kind of fund */
+    struct tally drawn;  /* fund -> atoms */
+    struct tally spent;  /* project -> atoms */
+    struct tally funds;  /* fund -> kind, amount, organisation, model: as the rows say */
+    struct tally costs;  /* hour, project, model, backend, period -> attempts, cost, wasted */
+    struct tally
+        cost_posted; /* batch or -archive, organisation -> upstream_cost, goodwill, upstream_payable */
     struct tally
         prices; /* price version (those of costs are negative), model, meter, item -> atoms, per units, place in items */
     struct tally

@@ -38,7 +38,7 @@ static const char sql_left_over[] =
     "  WHERE s.rid BETWEEN a.from_rid AND a.to_rid)"
     " OR EXISTS (SELECT 1 FROM ledger_tx t JOIN billing_period b ON b.archive = a.id"
     "  AND b.organization = t.organization AND b.starts_us <= t.at_us AND b.ends_us > t.at_us"
-    "  WHERE t.kind = 'usage' AND t.tx BETWEEN a.from_tx AND a.to_tx))";
+    "  WHERE t.kind IN ('usage', 'upstream') AND t.tx BETWEEN a.from_tx AND a.to_tx))";
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";

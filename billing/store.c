@@ -11,6 +11,7 @@
 enum { QUICK_CHECK_BYTES_MAX = 64 << 20 };
 
 static const char sql_currency[] = "SELECT currency FROM meta";
+static const char sql_version[] = "PRAGMA user_version";
 static const char sql_set_currency[] = "INSERT INTO meta VALUES (1, ?1, ?2)";
 
 static bool path_of(const char *dir, const char *name, char path[static STORE_PATH_BYTES])
@@ -111,6 +112,46 @@ enum status store_open_file(const char *path, const char *currency, int64_t now_
         db_close(db);
     else
         *ret = db;
+    return s;
+}
+
+static enum status open_copy(const char *path, const char *copy, struct db **ret,
+                             char err[static 256])
+{
+    struct db *db = NULL;
+    enum status s = db_copy(path, copy, NULL, err);
+    if (!s)
+        s = db_open(copy, DB_WRITER, &db, err);
+    if (!s)
+        s = db_migrate(db, schema_sql, sizeof schema_sql / sizeof schema_sql[0], err);
+    if (s)
+        db_close(db);
+    else
+        *ret = db;
+    return s;
+}
+
+enum status store_open_reader(const char *path, const char *copy, bool *ret_copied, struct db **ret,
+                              char err[static 256])
+{
+    struct db *db = NULL;
+    int64_t version = 0;
+    *ret_copied = false;
+    enum status s = db_open(path, DB_READER, &db, err);
+    if (s)
+        return s;
+    s = db_first_int(db, db_prepare(db, sql_version), &version);
+    if (s)
+        s = refuse(s, err, "the file cannot be read: %.200s", db_error(db));
+    else if (version >= (int64_t)(sizeof schema_sql / sizeof schema_sql[0])) {
+        *ret = db;
+        return STATUS_OK;
+    }
+    db_close(db);
+    if (s)
+        return s;
+    s = open_copy(path, copy, ret, err);
+    *ret_copied = s != STATUS_CONFLICT;
     return s;
 }
 

@@ -27,6 +27,12 @@ MUST_CHECK enum status store_open(const char *dir, const char *currency, int64_t
 MUST_CHECK enum status store_open_file(const char *path, const char *currency, int64_t now_us,
                                        struct db **ret, char err[static 256]);
 
+/* A file that is only read.  One that an older version of this program wrote is not changed: it is read
+ * as `copy`, which is made, of today's schema; *ret_copied: it is the caller's to remove, also after a
+ * failure.  CONFLICT: there is a file `copy` already. */
+MUST_CHECK enum status store_open_reader(const char *path, const char *copy, bool *ret_copied,
+                                         struct db **ret, char err[static 256]);
+
 /* DIR/ledger.reserve: blocks that belong to the ledger.  False: there is no room. */
 MUST_CHECK bool store_reserve(const char *dir);
 /* Gives them back to the file system.  False: there was nothing to give. */

@@ -3,12 +3,15 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "base/env.h"
+#include "base/file.h"
 #include "billing/report.h"
 #include "billing/restore.h"
+#include "billing/store.h"
 #include "conf/conf.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 static int refuse(const char *why)
 {
@@ -119,13 +122,27 @@ static int audit(struct db *db)
     return json_is_true(json_object_get(report, "ok")) ? 0 : 1;
 }
 
+static void remove_copy(const char *copy)
+{
+    static const char *const suffixes[] = { "", "-wal", "-shm" };
+    char path[FILE_PATH_BYTES + 8];
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(path, sizeof path, "%s%s", copy, suffixes[i]);
+        unlink(path);
+    }
+}
+
 int offline_audit(const char *file)
 {
     struct db *db = NULL;
-    char err[256];
-    if (db_open(file, DB_READER, &db, err) != STATUS_OK)
-        return refuse(err);
-    int code = audit(db);
+    char err[256], copy[FILE_PATH_BYTES];
+    if ((size_t)snprintf(copy, sizeof copy, "%s.audit", file) >= sizeof copy)
+        return refuse("the path of the file is too long");
+    bool copied;
+    enum status s = store_open_reader(file, copy, &copied, &db, err);
+    int code = s ? refuse(err) : audit(db);
     db_close(db);
+    if (copied)
+        remove_copy(copy);
     return code;
 }

@@ -5,7 +5,7 @@ The ledger by itself is looked at by tests/oracle/invariants.py, and journals ar
 here.  One line for each violation, `violations: N` at the end, exit 1 when there is any.
 
   reconcile.py --db ledger.db [--client-journal FILE.jsonl] [--worker-journal FILE.jsonl] [--allow-open]
-               [--fixed-budgets]
+               [--fixed-budgets] [--archives DIR]
 
 client journal  {"request_id": "req_..."|null, "status": 200, "complete": true,
                  "usage": {"prompt_tokens": 1, "completion_tokens": 2}|null, "stream": false,

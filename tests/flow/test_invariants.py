@@ -90,7 +90,7 @@ CHANGES = [
             " DELETE FROM settlement WHERE rid = (SELECT max(rid) FROM settlement)"),
     ("I22", "UPDATE meta SET currency = 'XTS'"),
     ("I22", "UPDATE ledger_tx SET organization = organization + 1 WHERE kind = 'charge'"),
-    ("I25", "INSERT INTO cost_rollup VALUES (0, 1, 1, 1, 1, 5, 0)"),
+    ("I25", "INSERT INTO cost_rollup VALUES (0, 1, 1, 1, 1, 1, 5, 0)"),
 ]
 
 

@@ -2,10 +2,11 @@
 """The invariants of money (I1 to I25), checked in a store by code that shares nothing with its writer.
 
 Python's own sqlite3 and json, and the rules of rates in rational numbers (rate.py).  Reads only: a
-live store, or a copy together with its -wal file.  One line for each violation, with the number of
-the invariant before it; `violations: N` at the end, exit 1 when there is any.
+live store, or a copy together with its -wal file.  Months that have left it are read from their files
+(archives.py), so that all is asked of them as if they had not.  One line for each violation, with the
+number of the invariant before it; `violations: N` at the end, exit 1 when there is any.
 
-  invariants.py --db ledger.db [--allow-open] [--fixed-budgets]
+  invariants.py --db ledger.db [--allow-open] [--fixed-budgets] [--archives DIR]
   invariants.py --all DIR       each store in it; the last line is `N passed, N failed`
   invariants.py --list          what is asked, and what is not yet
 
@@ -22,6 +23,7 @@ import sys
 from fractions import Fraction
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import archives  # noqa: E402
 import rate  # noqa: E402
 
 # The ids of base/usage.h, written down a second time.
@@ -37,7 +39,7 @@ UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "hold_more", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
           "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
-          "recount", "price_proposal", "price_publication"]
+          "recount", "price_proposal", "price_publication", "archive", "archived_balance", "archived_draw"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -78,10 +80,12 @@ class Document:
 
 
 class Store:
-    def __init__(self, path):
+    def __init__(self, path, moved=None):
         self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         self.db.row_factory = sqlite3.Row
         self.db.execute("BEGIN")  # one snapshot for all of it
+        archives.join(self.db, pathlib.Path(moved or pathlib.Path(path).parent / "archive"),
+                      lambda text: violation("I12", text))
         self.names = dict(self.db.execute("SELECT id, name FROM name"))
         self.prices = {v: rate.read_book(text) for v, text in self.db.execute("SELECT id, text FROM price_version")}
         self.holds = {r["rid"]: r for r in self.db.execute("SELECT * FROM request_open")}
@@ -321,13 +325,16 @@ def check_costs(store, args):
                 violation("I25", f"request {rid}: another price of {METERS[meter]} holds of its cost")
         if total != a["cost_atoms"]:
             violation("I25", f"request {rid}: the lines of an attempt are {total} atoms, its cost is {a['cost_atoms']}")
-        key = settlement["settled_us"] // HOUR_US * HOUR_US, settlement["project"], settlement["model"], a["backend"]
+        key = (settlement["settled_us"] // HOUR_US * HOUR_US, settlement["project"], settlement["model"], a["backend"],
+               store.period_of(settlement))
         batch = settlement["settled_us"], store.payer[settlement["project"]]
         for i, value in enumerate((1, a["cost_atoms"], a["wasted_atoms"])):
             sums[(*key, i)] += value
         for code, value in ((12, a["cost_atoms"] - a["wasted_atoms"]), (14, a["wasted_atoms"]), (13, -a["cost_atoms"])):
             posted[(*batch, code)] += value
-    stored = {(*tuple(r)[:4], i): r[4 + i] for r in store.db.execute("SELECT * FROM cost_rollup") for i in range(3)}
+    stored = {(*tuple(r)[:5], i): r[5 + i] for r in store.db.execute(
+        "SELECT hour_us, project, model, backend, period, attempts, cost_atoms, wasted_atoms FROM cost_rollup")
+              for i in range(3)}
     for key in sums.keys() | stored.keys():
         if sums[key] != stored.get(key, 0):
             violation("I25", f"cost {key}: attempts say {sums[key]}, the row says {stored.get(key, 0)}")
@@ -632,7 +639,7 @@ CHECKS = [
     ("I9", "roll-ups are the sums of settlements", check_rollups),
     ("I10", "nothing is charged beyond its hold", check_holds),
     ("I11", "no fund is overdrawn; no budget (--fixed-budgets)", check_limits),
-    ("I12", "what is issued never changes; numbers have no gap", check_frozen),
+    ("I12", "what is issued or archived never changes; numbers have no gap", check_frozen),
     ("I13", "lines, taxes and totals of a document add up", check_sums),
     ("I14", "rounding is posted, and less than half a minor unit a line", check_rounding),
     ("I15", "each settlement of a closed period is on one line of one invoice", check_lines),
@@ -654,13 +661,14 @@ NOT_YET = {
 
 def add_arguments(parser):
     parser.add_argument("--db", required=True)
+    parser.add_argument("--archives", help="where the files of archived months were moved to")
     parser.add_argument("--allow-open", action="store_true", help="the daemon works: holds may be open")
     parser.add_argument("--fixed-budgets", action="store_true", help="no budget was ever changed")
 
 
 def check(args):
     """All of them; the store as it was read."""
-    store = Store(args.db)
+    store = Store(args.db, args.archives)
     for _, _, function in CHECKS:
         if function:
             function(store, args)
@@ -684,7 +692,7 @@ def check_all(directory):
     bad, stores = 0, sorted(pathlib.Path(directory).glob("*.db"))
     for path in stores:
         violations.clear()
-        check(argparse.Namespace(db=path, allow_open=False, fixed_budgets=True))
+        check(argparse.Namespace(db=path, archives=None, allow_open=False, fixed_budgets=True))
         if violations:
             print(f"{path}: {len(violations)} violations")
             bad += 1

@@ -28,13 +28,47 @@ static struct archive archive;
 
 /* ---- months -------------------------------------------------------------------------------- */
 
+static const char cost_text[] = "currency USD book costs\n@box/m requests 500/1\n";
+static int64_t cost_model, cost_version;
+
+static enum status publish_costs(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    uint8_t sha256[DIGEST_BYTES];
+    (void)call;
+    digest_sha256(cost_text, strlen(cost_text), sha256);
+    enum status s = ledger_name_id(db, "@box/m", &cost_model);
+    return s ? s : ledger_publish_costs(db, cost_text, sha256, now_us, &cost_version);
+}
+
+/* One call that was lost, and one that answered. */
+static void request(int64_t payer, uint64_t out)
+{
+    struct ledger_hold h = fixture_hold_of(&f, payer, 100 * 25000 + (int64_t)out * 100000);
+    struct ledger_settle s = fixture_settle_of(&h, 100, out);
+    struct ledger_attempt calls[2];
+    calls[0] = (struct ledger_attempt){ .backend = 3,
+                                        .model = cost_model,
+                                        .version = cost_version,
+                                        .basis = EVIDENCE_UPSTREAM,
+                                        .cost = { 500 },
+                                        .wasted = { 500 },
+                                        .line_count = 1 };
+    calls[0].lines[0] = (struct bill_line){ .meter = METER_REQUESTS, .qty = 1, .amount = { 500 } };
+    calls[1] = calls[0];
+    calls[1].wasted.atoms = 0;
+    s.attempts = calls;
+    s.attempt_count = 2;
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    ck_assert_int_eq(fixture_settle(&f, &s), STATUS_OK);
+}
+
 /* Every second day. */
 static void days(int count)
 {
     for (; count > 0; count--, f.wall_us += 2 * DAY_US) {
         f.next_rid = (f.wall_us / 1000 - INT64_C(1704067200000)) << 22;
         for (int i = 0; i < A_DAY; i++)
-            fixture_request(&f, project[i % ORGANIZATIONS], 100, (uint64_t)i);
+            request(project[i % ORGANIZATIONS], (uint64_t)i);
     }
 }
 
@@ -97,6 +131,7 @@ static void live(void)
         project[i] = fixture_project(&f, slug, MONEY_ATOMS_MAX, "month");
     }
     ck_assert_int_eq(on_ledger(add_fund, NULL), STATUS_OK);
+    ck_assert_int_eq(on_ledger(publish_costs, NULL), STATUS_OK);
     days(31); /* until the ninth of August */
     issue_month("2026-06");
     issue_month("2026-07");
@@ -303,18 +338,25 @@ START_TEST(test_recounts_and_legs_go_along)
 }
 END_TEST
 
-START_TEST(test_costs_stay)
+/* What backends cost is in the file as it was here, and what margins are made of stays. */
+START_TEST(test_costs_go_along)
 {
-    char err[256] = "";
-    fixture_close(&f);
-    fixture_tamper(&f, "INSERT INTO cost_version VALUES (1, '', zeroblob(32), 0);"
-                       "INSERT INTO attempt SELECT min(rid), 1, 3, 1, 1, 'none', '[]', 0, 0"
-                       " FROM settlement");
-    fixture_open(&f);
-    ck_assert_int_eq(archive_write(f.dir, "2026-06", f.wall_us, &never, &archive, err),
-                     STATUS_CONFLICT);
-    ck_assert_msg(strstr(err, "cannot leave yet") != NULL, "%s", err);
-    write_archive("2026-07"); /* of which there are none */
+    static const char spent[] = "SELECT sum(cost_atoms * 7 + wasted_atoms) FROM attempt";
+    static const char sums[] =
+        "SELECT sum(cost_atoms * 7 + wasted_atoms + attempts) FROM cost_rollup";
+    static const char balance[] =
+        "SELECT sum(posted_atoms * (account % 32)) FROM account_balance WHERE account % 32 > 11";
+    int64_t before[] = { fixture_int(&f, spent), fixture_int(&f, sums), fixture_int(&f, balance) };
+    archive_month("2026-06");
+    fixture_audit_clean(&f);
+    ck_assert_int_eq(in_file("SELECT count(*) FROM attempt"), 2 * archive.requests);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM attempt"), 2 * 20 * A_DAY);
+    ck_assert_int_eq(in_file(spent) + fixture_int(&f, spent), before[0]);
+    ck_assert_int_eq(fixture_int(&f, sums), before[1]);
+    ck_assert_int_eq(fixture_int(&f, balance), before[2]);
+    ck_assert_int_gt(in_file("SELECT count(*) FROM ledger_tx WHERE kind = 'upstream'"), 0);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM ledger_tx WHERE kind = 'upstream'"),
+                     20 * A_DAY);
 }
 END_TEST
 
@@ -395,6 +437,12 @@ static const char *const tampered[] = {
     "UPDATE project_spent SET atoms = atoms + 1 WHERE project = 1",
     "UPDATE account_balance SET posted_atoms = posted_atoms + 1 WHERE account = 33",
     "DROP TRIGGER document_stays_d; DELETE FROM document WHERE number LIKE '%000001'",
+    "UPDATE cost_rollup SET attempts = attempts + 1 WHERE hour_us = (SELECT min(hour_us) FROM cost_rollup)",
+    "DELETE FROM cost_rollup WHERE hour_us = (SELECT min(hour_us) FROM cost_rollup)",
+    "UPDATE cost_rollup SET wasted_atoms = 0 WHERE hour_us = (SELECT min(hour_us) FROM cost_rollup)",
+    "DROP TRIGGER archived_balance_stays_u; UPDATE archived_balance SET atoms = atoms + CASE account % 32"
+    " WHEN 12 THEN 5 WHEN 14 THEN -5 ELSE 0 END; UPDATE account_balance SET posted_atoms = posted_atoms +"
+    " CASE account % 32 WHEN 12 THEN 5 WHEN 14 THEN -5 ELSE 0 END",
 };
 
 START_TEST(test_tampering_is_found)
@@ -413,6 +461,8 @@ static const char *const refused[] = {
     "DELETE FROM request_open WHERE rid = (SELECT min(rid) FROM request_open)",
     "DELETE FROM ledger_entry WHERE tx = (SELECT max(tx) FROM ledger_tx WHERE kind = 'usage')",
     "DELETE FROM ledger_tx WHERE kind = 'invoice'",
+    "DELETE FROM ledger_tx WHERE kind = 'upstream'",
+    "DELETE FROM attempt WHERE rid = (SELECT min(rid) FROM attempt)",
     "UPDATE archive SET state = 'dropping'",
     "UPDATE archive SET sha256 = 'x'",
     "DELETE FROM archive",
@@ -438,6 +488,8 @@ START_TEST(test_the_rest_may_not_go)
 END_TEST
 
 static const char *const while_dropping[] = {
+    "DELETE FROM attempt WHERE rid = (SELECT max(rid) FROM attempt)",
+    "DELETE FROM ledger_tx WHERE tx = (SELECT max(tx) FROM ledger_tx WHERE kind = 'upstream')",
     "DELETE FROM settlement WHERE rid = (SELECT max(rid) FROM settlement)",
     "DELETE FROM request_open WHERE rid = (SELECT min(rid) FROM request_open)", /* its settlement is there */
     "DELETE FROM ledger_tx WHERE tx = (SELECT max(tx) FROM ledger_tx WHERE kind = 'usage')",
@@ -470,7 +522,7 @@ Suite *archive_suite(void)
     tcase_add_test(t, test_ids_go_on);
     tcase_add_test(t, test_any_step_may_be_the_last);
     tcase_add_test(t, test_recounts_and_legs_go_along);
-    tcase_add_test(t, test_costs_stay);
+    tcase_add_test(t, test_costs_go_along);
     tcase_add_test(t, test_which_month);
     tcase_add_test(t, test_only_what_is_issued);
     tcase_add_test(t, test_a_question_for_what_left);
