@@ -82,6 +82,8 @@ static const struct table {
       "SELECT * FROM cost_rollup WHERE hour_us >= ?2 - 3600000000 AND hour_us < ?3"
       " AND period IN " PERIODS,
       false },
+    { "settled_minute",
+      "SELECT * FROM settled_minute WHERE minute_us >= ?2 - 60000000 AND minute_us < ?3", false },
     { "document", "SELECT * FROM document WHERE type = 380 AND period IN " PERIODS, false },
     { "ledger_tx", "SELECT * FROM ledger_tx WHERE kind = 'invoice' AND ref IN " INVOICED, false },
     { "ledger_entry",

@@ -42,6 +42,10 @@ static const char sql_left_over[] =
 static const char sql_unopened[] =
     "SELECT rid FROM settlement s WHERE NOT EXISTS"
     " (SELECT 1 FROM request_open o WHERE o.rid = s.rid) ORDER BY rid";
+static const char sql_lost_minutes[] =
+    "SELECT s.rid FROM settlement s LEFT JOIN settled_minute m"
+    " ON m.minute_us = s.settled_us - s.settled_us % 60000000"
+    " WHERE (s.rid >= m.from_rid AND s.rid < m.to_rid) IS NOT TRUE ORDER BY s.rid";
 static const char sql_late_checkpoints[] =
     "SELECT rid FROM checkpoint c WHERE EXISTS (SELECT 1 FROM settlement s WHERE s.rid = c.rid)";
 static const char sql_strange_legs[] =
@@ -357,6 +361,13 @@ static enum status left_over_row(struct audit *a, struct db_stmt *s)
     return STATUS_OK;
 }
 
+static enum status lost_minute_row(struct audit *a, struct db_stmt *s)
+{
+    audit_problem(a, "request %" PRId64 " would not be found in the minute of its settlement",
+                  db_col_int(s, 0));
+    return STATUS_OK;
+}
+
 enum status audit_requests(struct audit *a)
 {
     enum status s = audit_query(a, sql_requests, request_row);
@@ -366,5 +377,7 @@ enum status audit_requests(struct audit *a)
         s = audit_query(a, sql_strange_legs, strange_leg_row);
     if (!s)
         s = audit_query(a, sql_late_checkpoints, late_checkpoint_row);
+    if (!s)
+        s = audit_query(a, sql_lost_minutes, lost_minute_row);
     return s ? s : audit_query(a, sql_unopened, unopened_row);
 }

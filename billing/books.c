@@ -46,6 +46,7 @@ void books_begin(struct books *b, int64_t now_us)
 {
     assert(!b->unposted_budgets && !b->unposted_purses && b->rollup.rows == 0);
     b->batch_us = now_us > b->batch_us ? now_us : b->batch_us + 1;
+    minutes_begin(&b->minutes, b->batch_us);
     b->floor_written = b->floor_stored;
 }
 
@@ -267,6 +268,7 @@ enum status books_settle(struct books *b, struct ledger_settle *t)
     budget_settle(budget, t->hold.atoms, t->amount.atoms);
     books_count(b, purse, t, false);
     floor_add(&b->floor, t->rid, -1);
+    minutes_note(&b->minutes, t->rid);
     posting_note(b, budget, purse, t->amount.atoms);
     s = roll_up_lines(b, t, purse->period);
     if (!s && t->checkpointed)
@@ -297,6 +299,8 @@ enum status books_end(struct books *b)
     enum status s = books_flush(b);
     if (!s)
         s = idem_sweep(&b->idem, b->db, b->batch_us);
+    if (!s)
+        s = minutes_write(&b->minutes, b->db);
     rid_t floor = floor_get(&b->floor);
     if (s || floor == b->floor_stored)
         return s;
@@ -319,6 +323,7 @@ void books_rolled_back(struct books *b)
     posting_forget(b);
     purses_forget_batch(&b->purses);
     idem_rolled_back(&b->idem);
+    minutes_begin(&b->minutes, 0);
 }
 
 bool books_must_reload(struct books *b, bool rolled_back)

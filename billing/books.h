@@ -11,6 +11,7 @@
 #include "billing/counted.h"
 #include "billing/floor.h"
 #include "billing/ledger.h"
+#include "billing/minutes.h"
 #include "billing/purse.h"
 #include "billing/rollup.h"
 
@@ -33,6 +34,7 @@ struct books {
     bool began_period; /* in this batch, for some organisation */
     struct floor floor;
     struct rollup rollup;
+    struct minutes minutes;
 };
 
 /* Begins a new boot and settles what earlier boots left open, in one transaction

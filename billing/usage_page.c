@@ -2,6 +2,9 @@
  * that was asked for. */
 #include "base/cleanup.h"
 #include "base/db.h"
+#include "billing/minutes.h"
+#include "billing/period.h"
+#include "billing/rollup.h"
 #include "billing/usage_page_inside.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -9,28 +12,54 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RESULTS_MAX = 5000, PAGE_FULL_BYTES = 1 << 20, ENDPOINTS_BYTES = 512 };
+enum { RESULTS_MAX = 5000, PAGE_FULL_BYTES = 1 << 20 };
 
 static const char sql_currency[] = "SELECT currency FROM meta";
-static const char sql_bucket[] =
-    "SELECT CASE WHEN ?7 & 1 THEN p.slug END, CASE WHEN ?7 & 2 THEN coalesce(k.name, r.key) END,"
-    " CASE WHEN ?7 & 12 THEN n.name END, CASE WHEN ?7 & 16 THEN r.tier END,"
-    " CASE WHEN ?7 & 32 THEN iif(r.long_context, '200k-1M', '0-200k') END,"
-    " CASE WHEN ?7 & 8 THEN r.meter END, r.meter,"
-    " sum(r.qty), sum(r.requests), sum(r.atoms), sum(r.covered_atoms) FROM usage_rollup r"
-    " JOIN project p ON p.id = r.project JOIN name n ON n.id = r.model"
-    " LEFT JOIN api_key k ON k.id = r.key"
-    " WHERE r.hour_us >= ?1 AND r.hour_us < ?2"
-    " AND p.organization = (SELECT organization FROM project WHERE id = ?3)"
-    " AND (?4 IS NULL OR p.slug IN (SELECT value FROM json_each(?4)))"
-    " AND (?5 IS NULL OR k.name IN (SELECT value FROM json_each(?5)))"
-    " AND (?6 IS NULL OR n.name IN (SELECT value FROM json_each(?6)))"
-    " AND (?8 IS NULL OR r.endpoint IN (SELECT value FROM json_each(?8)))"
-    " AND (?9 IS NULL OR r.tier IN (SELECT value FROM json_each(?9)))"
-    " AND (?10 IS NULL OR iif(r.long_context, '200k-1M', '0-200k')"
-    "      IN (SELECT value FROM json_each(?10)))"
-    " GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7";
-enum column { LINE_METER = GROUP_NAMES, METER, QTY, REQUESTS, ATOMS, COVERED };
+
+/* ?1, ?2: from and to; ?3: a project of the organization; the others are filters and what to group by. */
+#define ITS_PROJECTS \
+    "(SELECT id FROM project WHERE organization = (SELECT organization FROM project WHERE id = ?3))"
+#define BUCKETS(at, source)                                                         \
+    "SELECT " at ", CASE WHEN ?7 & 1 THEN p.slug END,"                              \
+    " CASE WHEN ?7 & 2 THEN coalesce(k.name, r.key) END,"                           \
+    " CASE WHEN ?7 & 12 THEN n.name END, CASE WHEN ?7 & 16 THEN r.tier END,"        \
+    " CASE WHEN ?7 & 32 THEN iif(r.long_context, '200k-1M', '0-200k') END,"         \
+    " CASE WHEN ?7 & 8 THEN r.meter END, r.meter,"                                  \
+    " sum(r.qty), sum(r.requests), sum(r.atoms), sum(r.covered_atoms) FROM " source \
+    " CROSS JOIN project p ON p.id = r.project JOIN name n ON n.id = r.model"       \
+    " LEFT JOIN api_key k ON k.id = r.key WHERE r.project IN " ITS_PROJECTS         \
+    " AND (?4 IS NULL OR p.slug IN (SELECT value FROM json_each(?4)))"              \
+    " AND (?5 IS NULL OR k.name IN (SELECT value FROM json_each(?5)))"              \
+    " AND (?6 IS NULL OR n.name IN (SELECT value FROM json_each(?6)))"              \
+    " AND (?8 IS NULL OR r.endpoint IN (SELECT value FROM json_each(?8)))"          \
+    " AND (?9 IS NULL OR r.tier IN (SELECT value FROM json_each(?9)))"              \
+    " AND (?10 IS NULL OR iif(r.long_context, '200k-1M', '0-200k')"                 \
+    "      IN (SELECT value FROM json_each(?10)))"                                  \
+    " AND r.at_us >= ?1 AND r.at_us < ?2"                                           \
+    " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
+static const char sql_bucket[] = BUCKETS("?1", "(SELECT hour_us AS at_us, * FROM usage_rollup) r");
+/* What a settlement adds to the hourly sums (books.c), but for the money, which no minute tells. */
+static const char sql_minutes[] = BUCKETS(
+    "r.at_us - r.at_us % 60000000",
+    "(SELECT s.settled_us AS at_us, s.project, s.key, s.model, s.endpoint, 0 AS atoms, 0 AS covered_atoms,"
+    "  coalesce(l.value ->> 0, 0) AS meter, coalesce(l.value ->> 1, 0) AS qty,"
+    "  coalesce(l.key, 0) = 0 AS requests,"
+    "  coalesce((SELECT f.value ->> 'service_tier' FROM json_each(s.lines) f WHERE f.type = 'object'"
+    "   AND f.value ->> 'service_tier' IN ('flex', 'priority')), 'standard') AS tier,"
+    "  coalesce((SELECT sum(t.value ->> 1) FROM json_each(s.lines) t WHERE t.type = 'array'"
+    "   AND 1 << (t.value ->> 0) & ?13), 0) > ?14 AS long_context"
+    "  FROM settlement s LEFT JOIN json_each(s.lines) l ON l.type = 'array'"
+    "  WHERE s.rid >= ?11 AND s.rid < ?12) r");
+enum column {
+    BUCKET,
+    NAMES,
+    LINE_METER = NAMES + GROUP_NAMES,
+    METER,
+    QTY,
+    REQUESTS,
+    ATOMS,
+    COVERED
+};
 
 /* ---- which kind an endpoint is of ---------------------------------------------------------- */
 
@@ -71,16 +100,16 @@ enum usage_kind usage_kind_of(enum endpoint e)
 }
 
 /* A JSON array of the kind's endpoints; NULL: all of them. */
-static const char *endpoints_of(enum usage_kind kind, char text[static ENDPOINTS_BYTES])
+static const char *endpoints_of(enum usage_kind kind, char text[static USAGE_ENDPOINTS_BYTES])
 {
     size_t len = 0;
     if (kind == USAGE_COSTS)
         return NULL;
     for (unsigned e = 0; e < ENDPOINT_COUNT; e++)
         if (kind_of[e] == kind)
-            len += (size_t)snprintf(text + len, ENDPOINTS_BYTES - len, "%c\"%s\"", len ? ',' : '[',
-                                    endpoint_name((enum endpoint)e));
-    snprintf(text + len, ENDPOINTS_BYTES - len, "]");
+            len += (size_t)snprintf(text + len, USAGE_ENDPOINTS_BYTES - len, "%c\"%s\"",
+                                    len ? ',' : '[', endpoint_name((enum endpoint)e));
+    snprintf(text + len, USAGE_ENDPOINTS_BYTES - len, "]");
     return text;
 }
 
@@ -131,7 +160,7 @@ static bool same_group(const struct usage_writer *w, struct db_stmt *s)
 {
     int64_t meter = db_col_null(s, LINE_METER) ? -1 : db_col_int(s, LINE_METER);
     for (int i = 0; i < GROUP_NAMES; i++) {
-        const char *name = db_col_text(s, i, NULL);
+        const char *name = db_col_text(s, NAMES + i, NULL);
         if (strcmp(w->group.name[i], name ? name : "") != 0)
             return false;
     }
@@ -146,7 +175,7 @@ static void begin_group(struct usage_writer *w, struct db_stmt *s)
                                                        ? -1
                                                        : db_col_int(s, LINE_METER) };
     for (int i = 0; i < GROUP_NAMES; i++) {
-        const char *name = db_col_text(s, i, NULL);
+        const char *name = db_col_text(s, NAMES + i, NULL);
         snprintf(w->group.name[i], USAGE_NAME_BYTES, "%s", name ? name : "");
     }
 }
@@ -169,31 +198,41 @@ static enum status add_row(struct usage_writer *w, struct db_stmt *s)
                                     : STATUS_NO_MEMORY;
 }
 
-static enum status read_bucket(struct db *db, struct usage_writer *w, int64_t from_us)
+/* The rows of [from_us, to_us), ordered by their buckets. */
+static enum status open_rows(struct db *db, struct usage_writer *w, int64_t from_us, int64_t to_us)
 {
     const struct usage_page_query *q = w->query;
-    char endpoints[ENDPOINTS_BYTES];
-    struct db_stmt *s = db_prepare(db, sql_bucket);
+    bool minutes = q->width_us < HOUR_US;
+    struct db_stmt *s = w->rows = db_prepare(db, minutes ? sql_minutes : sql_bucket);
     if (!s)
         return db_status(db);
     db_int(s, 1, from_us);
-    db_int(s, 2, from_us + q->width_us);
+    db_int(s, 2, to_us);
     db_int(s, 3, q->project);
     db_text(s, 4, q->projects, -1);
     db_text(s, 5, q->keys, -1);
     db_text(s, 6, q->models, -1);
     db_int(s, 7, q->group);
-    db_text(s, 8, endpoints_of(q->kind, endpoints), -1);
+    db_text(s, 8, endpoints_of(q->kind, w->endpoints), -1);
     db_text(s, 9, q->tiers, -1);
     db_text(s, 10, q->contexts, -1);
-    w->results = 0;
+    const int64_t more[] = { w->from_rid, w->to_rid, METERS_TOKENS_IN, ROLLUP_LONG_CONTEXT };
+    for (int i = 0; i < 4 && minutes; i++)
+        db_int(s, 11 + i, more[i]);
+    w->row = db_step(s);
+    return STATUS_OK;
+}
+
+static enum status read_bucket(struct db *db, struct usage_writer *w, int64_t from_us)
+{
     enum status status = STATUS_OK;
-    enum db_row row = DB_DONE;
-    while (!status && (row = db_step(s)) == DB_ROW)
-        status = add_row(w, s);
-    if (row == DB_FAILED)
+    w->results = 0;
+    while (!status && w->row == DB_ROW && db_col_int(w->rows, BUCKET) == from_us) {
+        status = add_row(w, w->rows);
+        w->row = db_step(w->rows);
+    }
+    if (w->row == DB_FAILED)
         status = db_status(db);
-    db_reset(s);
     if (!status)
         end_group(w);
     return status;
@@ -201,12 +240,44 @@ static enum status read_bucket(struct db *db, struct usage_writer *w, int64_t fr
 
 static enum status put_bucket(struct db *db, struct usage_writer *w, int64_t from_us)
 {
-    if (from_us > w->query->first_us)
+    const struct usage_page_query *q = w->query;
+    if (from_us > q->first_us)
         usage_put(w, ",");
-    shape_of(w)->bucket(w, from_us, from_us + w->query->width_us);
-    enum status s = read_bucket(db, w, from_us);
+    shape_of(w)->bucket(w, from_us, from_us + q->width_us);
+    enum status s = w->rows ? STATUS_OK : open_rows(db, w, from_us, from_us + q->width_us);
+    if (!s)
+        s = read_bucket(db, w, from_us);
+    if (q->width_us >= HOUR_US) {
+        db_reset(w->rows);
+        w->rows = NULL;
+    }
     usage_put(w, "]}");
     return s;
+}
+
+/* Half as many minutes, until they are few enough. */
+static enum status open_minutes(struct db *db, struct usage_writer *w, int64_t *buckets)
+{
+    const struct usage_page_query *q = w->query;
+    bool many = true, archived = false;
+    int64_t to_us = q->first_us, left = (q->to_us - q->first_us + MINUTE_US - 1) / MINUTE_US;
+    enum status s = STATUS_OK;
+    if (*buckets > left)
+        *buckets = left;
+    for (int64_t n = *buckets; many && !s; n /= 2) {
+        if (n == 0)
+            return STATUS_TOO_LARGE_FOR_LIMIT;
+        *buckets = n;
+        to_us = q->first_us + n * MINUTE_US;
+        s = minutes_ids(db, q->first_us, to_us, &w->from_rid, &w->to_rid);
+        if (!s)
+            s = minutes_are_many(db, w->from_rid, w->to_rid, USAGE_ROWS_MAX, &many);
+    }
+    if (!s)
+        s = minutes_archived(db, q->project, q->first_us, to_us, &archived);
+    if (s || archived)
+        return s ? s : STATUS_CONFLICT;
+    return open_rows(db, w, q->first_us, to_us);
 }
 
 static enum status read_currency(struct db *db, struct usage_writer *w)
@@ -222,22 +293,29 @@ static enum status read_currency(struct db *db, struct usage_writer *w)
     return status;
 }
 
+static void put_tail(struct usage_writer *w, int64_t at_us)
+{
+    bool more = at_us < w->query->to_us;
+    usage_put(w, "],\"has_more\":%s,\"next_page\":", more ? "true" : "false");
+    if (more)
+        usage_put(w, "\"page_%" PRId64 "\"}", at_us / 1000000);
+    else
+        usage_put(w, "null}");
+}
+
 enum status usage_page(struct db *db, const struct usage_page_query *q, struct buf *out)
 {
     struct usage_writer w = { .query = q, .out = out, .ok = true };
-    int64_t at_us = q->first_us;
+    int64_t at_us = q->first_us, buckets = q->buckets;
     enum status s = read_currency(db, &w);
+    if (!s && q->width_us < HOUR_US)
+        s = open_minutes(db, &w, &buckets);
     usage_put(&w, "%s", shape_of(&w)->head);
-    for (int64_t n = 0; !s && n < q->buckets && at_us < q->to_us && out->len < PAGE_FULL_BYTES;
-         n++) {
+    for (int64_t n = 0; !s && n < buckets && at_us < q->to_us && out->len < PAGE_FULL_BYTES; n++) {
         s = put_bucket(db, &w, at_us);
         at_us += q->width_us;
     }
-    bool more = at_us < q->to_us;
-    usage_put(&w, "],\"has_more\":%s,\"next_page\":", more ? "true" : "false");
-    if (more)
-        usage_put(&w, "\"page_%" PRId64 "\"}", at_us / 1000000);
-    else
-        usage_put(&w, "null}");
+    db_reset(w.rows);
+    put_tail(&w, at_us);
     return s ? s : w.ok ? STATUS_OK : STATUS_NO_MEMORY;
 }

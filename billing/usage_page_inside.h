@@ -1,11 +1,12 @@
 /* billing/usage_page_inside.h -- what usage_page.c reads and the two shapes write. */
 #ifndef MAAS_USAGE_PAGE_INSIDE_H
 #define MAAS_USAGE_PAGE_INSIDE_H
+#include "base/db.h"
 #include "base/usage.h"
 #include "billing/usage_page.h"
 
 enum usage_name { OF_PROJECT, OF_KEY, OF_MODEL, OF_TIER, OF_CONTEXT, GROUP_NAMES };
-enum { USAGE_NAME_BYTES = 256 };
+enum { USAGE_NAME_BYTES = 256, USAGE_ENDPOINTS_BYTES = 512 };
 
 struct usage_group_sums {
     char name[GROUP_NAMES][USAGE_NAME_BYTES]; /* "": not grouped by it */
@@ -18,8 +19,12 @@ struct usage_writer {
     struct buf *out;
     char currency[16]; /* as the store has it: "USD" */
     struct usage_group_sums group;
-    unsigned results; /* of this bucket, the one being read included */
-    bool ok;          /* false: no memory */
+    struct db_stmt *rows;                  /* of the bucket, or of all minutes; NULL: not open */
+    enum db_row row;                       /* the last step of them */
+    char endpoints[USAGE_ENDPOINTS_BYTES]; /* that are bound to `rows` */
+    int64_t from_rid, to_rid;              /* of minutes: where their settlements lie */
+    unsigned results;                      /* of this bucket, the one being read included */
+    bool ok;                               /* false: no memory */
 };
 
 __attribute__((format(printf, 2, 3))) void usage_put(struct usage_writer *w, const char *fmt, ...);

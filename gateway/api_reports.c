@@ -3,7 +3,6 @@
  *
  * A workspace is a project.  Filters by what is the same for all (a region, tiers that are not
  * sold) find nothing rather than everything. */
-#include "billing/period.h"
 #include "gateway/query.h"
 #include "gateway/request.h"
 #include "gateway/spend.h"
@@ -25,18 +24,6 @@ static enum verdict read_start(struct request *r, const char *value, void *into)
 static enum verdict read_end(struct request *r, const char *value, void *into)
 {
     return read_instant(r, "ending_at", value, &((struct spend_question *)into)->end_us);
-}
-
-static enum verdict read_width(struct request *r, const char *value, void *into)
-{
-    struct usage_page_query *q = &((struct spend_question *)into)->page;
-    q->width_us = strcmp(value, "1h") == 0 ? HOUR_US : DAY_US;
-    if (strcmp(value, "1d") == 0 || (q->kind != USAGE_COSTS && q->width_us == HOUR_US))
-        return NEXT;
-    return question_bad(r, "bucket_width",
-                        q->kind == USAGE_COSTS
-                            ? "1d: costs are by the day"
-                            : "1h or 1d: sums are kept by the hour, and nothing finer can be told");
 }
 
 /* What may be grouped by; the bits of costs are all that a description says. */
@@ -114,7 +101,7 @@ static enum verdict read_region(struct request *r, const char *value, void *into
 static const struct parameter parameters[] = {
     { "starting_at", 1, false, read_start },
     { "ending_at", 2, false, read_end },
-    { "bucket_width", 4, false, read_width },
+    { "bucket_width", 4, false, spend_read_width },
     { "group_by", 8, true, read_group },
     { "limit", 16, false, spend_read_limit },
     { "page", 32, false, spend_read_page },
@@ -130,9 +117,8 @@ enum { TAKES_COSTS = 63, TAKES_USAGE = 4095 };
 
 static struct question *make(struct request *r, enum usage_kind kind)
 {
-    static const struct spend_terms terms = {
-        "starting_at", "ending_at", "RFC 3339, such as 2026-11-01T00:00:00Z", 24, 168, 7, 31
-    };
+    static const struct spend_terms terms = { "starting_at", "ending_at",
+                                              "RFC 3339, such as 2026-11-01T00:00:00Z", 31 };
     struct spend_question *s = spend_new(r, SHAPE_ANTHROPIC, kind);
     unsigned takes = kind == USAGE_COSTS ? TAKES_COSTS : TAKES_USAGE;
     if (!s || question_parameters(r, parameters, takes, s) != NEXT ||

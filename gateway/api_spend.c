@@ -1,9 +1,7 @@
 /* gateway/api_spend.c -- /v1/organization/usage/{kind} and /v1/organization/costs, in OpenAI's
  * shape, for the organization whose finance key asks.
  *
- * What the hourly sums cannot tell is refused by name: buckets of a minute, users,
- * batches, sizes. */
-#include "billing/period.h"
+ * What the stored sums cannot tell is refused by name: users, batches, sizes. */
 #include "gateway/query.h"
 #include "gateway/request.h"
 #include "gateway/spend.h"
@@ -29,18 +27,6 @@ static enum verdict read_start(struct request *r, const char *value, void *into)
 static enum verdict read_end(struct request *r, const char *value, void *into)
 {
     return read_seconds(r, "end_time", value, &((struct spend_question *)into)->end_us);
-}
-
-static enum verdict read_width(struct request *r, const char *value, void *into)
-{
-    struct usage_page_query *q = &((struct spend_question *)into)->page;
-    q->width_us = strcmp(value, "1h") == 0 ? HOUR_US : DAY_US;
-    if (strcmp(value, "1d") == 0 || (q->kind != USAGE_COSTS && q->width_us == HOUR_US))
-        return NEXT;
-    return question_bad(r, "bucket_width",
-                        q->kind == USAGE_COSTS
-                            ? "1d: costs are by the day"
-                            : "1h or 1d: sums are kept by the hour, and nothing finer can be told");
 }
 
 /* What may be grouped by, of which kinds. */
@@ -80,22 +66,18 @@ static enum verdict read_projects(struct request *r, const char *value, void *in
 }
 
 static const struct parameter parameters[] = {
-    { "start_time", 1, false, read_start },     { "end_time", 2, false, read_end },
-    { "bucket_width", 4, false, read_width },   { "group_by", 8, true, read_group },
-    { "limit", 16, false, spend_read_limit },   { "page", 32, false, spend_read_page },
-    { "project_ids", 64, true, read_projects }, { "api_key_ids", 128, true, spend_read_keys },
-    { "models", 256, true, spend_read_models }, { 0 },
+    { "start_time", 1, false, read_start },         { "end_time", 2, false, read_end },
+    { "bucket_width", 4, false, spend_read_width }, { "group_by", 8, true, read_group },
+    { "limit", 16, false, spend_read_limit },       { "page", 32, false, spend_read_page },
+    { "project_ids", 64, true, read_projects },     { "api_key_ids", 128, true, spend_read_keys },
+    { "models", 256, true, spend_read_models },     { 0 },
 };
 enum { TAKES_COSTS = 255, TAKES_USAGE = 511 };
 
 static struct question *make(struct request *r, enum usage_kind kind)
 {
-    static const struct spend_terms usage = {
-        "start_time", "end_time", "Unix seconds", 24, 168, 7, 31
-    };
-    static const struct spend_terms costs = {
-        "start_time", "end_time", "Unix seconds", 0, 0, 7, 180
-    };
+    static const struct spend_terms usage = { "start_time", "end_time", "Unix seconds", 31 };
+    static const struct spend_terms costs = { "start_time", "end_time", "Unix seconds", 180 };
     bool is_cost = kind == USAGE_COSTS;
     struct spend_question *s = spend_new(r, SHAPE_OPENAI, kind);
     if (!s || question_parameters(r, parameters, is_cost ? TAKES_COSTS : TAKES_USAGE, s) != NEXT ||

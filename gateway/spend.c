@@ -1,5 +1,6 @@
 /* gateway/spend.c -- see spend.h. */
 #include "gateway/spend.h"
+#include "billing/minutes.h"
 #include "billing/period.h"
 #include "gateway/query.h"
 #include "gateway/request.h"
@@ -7,6 +8,23 @@
 #include <string.h>
 
 #define SECONDS_MAX INT64_C(9999999999)
+
+static enum status refuse(struct question *q, enum status s)
+{
+    const struct spend_question *asked = (const struct spend_question *)q;
+    if (s == STATUS_CONFLICT) {
+        q->param = asked->start;
+        q->problem = "the requests of that time are in an archive: ask by the hour or the day";
+    } else if (asked->page.width_us < HOUR_US) {
+        q->param = "bucket_width";
+        q->problem = "one minute has too many requests or groups to look at: ask by the hour, or "
+                     "filter by project, key or model";
+    } else {
+        q->param = "group_by";
+        q->problem = "one bucket has too many groups; filter by project, key or model";
+    }
+    return STATUS_BAD_FIELD;
+}
 
 /* Reader thread. */
 static enum status ask(struct question *q, struct db *db)
@@ -16,13 +34,8 @@ static enum status ask(struct question *q, struct db *db)
     enum status s = usage_page(db, &((struct spend_question *)q)->page, &out);
     if (s == STATUS_OK)
         q->text = buf_take(&out, NULL);
-    if (s == STATUS_TOO_LARGE_FOR_LIMIT) {
-        q->param = "group_by";
-        q->problem = "one bucket has too many groups; filter by project, key or model";
-        s = STATUS_BAD_FIELD;
-    }
     buf_free(&out);
-    return s;
+    return s == STATUS_TOO_LARGE_FOR_LIMIT || s == STATUS_CONFLICT ? refuse(q, s) : s;
 }
 
 enum verdict spend_read_keys(struct request *r, const char *value, void *into)
@@ -51,6 +64,24 @@ struct spend_question *spend_new(struct request *r, enum usage_shape shape, enum
         .minor_digits = (int)r->snapshot->conf->currency_minor_digits,
     };
     return s;
+}
+
+static const struct width {
+    const char *name;
+    int64_t us, usual,
+        most; /* buckets of a page that says nothing, and at most; 0: the terms say */
+} widths[] = {
+    { "1m", MINUTE_US, 60, 1440 }, { "1h", HOUR_US, 24, 168 }, { "1d", DAY_US, 7, 0 }, { 0 }
+};
+
+enum verdict spend_read_width(struct request *r, const char *value, void *into)
+{
+    struct usage_page_query *q = &((struct spend_question *)into)->page;
+    for (const struct width *w = widths; w->name; w++)
+        if (strcmp(value, w->name) == 0 && (q->kind != USAGE_COSTS || w->us == DAY_US))
+            return q->width_us = w->us, NEXT;
+    return question_bad(r, "bucket_width",
+                        q->kind == USAGE_COSTS ? "1d: costs are by the day" : "1m, 1h or 1d");
 }
 
 enum verdict spend_read_page(struct request *r, const char *value, void *into)
@@ -96,10 +127,12 @@ static const char *closed(struct spend_filter *f)
 static enum verdict check_limit(struct request *r, struct usage_page_query *q,
                                 const struct spend_terms *t)
 {
-    bool hours = q->width_us == HOUR_US;
-    int64_t most = hours ? t->hours_max : t->days_max;
+    const struct width *w = widths;
+    while (w->us != q->width_us)
+        w++;
+    int64_t most = w->most ? w->most : t->days_max;
     if (q->buckets == 0)
-        q->buckets = hours ? t->hours : t->days;
+        q->buckets = w->usual;
     return q->buckets <= most
                ? NEXT
                : request_fail(r, STATUS_BAD_FIELD, "limit",
@@ -111,6 +144,7 @@ static enum verdict check_times(struct request *r, struct spend_question *s,
                                 const struct spend_terms *t)
 {
     struct usage_page_query *q = &s->page;
+    s->start = t->start;
     if (s->start_us < 0)
         return request_fail(r, STATUS_MISSING_FIELD, t->start, "say from when: ?%s= in %s",
                             t->start, t->in);

@@ -17,11 +17,13 @@ struct spend_question { /* a question first */
     struct usage_page_query page;
     int64_t start_us, end_us; /* -1: not said */
     int64_t next_us;          /* of the page; -1: the first */
+    const char *start;        /* the name of its parameter */
     struct spend_filter projects, keys, models, tiers, contexts;
 };
 
 /* What a reader of one parameter is: question.h. */
 enum verdict spend_read_page(struct request *r, const char *value, void *into);
+enum verdict spend_read_width(struct request *r, const char *value, void *into);
 enum verdict spend_read_limit(struct request *r, const char *value, void *into);
 enum verdict spend_read_keys(struct request *r, const char *value, void *into);
 enum verdict spend_read_models(struct request *r, const char *value, void *into);
@@ -32,10 +34,9 @@ enum verdict spend_filter_add(struct request *r, const char *param, const char *
 struct spend_question *spend_new(struct request *r, enum usage_shape shape, enum usage_kind kind);
 
 struct spend_terms {
-    const char *start, *end;  /* names of the parameters */
-    const char *in;           /* what they are written in */
-    int64_t hours, hours_max; /* buckets of a page that says nothing, and at most */
-    int64_t days, days_max;
+    const char *start, *end; /* names of the parameters */
+    const char *in;          /* what they are written in */
+    int64_t days_max;        /* in a page; of smaller buckets it is the same for all */
 };
 /* Once all parameters are read.  FAIL: the request has failed. */
 MUST_CHECK enum verdict spend_finish(struct request *r, struct spend_question *s,

@@ -37,7 +37,7 @@ def age(gate, months):
 
     us = (start(month) - start(month - months)) * 10**6
     columns = {"request_open": ("accepted_us",), "settlement": ("settled_us",), "ledger_tx": ("at_us",),
-               "usage_rollup": ("hour_us",), "cost_rollup": ("hour_us",), "billing_period": ("starts_us", "ends_us"),
+               "settled_minute": ("minute_us",), "usage_rollup": ("hour_us",), "cost_rollup": ("hour_us",), "billing_period": ("starts_us", "ends_us"),
                "price_version": ("effective_from_us",), "cost_version": ("from_us",),
                "boot": ("started_us", "settled_us"), "contract": ("starts_us",)}
     db = sqlite3.connect(gate.state / "ledger.db")
@@ -51,6 +51,7 @@ def age(gate, months):
     shift = us // 1000 << 22
     for table in ("settlement", "request_open", "attempt"):
         db.execute(f"UPDATE {table} SET rid = rid - {shift}")
+    db.execute(f"UPDATE settled_minute SET from_rid = from_rid - {shift}, to_rid = to_rid - {shift}")
     db.execute(f"UPDATE boot SET open_floor = max(1, open_floor - {shift})")
     for _, sql in triggers:
         db.execute(sql)
@@ -209,6 +210,27 @@ def answers(gate):
     return [gate.ask("margin", "--month", gate.month), gate.ask("usage", "--month", gate.month),
             gate.ask("usage", "--month", gate.month, "--by", "model"), gate.ask("document", number),
             gate.ask("document", "list"), gate.ask("statement", number)]
+
+
+def test_minutes_do_not_look_into_archives(old):
+    """Hours are answered as before; of minutes it is said where they are."""
+    old.cli("invoice", old.month, "--org", "acme", "--issue")
+    with old.ledger() as db:
+        start = db.execute("SELECT min(settled_us) / 60000000 * 60 FROM settlement").fetchone()[0]
+    key = old.key(role="finance")
+
+    def usage(width):
+        return old.get(f"/v1/organization/usage/completions?start_time={start}&end_time={start + 600}&bucket_width={width}",
+                       key)
+
+    before = [usage(width).json() for width in ("1m", "1h")]
+    assert [sum(r["num_model_requests"] for b in a["data"] for r in b["results"]) for a in before] == [3, 3]
+    old.ask("archive", old.month)
+    assert usage("1h").json() == before[1]
+    a = usage("1m")
+    assert a.status == 400 and a.json()["error"]["param"] == "start_time" and "in an archive" in a.json()["error"]["message"]
+    a = old.get(f"/v1/organization/usage/completions?start_time={int(time.time()) - 600}&bucket_width=1m", key)
+    assert sum(r["num_model_requests"] for b in a.json()["data"] for r in b["results"]) == 1
 
 
 def test_costs_leave_with_their_month(old):

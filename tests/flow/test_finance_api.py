@@ -215,6 +215,7 @@ def test_each_kind_has_its_own_path(gate, admin):
 @pytest.mark.parametrize("fields, requests", [
     ({}, 6), ({"project_ids": ["spender"]}, 5), ({"project_ids": ["branch", "spender"]}, 6),
     ({"models": ["base/chat"]}, 5), ({"models": ["base/none"]}, 0), ({"project_ids": ["outsider"]}, 0),
+    ({"bucket_width": "1m", "limit": 1440}, 6), ({"bucket_width": "1m", "limit": 1440, "project_ids": ["branch"]}, 1),
     ({"bucket_width": "1h"}, 6), ({"bucket_width": "1h", "limit": 1}, 6), ({"limit": 1}, 6),
 ])
 def test_usage_is_filtered_and_paged(admin, fields, requests):
@@ -273,7 +274,7 @@ def test_what_funds_paid_is_beside_the_costs(gate):
     ("", "start_time"), ("start_time=-1", "start_time"), ("start_time=99999999999", "start_time"),
     ("start_time=9999999999", "start_time"), ("start_time=1e9", "start_time"), ("start_time=1&start_time=2", "start_time"),
     ("start_time=100&end_time=100", "end_time"), ("start_time=100&end_time=x", "end_time"),
-    ("start_time=1&bucket_width=1m", "bucket_width"), ("start_time=1&bucket_width=", "bucket_width"),
+    ("start_time=1&bucket_width=1m&limit=1441", "limit"), ("start_time=1&bucket_width=5m", "bucket_width"), ("start_time=1&bucket_width=", "bucket_width"),
     ("start_time=1&limit=0", "limit"), ("start_time=1&limit=32", "limit"),
     ("start_time=1&bucket_width=1h&limit=169", "limit"), ("start_time=1&limit=999999999999999999999", "limit"),
     ("start_time=1&page=", "page"), ("start_time=1&page=page_", "page"), ("start_time=1&page=page_1", "page"),
@@ -348,7 +349,7 @@ def test_both_shapes_tell_the_same_usage(gate, admin, spent, ours, theirs):
 
 
 @pytest.mark.parametrize("query, requests", [
-    ("", 6), ("&bucket_width=1h", 6), ("&limit=1&bucket_width=1h", 6), ("&models[]=base/chat", 5),
+    ("", 6), ("&bucket_width=1m&limit=1440", 6), ("&bucket_width=1m&limit=1440&models[]=base/chat", 5), ("&bucket_width=1h", 6), ("&limit=1&bucket_width=1h", 6), ("&models[]=base/chat", 5),
     ("&workspace_ids[]=branch", 1), ("&workspace_ids[]=outsider", 0), ("&service_tiers[]=standard", 6),
     ("&service_tiers[]=flex&service_tiers[]=batch", 0), ("&context_window[]=0-200k", 6),
     ("&context_window[]=200k-1M", 0), ("&inference_geos[]=not_available", 6),
@@ -383,10 +384,43 @@ def test_costs_are_cents_and_the_same(gate, spent):
     assert units == {COSTS: "minor", "/v1/organization/costs": "major"}
 
 
+def summed(rows):
+    """Every integer of results added up, by what names them."""
+    sums = {}
+    for row in rows:
+        row = {**row, **row.pop("cache_creation", {}), **row.pop("server_tool_use", {})}
+        key = tuple(sorted((k, v) for k, v in row.items() if not isinstance(v, int)))
+        into = sums.setdefault(repr(key), {k: 0 for k, v in row.items() if isinstance(v, int)})
+        for name in into:
+            into[name] += row[name]
+    return sums
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("groups", [(), ("model",), ("project_id", "api_key_id"), ("service_tier", "model")])
+def test_minutes_come_to_their_hours(gate, admin, spent, groups):
+    """I24: in either shape, by whatever they are grouped."""
+    hours, minutes = ([r.model_dump() for r in results_of(admin.completions, bucket_width=width, limit=limit,
+                                                          **({"group_by": list(groups)} if groups else {}))]
+                      for width, limit in (("1h", 168), ("1m", 1440)))
+    assert summed(hours) == summed(minutes) and hours
+    theirs = "".join(f"&group_by[]={g.replace('project_id', 'workspace_id')}" for g in groups)
+    hours, minutes = (reported_by(gate, spent[0], REPORT, f"&bucket_width={width}&limit={limit}{theirs}")
+                      for width, limit in (("1h", 168), ("1m", 1440)))
+    assert summed(hours) == summed(minutes) and hours
+
+
+def test_minutes_are_sixty_unless_said(gate, books):
+    for path, start in ((USAGE, "start_time=60"), (REPORT, "starting_at=1970-01-01T00:01:00Z")):
+        a = gate.get(f"{path}?{start}&bucket_width=1m", books[0]).json()
+        assert len(a["data"]) == 60 and a["has_more"] and a["next_page"] == f"page_{61 * 60}"
+
+
 @pytest.mark.parametrize("path, query, name", [
     (REPORT, "", "starting_at"), (REPORT, "starting_at=1", "starting_at"), (REPORT, "starting_at=2026-02-30T00:00:00Z", "starting_at"),
     (REPORT, "starting_at=2026-01-02T00:00:00Z&ending_at=2026-01-01T00:00:00Z", "ending_at"),
-    (REPORT, "starting_at=2026-01-01T00:00:00Z&bucket_width=1m", "bucket_width"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&bucket_width=1m&limit=1441", "limit"),
+    (REPORT, "starting_at=2026-01-01T00:00:00Z&bucket_width=1s", "bucket_width"), (COSTS, "starting_at=2026-01-01T00:00:00Z&bucket_width=1m", "bucket_width"),
     (REPORT, "starting_at=2026-01-01T00:00:00Z&limit=32", "limit"), (REPORT, "starting_at=2026-01-01T00:00:00Z&group_by=user", "group_by"),
     (REPORT, "starting_at=2026-01-01T00:00:00Z&service_tiers[]=gold", "service_tiers"),
     (REPORT, "starting_at=2026-01-01T00:00:00Z&context_window[]=1M", "context_window"),

@@ -62,6 +62,7 @@ CHANGES = [
     ("I9", "UPDATE usage_rollup SET qty = qty + 1 WHERE hour_us = (SELECT max(hour_us) FROM usage_rollup)"),
     ("I9", "UPDATE usage_rollup SET covered_atoms = covered_atoms + 1 WHERE hour_us = (SELECT min(hour_us)"
            " FROM usage_rollup)"),
+    ("I9", "UPDATE settled_minute SET from_rid = from_rid + 1 WHERE minute_us = (SELECT min(minute_us) FROM settled_minute)"),
     ("I10", "UPDATE request_open SET hold_atoms = 0 WHERE rid = (SELECT min(rid) FROM settlement"
             " WHERE amount_atoms > 0)"),
     ("I11", "UPDATE fund SET amount_atoms = 1 WHERE id = (SELECT min(fund) FROM fund_balance WHERE drawn_atoms > 1)"),

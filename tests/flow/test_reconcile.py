@@ -45,6 +45,7 @@ UPDATE account_balance SET posted_atoms = 200000 WHERE account = 33;
 UPDATE account_balance SET posted_atoms = 938 WHERE account = 38;
 UPDATE account_balance SET posted_atoms = -200938 WHERE account = 34;
 INSERT INTO project_spent VALUES (1, 200938);
+INSERT INTO settled_minute VALUES (0, 11, 13);
 """
 BOOK = GOOD[GOOD.index("currency USD"):GOOD.index("', X'SHA'")]
 GOOD = GOOD.replace("SHA", hashlib.sha256(BOOK.encode()).hexdigest())

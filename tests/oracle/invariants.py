@@ -33,7 +33,7 @@ METERS = ["requests", "input_uncached_tokens", "input_cached_tokens", "input_cac
           "input_image_tokens", "output_image_tokens", "video_ms", "input_cache_write_1h_tokens",
           "input_video_tokens"]
 INPUT, OUTPUT = {1, 2, 3, 11, 13, 16, 17}, {4, 5, 12, 14}
-HOUR_US = 3600 * 1000000
+HOUR_US, MINUTE_US = 3600 * 1000000, 60 * 1000000
 LATE_US = 5 * 1000000  # a request may have been accepted while a new book was being published
 UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
@@ -305,6 +305,15 @@ def check_rollups(store, args):
     for key in sums.keys() | stored.keys():
         if sums.get(key) != stored.get(key):
             violation("I9", f"rollup {key}: settlements say {sums.get(key)}, the row says {stored.get(key)}")
+
+
+def check_minutes(store, args):
+    """What is told by the minute looks for its settlements between these ids."""
+    minutes = {r["minute_us"]: r for r in store.db.execute("SELECT * FROM settled_minute")}
+    for rid, s in store.settled.items():
+        row = minutes.get(s["settled_us"] // MINUTE_US * MINUTE_US)
+        if row is None or not row["from_rid"] <= rid < row["to_rid"]:
+            violation("I9", f"request {rid} is not where its minute looks for it")
 
 
 def check_costs(store, args):
@@ -637,6 +646,7 @@ CHECKS = [
     ("I7", "no token is billed beyond the gateway's own count and its tolerance", check_recounts),
     ("I8", "each settlement lies in one period, each unit of a period is counted once", check_periods),
     ("I9", "roll-ups are the sums of settlements", check_rollups),
+    ("I9", "each settlement is where its minute looks for it", check_minutes),
     ("I10", "nothing is charged beyond its hold", check_holds),
     ("I11", "no fund is overdrawn; no budget (--fixed-budgets)", check_limits),
     ("I12", "what is issued or archived never changes; numbers have no gap", check_frozen),

@@ -3,6 +3,7 @@
  * history and at twenty. */
 #include "base/cleanup.h"
 #include "billing/document.h"
+#include "billing/minutes.h"
 #include "billing/usage_page.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
@@ -165,11 +166,20 @@ static struct work recovery_cost(void)
     return cost;
 }
 
-static struct work costs_cost(void)
+static struct work page_cost(const struct usage_page_query *q)
 {
     AUTO(buf_free) struct buf page;
     buf_init(&page, USAGE_PAGE_BYTES);
     struct db *db = fixture_reader(&f);
+    count_from_here();
+    ck_assert_int_eq(usage_page(db, q, &page), STATUS_OK);
+    struct work cost = done;
+    db_close(db);
+    return cost;
+}
+
+static struct work costs_cost(void)
+{
     const struct usage_page_query q = { .project = project[0],
                                         .kind = USAGE_COSTS,
                                         .group = GROUP_MODEL | GROUP_METER,
@@ -177,11 +187,17 @@ static struct work costs_cost(void)
                                         .to_us = FIXTURE_NOW_US - 15 * DAY_US,
                                         .width_us = DAY_US,
                                         .buckets = 31 };
-    count_from_here();
-    ck_assert_int_eq(usage_page(db, &q, &page), STATUS_OK);
-    struct work cost = done;
-    db_close(db);
-    return cost;
+    return page_cost(&q);
+}
+
+static struct work minutes_cost(void)
+{
+    const struct usage_page_query q = { .project = project[0],
+                                        .first_us = FIXTURE_NOW_US - 15 * DAY_US,
+                                        .to_us = FIXTURE_NOW_US - 14 * DAY_US,
+                                        .width_us = MINUTE_US,
+                                        .buckets = 1440 };
+    return page_cost(&q);
 }
 
 /* The first month there is: it must not cost what came after it. */
@@ -214,7 +230,7 @@ static struct work invoice_cost(void)
     return cost;
 }
 
-enum { INSERT, START, RECOVERY, COSTS, SERVED, INVOICE, COST_COUNT };
+enum { INSERT, START, RECOVERY, COSTS, MINUTES, SERVED, INVOICE, COST_COUNT };
 
 static void measure(int days, struct work cost[static COST_COUNT])
 {
@@ -225,6 +241,7 @@ static void measure(int days, struct work cost[static COST_COUNT])
     cost[INSERT] = insert_cost();
     cost[RECOVERY] = recovery_cost();
     cost[COSTS] = costs_cost();
+    cost[MINUTES] = minutes_cost();
     cost[SERVED] = served_cost(days);
     cost[INVOICE] = invoice_cost();
     fixture_close(&f);
@@ -248,8 +265,8 @@ static void check_flat(const char *what, const struct work *small, const struct 
 
 START_TEST(test_flat)
 {
-    static const char *const names[COST_COUNT] = { "insert", "start",  "recovery",
-                                                   "costs",  "served", "invoice" };
+    static const char *const names[COST_COUNT] = { "insert",  "start",  "recovery", "costs",
+                                                   "minutes", "served", "invoice" };
     struct work small[COST_COUNT], large[COST_COUNT];
     sqlite3_auto_extension((void (*)(void))watch);
     measure(DAYS, small);
