@@ -310,10 +310,12 @@ static void disown_last_commit(struct db *db)
     if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) ||
         sqlite3_wal_checkpoint_v2(db->sqlite, "main", SQLITE_CHECKPOINT_NOOP, &frames, &copied))
         return;
-    if (wal && wal->pMethods && frames >= 0)
-        wal->pMethods->xWrite(wal, nothing, sizeof nothing,
-                              WAL_HEAD_BYTES +
-                                  (sqlite3_int64)frames * (WAL_FRAME_HEAD_BYTES + PAGE_BYTES));
+    if (!wal || !wal->pMethods || frames < 0)
+        return;
+    sqlite3_int64 at = WAL_HEAD_BYTES + (sqlite3_int64)frames * (WAL_FRAME_HEAD_BYTES + PAGE_BYTES);
+    wal->pMethods->xWrite(wal, nothing, sizeof nothing, at);
+    wal->pMethods->xFileSize(wal,
+                             &at); /* what was kept to be written with more is written for this */
 }
 
 enum status db_commit(struct db *db)

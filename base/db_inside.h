@@ -29,6 +29,8 @@ struct db {
     struct db_stmt *buckets[DB_STMT_BUCKETS];
 };
 
+/* Makes the layer of db_gather.c the one that files are opened by.  Once, before the first. */
+void db_gather_register(void);
 /* Keeps the failure for db_status and db_error, and decides whether the writer is lost. */
 void db_note(struct db *db, int rc);
 #endif

@@ -153,8 +153,9 @@ static enum status set_up(struct db *db, const char *path, char err[static DB_ER
  * that flips on the disk is an error, not another amount. */
 int sqlite3_register_cksumvfs(const char *unused);
 
-static void add_checksums(void)
+static void add_layers(void)
 {
+    db_gather_register();
     sqlite3_register_cksumvfs(NULL);
 }
 
@@ -176,7 +177,7 @@ enum status db_open(const char *path, enum db_mode mode, struct db **ret, char e
     if (!db)
         return refuse(err, STATUS_NO_MEMORY, path, "no memory");
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, add_checksums);
+    pthread_once(&once, add_layers);
     db->mode = mode;
     if (mode == DB_WRITER && !is_memory(path))
         create_private(path);

@@ -127,6 +127,45 @@ START_TEST(a_full_disk_passes)
 }
 END_TEST
 
+/* However many pages it changes, up to what is kept at once; and all that can be read afterwards. */
+START_TEST(a_commit_is_one_write)
+{
+    static const unsigned rows[] = { 1, 3, 40 }, writes[] = { 1, 1, 3 };
+    ck_assert_int_eq(db_tx(db, insert, NULL), STATUS_OK);
+    for (unsigned i = 0, all = 1; i < 3; i++) {
+        badfs_break(BADFS_WRITE, 1000,
+                    SQLITE_IOERR_WRITE); /* never; from here on they are counted */
+        ck_assert_int_eq(db_begin(db), STATUS_OK);
+        for (unsigned row = 0; row < rows[i]; row++, all++)
+            ck_assert_int_eq(insert(db, NULL), STATUS_OK);
+        ck_assert_int_eq(db_commit(db), STATUS_OK);
+        ck_assert_uint_eq(badfs_count(BADFS_WRITE), writes[i]);
+        struct db *reader;
+        ck_assert_int_eq(db_open(path, DB_READER, &reader, err), STATUS_OK);
+        ck_assert_int_eq(count(reader), all);
+        ck_assert_int_eq(db_quick_check(reader, err), STATUS_OK);
+        db_close(reader);
+    }
+}
+END_TEST
+
+/* Pages that leave memory before the commit are read again from what is kept of them. */
+START_TEST(what_is_kept_can_be_read)
+{
+    struct db_stmt *s = db_prepare(db, "PRAGMA cache_size=1");
+    ck_assert_int_eq(db_step(s), DB_DONE);
+    db_reset(s);
+    ck_assert_int_eq(db_begin(db), STATUS_OK);
+    for (int row = 0; row < 20; row++)
+        ck_assert_int_eq(insert(db, NULL), STATUS_OK);
+    ck_assert_int_eq(count(db), 20);
+    db_rollback(db);
+    ck_assert_int_eq(db_tx(db, insert, NULL), STATUS_OK);
+    reopen();
+    ck_assert_int_eq(count(db), 1);
+}
+END_TEST
+
 /* SQLite ends the transaction by itself; without our guard the next statement would be
  * committed alone. */
 START_TEST(a_batch_that_lost_its_transaction_stops)
@@ -177,6 +216,8 @@ Suite *dbfail_suite(void)
     tcase_add_loop_test(t, what_was_committed_stays, 0, DISKS);
     tcase_add_test(t, a_lost_writer_does_nothing_any_more);
     tcase_add_test(t, a_full_disk_passes);
+    tcase_add_test(t, a_commit_is_one_write);
+    tcase_add_test(t, what_is_kept_can_be_read);
     tcase_add_test(t, a_batch_that_lost_its_transaction_stops);
     tcase_add_test(t, corruption_is_noticed);
     suite_add_tcase(s, t);
