@@ -14,15 +14,21 @@ struct mpsc {
     _Atomic(struct mpsc_node *) newest;
 };
 
-/* True when the queue was empty before: the consumer may be asleep, wake it. */
-static inline bool mpsc_push(struct mpsc *q, struct mpsc_node *n)
+/* Several at once, linked from the newest to the oldest.  True when the queue was empty before: the
+ * consumer may be asleep, wake it. */
+static inline bool mpsc_push_all(struct mpsc *q, struct mpsc_node *newest, struct mpsc_node *oldest)
 {
     struct mpsc_node *old = atomic_load_explicit(&q->newest, memory_order_relaxed);
     do
-        n->next = old;
-    while (!atomic_compare_exchange_weak_explicit(&q->newest, &old, n, memory_order_acq_rel,
+        oldest->next = old;
+    while (!atomic_compare_exchange_weak_explicit(&q->newest, &old, newest, memory_order_acq_rel,
                                                   memory_order_relaxed));
     return old == NULL;
+}
+
+static inline bool mpsc_push(struct mpsc *q, struct mpsc_node *n)
+{
+    return mpsc_push_all(q, n, n);
 }
 
 /* Everything there is, oldest first; NULL: nothing. Consumer only. */

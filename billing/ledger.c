@@ -134,7 +134,12 @@ void ledger_close(struct ledger *l)
 
 void ledger_submit(struct ledger *l, struct ledger_op *op)
 {
-    if (mpsc_push(&l->queue, &op->node))
+    ledger_submit_all(l, &op->node, &op->node);
+}
+
+void ledger_submit_all(struct ledger *l, struct mpsc_node *newest, struct mpsc_node *oldest)
+{
+    if (mpsc_push_all(&l->queue, newest, oldest))
         wake(l);
 }
 

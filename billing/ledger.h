@@ -109,6 +109,8 @@ void ledger_close(struct ledger *l);
 
 /* Any thread; never blocks, never fails: the answer comes in done. */
 void ledger_submit(struct ledger *l, struct ledger_op *op);
+/* Several at once, linked by their nodes from the newest to the oldest: they share a commit. */
+void ledger_submit_all(struct ledger *l, struct mpsc_node *newest, struct mpsc_node *oldest);
 
 rid_t ledger_last_rid(const struct ledger *l); /* the largest id in the store at open */
 /* False for good after a failed write or fsync, and while the disk is full: then holds are

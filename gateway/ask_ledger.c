@@ -27,6 +27,18 @@ enum verdict ask_ledger(struct request *r, struct ledger_op *op)
 {
     op->done = on_ledger_done;
     r->asked = ASKED_WAITING;
-    ledger_submit(r->loop->daemon->ledger, op);
+    handover_add(&r->loop->to_ledger, &op->node);
     return WAIT;
+}
+
+bool ask_ledger_hand_over(struct loop *l)
+{
+    struct handover *h = &l->to_ledger;
+    if (!h->newest)
+        return false;
+    if (!handover_is_due(h, l->request_count))
+        return true;
+    ledger_submit_all(l->daemon->ledger, h->newest, h->oldest);
+    *h = (struct handover){ 0 };
+    return false;
 }

@@ -1,6 +1,7 @@
 /* gateway/loop.c -- the turn of a loop: messages, resumed connections, time. */
 #include "gateway/loop.h"
 #include "base/log.h"
+#include "gateway/ask_ledger.h"
 #include "gateway/direct.h"
 #include "gateway/http.h"
 #include "gateway/listen.h"
@@ -82,7 +83,10 @@ static void drive(struct loop *l)
 
 static void on_prepare(uv_prepare_t *p)
 {
-    drive(p->data);
+    struct loop *l = p->data;
+    drive(l);
+    if (ask_ledger_hand_over(l))
+        spin(l, true);
 }
 
 static void on_check(uv_check_t *c)

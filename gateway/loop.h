@@ -11,6 +11,7 @@
 #include "base/rid.h"
 #include "gateway/coverage.h"
 #include "gateway/daemon.h"
+#include "gateway/handover.h"
 #include "gateway/metrics.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -85,6 +86,7 @@ struct loop {
     uv_timer_t tick;
     uv_poll_t http_poll, hup_poll;
     struct mpsc inbox;
+    struct handover to_ledger;
     struct MHD_Daemon *http;
     int hup_fd; /* epoll of EPOLLRDHUP of every client: seen also while suspended */
     bool dirty, in_run, spinning, started, stopping;

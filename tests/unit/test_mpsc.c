@@ -72,12 +72,29 @@ START_TEST(the_first_push_is_told)
 }
 END_TEST
 
+START_TEST(several_come_in_their_order)
+{
+    struct mpsc q = { NULL };
+    struct mpsc_node first, second, third, fourth;
+    second.next = &first;
+    third.next = &second;
+    ck_assert(mpsc_push_all(&q, &third, &first));
+    ck_assert(!mpsc_push(&q, &fourth));
+    ck_assert_ptr_eq(mpsc_take(&q), &first);
+    ck_assert_ptr_eq(first.next, &second);
+    ck_assert_ptr_eq(second.next, &third);
+    ck_assert_ptr_eq(third.next, &fourth);
+    ck_assert_ptr_null(fourth.next);
+}
+END_TEST
+
 Suite *mpsc_suite(void)
 {
     Suite *s = suite_create("mpsc");
     TCase *t = tcase_create("mpsc");
     tcase_add_test(t, many_producers_one_consumer);
     tcase_add_test(t, the_first_push_is_told);
+    tcase_add_test(t, several_come_in_their_order);
     suite_add_tcase(s, t);
     return s;
 }
