@@ -72,8 +72,6 @@ static int bad_open(sqlite3_vfs *self, sqlite3_filename name, sqlite3_file *f, i
 
 void badfs_install(void)
 {
-    if (base)
-        return;
     sqlite3_initialize();
     base = sqlite3_vfs_find(NULL);
     vfs = *base;

@@ -1,7 +1,7 @@
 /* tests/helpers/badfs.h -- a disk that fails on demand, under SQLite.
  *
- * Connections that are opened after badfs_install go through it.  One process, one
- * thread: for tests.
+ * Connections that are opened after badfs_install go through it.  It has to lie under the layers of
+ * base/db_open.c, so tests/unit/main.c installs it first of all.  One process, one thread: for tests.
  */
 #ifndef MAAS_TEST_BADFS_H
 #define MAAS_TEST_BADFS_H

@@ -2,6 +2,7 @@
  *
  * CK_RUN_SUITE and CK_RUN_CASE choose, CK_FORK=no stays in one process for a debugger.
  */
+#include "tests/helpers/badfs.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 int main(void)
 {
     setenv("CK_DEFAULT_TIMEOUT", "60", 0); /* seconds; check's own 4 fail on a busy machine */
+    badfs_install();                       /* under every layer, so before any */
     SRunner *r = srunner_create(NULL);
 #define X(name) srunner_add_suite(r, name##_suite());
     UNIT_SUITES(X)

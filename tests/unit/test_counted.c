@@ -52,7 +52,6 @@ static void publish_books(void)
 static void setup(void)
 {
     arena = arena_new(1 << 20);
-    badfs_install();
     fixture_init(&f);
     fixture_catalog(&f);
     project = fixture_project(&f, "acme", 1000 * MONEY_ATOMS_PER_UNIT, "month");

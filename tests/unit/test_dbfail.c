@@ -24,7 +24,6 @@ static const char *const schema[] = {
 
 static void setup(void)
 {
-    badfs_install();
     memcpy(dir + sizeof dir - 7, "XXXXXX", 7); /* without fork the last one is still there */
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/store.db", dir);

@@ -228,7 +228,6 @@ START_TEST(test_a_broken_disk_ends_the_ledger)
 {
     static struct record told[4096];
     unsigned count = 0;
-    badfs_install();
     fixture_init(&f);
     fixture_catalog(&f);
     int64_t project = fixture_project(&f, "p", UNIT, "total");
@@ -279,7 +278,6 @@ static void make_room(struct ledger_op *op)
 
 START_TEST(test_a_full_disk_refuses_holds_and_keeps_settlements)
 {
-    badfs_install();
     fixture_init(&f);
     fixture_catalog(&f);
     int64_t project = fixture_project(&f, "p", 1000000, "total");
@@ -316,7 +314,6 @@ END_TEST
 
 START_TEST(test_a_disk_that_stays_full_leaves_it_to_recovery)
 {
-    badfs_install();
     fixture_init(&f);
     fixture_catalog(&f);
     int64_t project = fixture_project(&f, "p", 1000000, "total");
