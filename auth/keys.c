@@ -141,8 +141,10 @@ enum key_role key_role_find(const char *name)
 enum query { NEW_KEYS, REVOKED_NAMES };
 
 static const char *const sql[] = {
-    [NEW_KEYS] = "SELECT id, project, name, digest, requests_per_minute, tokens_per_minute,"
-                 " concurrency, expires_us, revoked_us, role FROM api_key WHERE id > ? ORDER BY id",
+    [NEW_KEYS] = "SELECT k.id, k.project, k.name, k.digest, k.requests_per_minute,"
+                 " k.tokens_per_minute, k.concurrency, k.expires_us, k.revoked_us, k.role,"
+                 " p.organization FROM api_key k JOIN project p ON p.id = k.project"
+                 " WHERE k.id > ? ORDER BY k.id",
     [REVOKED_NAMES] = "SELECT name FROM api_key WHERE revoked_us > 0",
 };
 
@@ -165,6 +167,7 @@ static bool key_of_row(struct db_stmt *s, const struct limits *defaults, struct 
     *k = (struct key){
         .key_id = db_col_int(s, 0),
         .project_id = db_col_int(s, 1),
+        .organization_id = db_col_int(s, 10),
         .role = role,
         .expires_us = expires_us > 0 ? expires_us : INT64_MAX,
         .revoked = db_col_int(s, 8) != 0,

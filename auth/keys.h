@@ -30,7 +30,7 @@ enum key_role {
 enum key_role key_role_find(const char *name);
 
 struct key { /* what a request needs to know about its caller; immutable but for the atomics */
-    int64_t key_id, project_id; /* row ids */
+    int64_t key_id, project_id, organization_id; /* row ids; the organization pays */
     enum key_role role;
     char name[KEY_NAME_DIGITS + 1]; /* public part, safe to log */
     uint8_t digest[KEY_DIGEST_BYTES];

@@ -13,36 +13,30 @@
 
 static const char sql_propose[] =
     "INSERT INTO price_proposal (book, currency, text, sha256, effective_us, proposed_us,"
-    " proposed_by) VALUES (?1,?2,?3,?4,?5,?6,?7)";
+    " proposed_by, owner_kind, organization) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
 static const char sql_proposal[] =
     "SELECT p.book, p.currency, p.text, p.sha256, p.effective_us, p.proposed_us, p.proposed_by,"
     " (SELECT count(*) FROM price_publication WHERE proposal = p.id),"
-    " (SELECT count(*) FROM price_publication WHERE effective_us = p.effective_us)"
-    " FROM price_proposal p WHERE p.id = ?1";
+    " (SELECT count(*) FROM price_publication WHERE effective_us = p.effective_us"
+    "  AND owner_kind = p.owner_kind AND organization = p.organization), p.owner_kind,"
+    " p.organization FROM price_proposal p WHERE p.id = ?1";
 static const char sql_approver_since[] =
     "SELECT created_us FROM price_approver WHERE 'key:' || name = ?1";
-static const char sql_publish[] = "INSERT INTO price_publication VALUES (?1,?2,?3,?4,?5,?6)";
+static const char sql_publish[] = "INSERT INTO price_publication VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
 /* What follows the newest one in force is past. */
 static const char sql_list[] =
     "SELECT p.id, u.price_version, p.book, p.effective_us, p.sha256, p.proposed_by, p.proposed_us,"
     " u.published_by, u.published_us, u.notice_us, u.effective_us = (SELECT max(effective_us)"
-    " FROM price_publication WHERE effective_us <= ?1) FROM price_proposal p"
-    " LEFT JOIN price_publication u ON u.proposal = p.id ORDER BY p.effective_us DESC, p.id DESC";
+    " FROM price_publication WHERE effective_us <= ?1 AND owner_kind = p.owner_kind"
+    " AND organization = p.organization), p.owner_kind, coalesce(o.slug, '') FROM price_proposal p"
+    " LEFT JOIN price_publication u ON u.proposal = p.id"
+    " LEFT JOIN organization o ON o.id = p.organization ORDER BY p.effective_us DESC, p.id DESC";
 static const char sql_configured[] =
     "SELECT v.id, v.book, v.sha256, v.effective_from_us, NOT EXISTS (SELECT 1 FROM"
-    " price_publication WHERE effective_us <= ?1) FROM price_configured c"
+    " price_publication WHERE effective_us <= ?1 AND organization = 0) FROM price_configured c"
     " JOIN price_version v ON v.id = c.price_version";
 static const char sql_version_text[] = "SELECT text FROM price_version WHERE id = ?1";
 static const char sql_draft_text[] = "SELECT text FROM price_proposal WHERE id = ?1";
-static const char sql_terms[] =
-    "SELECT u.effective_us, v.id, v.book, v.text, v.sha256 FROM price_publication u"
-    " JOIN price_version v ON v.id = u.price_version WHERE u.effective_us >= coalesce((SELECT"
-    " min(effective_us) FROM (SELECT effective_us FROM price_publication WHERE effective_us <= ?1"
-    "  ORDER BY effective_us DESC LIMIT 2)), 0) ORDER BY u.effective_us";
-static const char sql_first_term[] =
-    "SELECT 0, v.id, v.book, v.text, v.sha256 FROM price_configured c JOIN price_version v"
-    " ON v.id = c.price_version WHERE (SELECT count(*) FROM price_publication"
-    " WHERE effective_us <= ?1) < 2";
 static const char sql_published[] = "SELECT count(*) FROM price_publication";
 static const char sql_configure[] =
     "INSERT INTO price_configured VALUES (1, ?1) ON CONFLICT DO UPDATE"
@@ -87,6 +81,8 @@ enum status publication_propose(struct db *db, const struct proposal_new *p, int
     db_int(insert, 5, p->effective_us);
     db_int(insert, 6, now_us);
     db_text(insert, 7, p->by, -1);
+    db_text(insert, 8, book_kind_name(p->owner.kind), -1);
+    db_int(insert, 9, p->owner.organization);
     s = db_run(insert);
     *ret_id = db_last_id(db);
     return s;
@@ -96,7 +92,8 @@ enum status publication_propose(struct db *db, const struct proposal_new *p, int
 
 struct proposal {
     int64_t id, effective_us, proposed_us;
-    char *book, *currency, *text; /* owned */
+    char *book, *currency, *text, *owner_kind; /* owned */
+    int64_t organization;
     char by[PERSON_BYTES];
     uint8_t sha256[32];
     bool published, taken;
@@ -107,6 +104,7 @@ static void proposal_clear(struct proposal *p)
     free(p->book);
     free(p->currency);
     free(p->text);
+    free(p->owner_kind);
 }
 
 static enum status read_proposal(struct db *db, int64_t id, struct proposal *ret)
@@ -130,7 +128,10 @@ static enum status read_proposal(struct db *db, int64_t id, struct proposal *ret
         snprintf(ret->by, sizeof ret->by, "%s", db_col_text(s, 6, NULL));
         ret->published = db_col_int(s, 7) > 0;
         ret->taken = db_col_int(s, 8) > 0;
-        status = ret->book && ret->currency && ret->text ? STATUS_OK : STATUS_NO_MEMORY;
+        ret->owner_kind = strdup(db_col_text(s, 9, NULL));
+        ret->organization = db_col_int(s, 10);
+        bool whole = ret->book && ret->currency && ret->text && ret->owner_kind;
+        status = whole ? STATUS_OK : STATUS_NO_MEMORY;
     }
     db_reset(s);
     return status;
@@ -177,7 +178,19 @@ static enum status insert_publication(struct db *db, const struct proposal *p, i
     db_int(s, 4, notice_us);
     db_int(s, 5, now_us);
     db_text(s, 6, by, -1);
+    db_text(s, 7, p->owner_kind, -1);
+    db_int(s, 8, p->organization);
     return db_run(s);
+}
+
+/* What is in force afterwards is there at once, or the draft is refused. */
+static enum status check_terms(struct db *db, int64_t now_us, char err[static 256])
+{
+    struct publication_terms t;
+    enum status s = publication_terms(db, now_us, &t, err);
+    if (!s)
+        publication_terms_free(&t);
+    return s;
 }
 
 enum status publication_approve(struct db *db, int64_t proposal, const char *by, int64_t notice_us,
@@ -196,6 +209,8 @@ enum status publication_approve(struct db *db, int64_t proposal, const char *by,
                                   &version);
     if (!s)
         s = insert_publication(db, &p, version, by, notice_us, now_us);
+    if (!s)
+        s = check_terms(db, now_us, err);
     if (s)
         return s;
     *ret = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s}", "draft", (json_int_t)proposal,
@@ -225,9 +240,10 @@ static json_t *list_row(struct db_stmt *s, const void *arg)
     if (!is_draft)
         period_instant_text(db_col_int(s, 8), published);
     json_t *row = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "draft", (json_int_t)db_col_int(s, 0),
-        "price_book", db_col_text(s, 2, NULL), "state", state_of(s, *now_us), "effective",
-        period_instant_text(db_col_int(s, 3), from), "sha256",
+        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "draft",
+        (json_int_t)db_col_int(s, 0), "price_book", db_col_text(s, 2, NULL), "kind",
+        db_col_text(s, 11, NULL), "for", db_col_text(s, 12, NULL), "state", state_of(s, *now_us),
+        "effective", period_instant_text(db_col_int(s, 3), from), "sha256",
         digest_hex(db_col_blob(s, 4, NULL), 32, hex), "proposed_by", db_col_text(s, 5, NULL),
         "proposed", period_instant_text(db_col_int(s, 6), proposed), "published_by",
         is_draft ? "" : db_col_text(s, 7, NULL), "published", published);
@@ -240,8 +256,9 @@ static json_t *configured_row(struct db_stmt *s, const void *arg)
 {
     char from[PERIOD_TEXT_BYTES], hex[DIGEST_HEX_BYTES];
     (void)arg;
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version",
-                     (json_int_t)db_col_int(s, 0), "price_book", db_col_text(s, 1, NULL), "state",
+    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version",
+                     (json_int_t)db_col_int(s, 0), "price_book", db_col_text(s, 1, NULL), "kind",
+                     book_kind_name(BOOK_LIST), "for", "", "state",
                      db_col_int(s, 4) ? "in force" : "past", "effective",
                      period_instant_text(db_col_int(s, 3), from), "sha256",
                      digest_hex(db_col_blob(s, 2, NULL), 32, hex), "proposed_by", "configuration",
@@ -281,66 +298,6 @@ enum status publication_text(struct db *db, bool draft, int64_t id, char **ret)
         return row == DB_DONE ? STATUS_NOT_FOUND : db_status(db);
     *ret = text;
     return text ? STATUS_OK : STATUS_NO_MEMORY;
-}
-
-/* ---- terms --------------------------------------------------------------------------------- */
-
-void publication_terms_free(struct publication_terms *t)
-{
-    for (size_t i = 0; i < t->count; i++) {
-        free(t->term[i].book);
-        free(t->term[i].text);
-    }
-    free(t->term);
-    *t = (struct publication_terms){ NULL, 0, 0 };
-}
-
-static enum status add_term(struct publication_terms *t, struct db_stmt *s)
-{
-    if (t->count == t->room) {
-        size_t room = t->room ? 2 * t->room : 4;
-        struct publication_term *more = realloc(t->term, room * sizeof *more);
-        if (!more)
-            return STATUS_NO_MEMORY;
-        t->term = more;
-        t->room = room;
-    }
-    struct publication_term *term = &t->term[t->count++];
-    *term = (struct publication_term){ .from_us = db_col_int(s, 0), .version = db_col_int(s, 1) };
-    term->book = strdup(db_col_text(s, 2, NULL));
-    term->text = strdup(db_col_text(s, 3, NULL));
-    memcpy(term->sha256, db_col_blob(s, 4, NULL), sizeof term->sha256);
-    return term->book && term->text ? STATUS_OK : STATUS_NO_MEMORY;
-}
-
-static enum status add_terms(struct db *db, const char *sql, int64_t now_us,
-                             struct publication_terms *t)
-{
-    struct db_stmt *s = db_prepare(db, sql);
-    if (!s)
-        return db_status(db);
-    db_int(s, 1, now_us);
-    enum status status = STATUS_OK;
-    enum db_row row = DB_DONE;
-    while (!status && (row = db_step(s)) == DB_ROW)
-        status = add_term(t, s);
-    if (row == DB_FAILED)
-        status = db_status(db);
-    db_reset(s);
-    return status;
-}
-
-enum status publication_terms(struct db *db, int64_t now_us, struct publication_terms *ret)
-{
-    struct publication_terms t = { NULL, 0, 0 };
-    enum status s = add_terms(db, sql_first_term, now_us, &t);
-    if (!s)
-        s = add_terms(db, sql_terms, now_us, &t);
-    if (s)
-        publication_terms_free(&t);
-    else
-        *ret = t;
-    return s;
 }
 
 enum status publication_configured(struct db *db, int64_t version)

@@ -17,23 +17,45 @@ struct db;
 
 enum { PERSON_BYTES = 80, APPROVER_NAME_BYTES_MAX = 63 };
 
+/* Whose a price book is.  The words are in the store. */
+#define BOOK_KIND_MAP(X)                                     \
+    X(LIST, "list")         /* everybody's */                \
+    X(CONTRACT, "contract") /* what its organization pays */ \
+    X(RESALE, "resale")     /* what the customers of its organization pay */
+
+enum book_kind {
+#define X(NAME, word) BOOK_##NAME,
+    BOOK_KIND_MAP(X)
+#undef X
+        BOOK_KINDS
+};
+const char *book_kind_name(enum book_kind k);
+
+struct book_owner {
+    enum book_kind kind;
+    int64_t organization; /* 0 of the list */
+};
+
 struct proposal_new {
-    const char *book, *currency, *text; /* canonical: pricebook.h */
-    const uint8_t *sha256;              /* of the text */
+    struct book_owner owner;
+    const char *book, *currency,
+        *text;             /* canonical: pricebook.h; without a price: the list again */
+    const uint8_t *sha256; /* of the text */
     int64_t effective_us, notice_us;
     const char *by; /* a person */
 };
 /* BAD_FIELD with a sentence: it would be in force too early. */
 MUST_CHECK enum status publication_propose(struct db *db, const struct proposal_new *p,
                                            int64_t now_us, int64_t *ret_id, char err[static 256]);
-/* NOT_FOUND; CONFLICT: it is published, or another one is for that instant; FORBIDDEN: by the same
- * person, or an approver that was not there before it; BAD_FIELD: too late.  All with a sentence. */
+/* NOT_FOUND; CONFLICT: it is published, or another one is for that instant, or the list and the books
+ * of organizations do not fit one another any more; FORBIDDEN: by the same person, or an approver that
+ * was not there before it; BAD_FIELD: too late.  All with a sentence. */
 MUST_CHECK enum status publication_approve(struct db *db, int64_t proposal, const char *by,
                                            int64_t notice_us, int64_t now_us, json_t **ret,
                                            char err[static 256]);
-/* [{"draft","version","price_book","state","effective","sha256","proposed_by","proposed",
+/* [{"draft","version","price_book","kind","for","state","effective","sha256","proposed_by","proposed",
  *   "published_by","published"}], newest first; at last the version of the configuration, if any.
- * state: draft, too late, scheduled, in force, past. */
+ * state: draft, too late, scheduled, in force, past. for: a slug, "" of the list. */
 MUST_CHECK enum status publication_list(struct db *db, int64_t now_us, json_t **ret);
 /* The text of version `id`, or of a draft; free() it.  NOT_FOUND. */
 MUST_CHECK enum status publication_text(struct db *db, bool draft, int64_t id, char **ret);
@@ -43,19 +65,31 @@ MUST_CHECK enum status publication_text(struct db *db, bool draft, int64_t id, c
 struct publication_term {
     int64_t from_us; /* until the next one's */
     int64_t version;
-    char *book, *text; /* owned */
+    char *book, *text; /* owned; of an organization NULL: then the list holds */
     uint8_t sha256[32];
 };
-struct publication_terms {
-    struct publication_term *term; /* ascending */
+struct term_list { /* ascending */
+    struct publication_term *term;
     size_t count, room;
 };
+struct publication_own { /* each term is a layer: the organization's book on the list of then */
+    struct book_owner owner;
+    struct term_list terms; /* before the first one the list holds */
+};
+struct publication_terms {
+    struct term_list list;
+    struct publication_own *own; /* by kind and organization; those that have a book */
+    size_t own_count;
+};
+enum { PUBLICATION_OWN_MAX = 2000 }; /* books of organizations at once */
+
 void publication_terms_free(struct publication_terms *t);
 /* Those that a request accepted at now_us or later can have, and the one before for a clock that is
  * set back.  The first is the configuration's when nothing is published yet, from ever; none at all
- * when there is none. */
+ * when there is none.  What organizations have of their own is stored as versions, unless it is there
+ * already: inside a ledger_call.  CONFLICT with a sentence: a book does not fit on the list. */
 MUST_CHECK enum status publication_terms(struct db *db, int64_t now_us,
-                                         struct publication_terms *ret);
+                                         struct publication_terms *ret, char err[static 256]);
 /* The version that the configuration gives is in force.  CONFLICT: a book was published; from then on
  * only two people change prices. */
 MUST_CHECK enum status publication_configured(struct db *db, int64_t version);

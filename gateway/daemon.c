@@ -193,7 +193,7 @@ void daemon_close(struct daemon *d)
 const struct catalog *daemon_catalog(const struct daemon *d)
 {
     int64_t now_us = d->env->wall_us(d->env->arg);
-    return d->generation ? pricing_at(d->generation->pricing, now_us) : d->conf->catalog;
+    return d->generation ? pricing_list_at(d->generation->pricing, now_us) : d->conf->catalog;
 }
 
 /* Takes the generation. */

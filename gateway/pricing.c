@@ -6,10 +6,22 @@
 #include "billing/pricebook.h"
 #include <stdlib.h>
 
+static void free_terms(const struct price_term *t, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        catalog_unref(t[i].catalog);
+}
+
 void pricing_free(struct pricing *p)
 {
-    for (size_t i = 0; p && i < p->count; i++)
-        catalog_unref(p->term[i].catalog);
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->own_count; i++) {
+        free_terms(p->own[i].term, p->own[i].count);
+        free(p->own[i].term);
+    }
+    free(p->own);
+    free_terms(p->term, p->count);
     free(p);
 }
 
@@ -126,15 +138,74 @@ static enum status add_term(struct pricing *p, struct catalog *models,
     return s;
 }
 
+/* ---- of organizations ---------------------------------------------------------------------- */
+
+static enum status add_own_term(struct pricing_own *o, struct catalog *models,
+                                const struct publication_term *t)
+{
+    struct arena *a;
+    struct price_term *term = &o->term[o->count++];
+    term->from_us = t->from_us;
+    if (!t->text)
+        return STATUS_OK;
+    term->catalog = catalog_unpriced(models, &a);
+    return term->catalog ? price_catalog(term->catalog, a, t) : STATUS_NO_MEMORY;
+}
+
+static enum status add_own(struct pricing *p, struct catalog *models,
+                           const struct publication_own *of)
+{
+    struct pricing_own *o = &p->own[p->own_count++];
+    const struct term_list *terms = &of->terms;
+    o->owner = of->owner;
+    o->term = calloc(terms->count, sizeof *o->term);
+    enum status s = o->term ? STATUS_OK : STATUS_NO_MEMORY;
+    for (size_t i = 0; i < terms->count && !s; i++)
+        s = add_own_term(o, models, &terms->term[i]);
+    return s;
+}
+
+static int compare(struct book_owner a, struct book_owner b)
+{
+    if (a.kind != b.kind)
+        return a.kind < b.kind ? -1 : 1;
+    return (a.organization > b.organization) - (a.organization < b.organization);
+}
+
+const struct catalog *pricing_own_at(const struct pricing *p, int64_t us, struct book_owner owner)
+{
+    size_t low = 0, high = p->own_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare(p->own[middle].owner, owner) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == p->own_count || compare(p->own[low].owner, owner) != 0)
+        return NULL;
+    const struct pricing_own *o = &p->own[low];
+    size_t i = o->count;
+    while (i > 0 && o->term[i - 1].from_us > us)
+        i--;
+    return i ? o->term[i - 1].catalog : NULL;
+}
+
+/* ---- all ----------------------------------------------------------------------------------- */
+
 enum status pricing_new(struct catalog *models, const struct publication_terms *terms,
                         struct pricing **ret)
 {
-    struct pricing *p = pricing_room(terms->count + 1);
+    struct pricing *p = pricing_room(terms->list.count + 1);
     enum status s = p ? STATUS_OK : STATUS_NO_MEMORY;
-    if (!s && !terms->count)
+    if (!s && !terms->list.count)
         s = add_term(p, models, NULL);
-    for (size_t i = 0; i < terms->count && !s; i++)
-        s = add_term(p, models, &terms->term[i]);
+    for (size_t i = 0; i < terms->list.count && !s; i++)
+        s = add_term(p, models, &terms->list.term[i]);
+    if (!s && terms->own_count && !(p->own = calloc(terms->own_count, sizeof *p->own)))
+        s = STATUS_NO_MEMORY;
+    for (size_t i = 0; i < terms->own_count && !s; i++)
+        s = add_own(p, models, &terms->own[i]);
     if (s)
         pricing_free(p);
     else

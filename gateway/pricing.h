@@ -2,19 +2,28 @@
  * request may still be accepted under.
  *
  * Made on the main thread ahead of time, part of a generation, never changed: at the moment a book is
- * in force from, nothing has to happen.  Each request takes the one of its own acceptance.
+ * in force from, nothing has to happen.  Each request takes the one of its own acceptance; when its key
+ * is known, the one of the organization that pays, if that has a book of its own.
  */
 #ifndef MAAS_PRICING_H
 #define MAAS_PRICING_H
 #include "billing/publication.h"
 #include "conf/catalog.h"
 
+struct price_term {
+    int64_t from_us; /* until the next one's */
+    struct catalog *catalog;
+};
+struct pricing_own { /* of an organization: its book on the list; before the first term the list */
+    struct book_owner owner;
+    size_t count;
+    struct price_term *term; /* without a catalog: the list holds */
+};
 struct pricing {
-    size_t count; /* >= 1 */
-    struct price_term {
-        int64_t from_us; /* until the next one's; of the first one it does not matter */
-        struct catalog *catalog;
-    } term[];
+    size_t count;            /* >= 1 */
+    struct pricing_own *own; /* by owner; NULL: nobody has a book of their own */
+    size_t own_count;
+    struct price_term term[]; /* of the list; the first one is from ever */
 };
 
 /* One book from ever to ever: that of the configuration.  Keeps the catalog.  NULL: no memory. */
@@ -25,11 +34,22 @@ MUST_CHECK enum status pricing_new(struct catalog *models, const struct publicat
                                    struct pricing **ret);
 void pricing_free(struct pricing *p); /* NULL is fine */
 
-static inline const struct catalog *pricing_at(const struct pricing *p, int64_t us)
+/* The list. */
+static inline const struct catalog *pricing_list_at(const struct pricing *p, int64_t us)
 {
     size_t i = p->count - 1;
     while (i > 0 && p->term[i].from_us > us)
         i--;
     return p->term[i].catalog;
+}
+/* The whole catalog at the prices that an organization's book says, and else the list's.  NULL: it has
+ * no book in force then. */
+const struct catalog *pricing_own_at(const struct pricing *p, int64_t us, struct book_owner owner);
+/* The same, and the list when there is none: what somebody pays who pays by that book. */
+static inline const struct catalog *pricing_at(const struct pricing *p, int64_t us,
+                                               struct book_owner owner)
+{
+    const struct catalog *own = p->own ? pricing_own_at(p, us, owner) : NULL;
+    return own ? own : pricing_list_at(p, us);
 }
 #endif

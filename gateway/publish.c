@@ -9,6 +9,7 @@ struct waited_call {
     struct daemon *daemon;
     struct conf *conf;
     struct publication_terms terms; /* read; owned */
+    char err[256];                  /* why they cannot be had; "" */
     uv_sem_t done;
 };
 
@@ -81,8 +82,9 @@ static enum status prepare(struct ledger_call *call, struct db *db, int64_t now_
         s = name_costs(db, c, now_us);
     if (s != STATUS_OK)
         return s;
-    return conf_published_prices(w->conf) ? publication_terms(db, env->wall_us(env->arg), &w->terms)
-                                          : store_prices(db, w->conf->catalog, now_us);
+    return conf_published_prices(w->conf)
+               ? publication_terms(db, env->wall_us(env->arg), &w->terms, w->err)
+               : store_prices(db, w->conf->catalog, now_us);
 }
 
 static enum status read_prices(struct ledger_call *call, struct db *db, int64_t now_us)
@@ -90,17 +92,18 @@ static enum status read_prices(struct ledger_call *call, struct db *db, int64_t 
     struct waited_call *w = (struct waited_call *)call;
     const struct env *env = w->daemon->env;
     (void)now_us;
-    return publication_terms(db, env->wall_us(env->arg), &w->terms);
+    return publication_terms(db, env->wall_us(env->arg), &w->terms, w->err);
 }
 
-static void explain(const struct conf *conf, enum status s, char err[static 256])
+static void explain(const struct waited_call *w, enum status s, char err[static 256])
 {
-    if (s == STATUS_CONFLICT && !conf_published_prices(conf))
+    if (s == STATUS_CONFLICT && !conf_published_prices(w->conf))
         snprintf(err, 256,
                  "price_source is configuration, but prices were published by two people: only "
                  "they change them now; set price_source: published and leave out the prices");
     else
-        snprintf(err, 256, "the price books of the store cannot be had: %s", status_info(s)->text);
+        snprintf(err, 256, "the price books of the store cannot be had: %.200s",
+                 *w->err ? w->err : status_info(s)->text);
 }
 
 static enum status make_pricing(struct waited_call *w, struct pricing **ret, char err[static 256])
@@ -113,7 +116,7 @@ static enum status make_pricing(struct waited_call *w, struct pricing **ret, cha
         s = STATUS_NO_MEMORY;
     publication_terms_free(&w->terms);
     if (s != STATUS_OK)
-        explain(w->conf, s, err);
+        explain(w, s, err);
     return s;
 }
 

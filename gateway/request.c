@@ -69,7 +69,7 @@ struct request *request_new(struct loop *l, struct conn *c, const char *raw_targ
     rid_text(r->rid, r->rid_text);
     r->started_ns = loop_now_ns(l);
     r->accepted_us = env->wall_us(env->arg);
-    r->catalog = pricing_at(r->snapshot->generation->pricing, r->accepted_us);
+    r->catalog = pricing_list_at(r->snapshot->generation->pricing, r->accepted_us);
     r->in.target = (struct span){ target, strlen(target) };
     r->answer.retry_after_ms = -1;
     r->in.body_max = r->snapshot->conf->body_bytes_max;

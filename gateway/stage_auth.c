@@ -1,6 +1,7 @@
 /* gateway/stage_auth.c -- whose key is it, and is it for this?  Asked before the body is read, so that
  * a stranger cannot make us hold a large one. */
 #include "base/digest.h"
+#include "gateway/pricing.h"
 #include "gateway/request.h"
 #include <strings.h>
 
@@ -31,6 +32,15 @@ static enum verdict refuse_role(struct request *r)
                               "--role finance");
 }
 
+/* Only now is it known who pays. */
+static void take_own_prices(struct request *r)
+{
+    const struct pricing *p = r->snapshot->generation->pricing;
+    if (p->own)
+        r->catalog = pricing_at(p, r->accepted_us,
+                                (struct book_owner){ BOOK_CONTRACT, r->key->organization_id });
+}
+
 enum verdict stage_auth(struct request *r)
 {
     if (r->target.row->key == KEY_NONE)
@@ -40,8 +50,10 @@ enum verdict stage_auth(struct request *r)
     enum status s = keyring_check(r->loop->daemon->keyring, text, env->wall_us(env->arg), &r->key);
     wipe(&r->in.authorization);
     wipe(&r->in.api_key);
-    if (s == STATUS_OK)
+    if (s == STATUS_OK) {
+        take_own_prices(r);
         return r->key->role == r->target.row->key ? NEXT : refuse_role(r);
+    }
     COUNT(&r->loop->counters, refused_auth);
     return request_fail(r, s, NULL, NULL);
 }

@@ -187,8 +187,11 @@ def test_the_store_itself_refuses(gate):
     db.execute("INSERT INTO price_version VALUES (1, 'x', 'USD', '', zeroblob(32), 0)")
     by = db.execute("SELECT proposed_by FROM price_proposal").fetchone()[0]
     for sql, why in [
-        (f"INSERT INTO price_publication VALUES (1, 1, 9000000000000000, 1, 1, '{by}')", "by two people"),
-        ("INSERT INTO price_publication VALUES (1, 1, 10, 5, 6, 'uid:5')", "CHECK"),
+        (f"INSERT INTO price_publication VALUES (1, 1, 9000000000000000, 1, 1, '{by}', 'list', 0)", "by two people"),
+        ("INSERT INTO price_publication VALUES (1, 1, 10, 5, 6, 'uid:5', 'list', 0)", "CHECK"),
+        ("INSERT INTO price_publication VALUES (1, 1, 9000000000000000, 1, 1, 'uid:5', 'contract', 1)", "for whom"),
+        ("INSERT INTO price_proposal VALUES (9, 'x', 'USD', '', zeroblob(32), 1, 1, 'uid:5', 'contract', 99)",
+         "the list or of an organization"),
         ("UPDATE price_proposal SET effective_us = 5", "never changed"),
         ("DELETE FROM price_proposal", "never changed"),
         ("UPDATE price_approver SET digest = zeroblob(32)", "only revoked"),

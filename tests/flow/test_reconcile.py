@@ -56,8 +56,8 @@ INSERT INTO price_version VALUES (2, 'next', 'USD', 'currency USD book next
 ', X'1392f5adecc117de8474528b808692312e374e96d712638d3fac5ff36aff14fc', 100);
 INSERT INTO price_approver (name, digest, created_us, created_by) VALUES ('ada', zeroblob(32), 1, 'uid:0');
 INSERT INTO price_proposal VALUES (1, 'next', 'USD', 'currency USD book next
-', X'1392f5adecc117de8474528b808692312e374e96d712638d3fac5ff36aff14fc', 100, 10, 'uid:0');
-INSERT INTO price_publication VALUES (1, 2, 100, 80, 20, 'key:ada');
+', X'1392f5adecc117de8474528b808692312e374e96d712638d3fac5ff36aff14fc', 100, 10, 'uid:0', 'list', 0);
+INSERT INTO price_publication VALUES (1, 2, 100, 80, 20, 'key:ada', 'list', 0);
 """
 
 

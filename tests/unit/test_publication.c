@@ -45,7 +45,7 @@ static int64_t propose(const char *name, int64_t from, const char *by)
     int64_t id;
     int len = snprintf(text, sizeof text, "currency USD book %s\nbase/chat requests 5/1\n", name);
     digest_sha256(text, (size_t)len, sha256);
-    const struct proposal_new p = { name, "USD", text, sha256, from, NOTICE, by };
+    const struct proposal_new p = { { BOOK_LIST, 0 }, name, "USD", text, sha256, from, NOTICE, by };
     *err = '\0';
     ck_assert_msg(publication_propose(db, &p, now, &id, err) == STATUS_OK, "%s", err);
     return id;
@@ -93,8 +93,8 @@ END_TEST
 START_TEST(test_notice)
 {
     int64_t id = propose("a", now + NOTICE, "uid:0");
-    const struct proposal_new early = { "x",    "USD",  "", (uint8_t[32]){ 0 }, now + NOTICE - 1,
-                                        NOTICE, "uid:0" };
+    const struct proposal_new early = { { BOOK_LIST, 0 }, "x",    "USD",  "", (uint8_t[32]){ 0 },
+                                        now + NOTICE - 1, NOTICE, "uid:0" };
     int64_t none;
     ck_assert_int_eq(publication_propose(db, &early, now, &none, err), STATUS_BAD_FIELD);
     ck_assert_ptr_nonnull(strstr(err, "too early"));
@@ -126,11 +126,11 @@ END_TEST
 static void check_terms(int64_t us, size_t count, const char *first)
 {
     struct publication_terms t;
-    ck_assert_int_eq(publication_terms(db, us, &t), STATUS_OK);
-    ck_assert_uint_eq(t.count, count);
-    ck_assert_str_eq(t.term[0].book, first);
-    for (size_t i = 1; i < t.count; i++)
-        ck_assert_int_gt(t.term[i].from_us, t.term[i - 1].from_us);
+    ck_assert_int_eq(publication_terms(db, us, &t, err), STATUS_OK);
+    ck_assert_uint_eq(t.list.count, count);
+    ck_assert_str_eq(t.list.term[0].book, first);
+    for (size_t i = 1; i < t.list.count; i++)
+        ck_assert_int_gt(t.list.term[i].from_us, t.list.term[i - 1].from_us);
     publication_terms_free(&t);
 }
 
@@ -139,8 +139,8 @@ START_TEST(test_terms)
 {
     int64_t start = now;
     struct publication_terms none;
-    ck_assert_int_eq(publication_terms(db, now, &none), STATUS_OK);
-    ck_assert_uint_eq(none.count, 0);
+    ck_assert_int_eq(publication_terms(db, now, &none, err), STATUS_OK);
+    ck_assert_uint_eq(none.list.count, 0);
     fixture_tamper(&f, "INSERT INTO price_version VALUES (1, 'own', 'USD', '', zeroblob(32), 0)");
     ck_assert_int_eq(publication_configured(db, 1), STATUS_OK);
     for (int i = 1; i <= 3; i++)

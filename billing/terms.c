@@ -1,0 +1,353 @@
+/* billing/terms.c -- which version is in force when (publication.h): the list's terms, and for each
+ * organization with a book of its own the two layered, wherever one of them changes.
+ */
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/db.h"
+#include "base/digest.h"
+#include "billing/ledger.h"
+#include "billing/pricebook.h"
+#include "billing/pricebook_layer.h"
+#include "billing/publication.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHEET_BYTES_MAX = 16 << 20 };
+
+static const char sql_terms[] =
+    "SELECT u.effective_us, v.id, v.book, v.text, v.sha256 FROM price_publication u"
+    " JOIN price_version v ON v.id = u.price_version WHERE u.owner_kind = ?2"
+    " AND u.organization = ?3 AND u.effective_us >= coalesce((SELECT min(effective_us) FROM"
+    "  (SELECT effective_us FROM price_publication WHERE effective_us <= ?1 AND owner_kind = ?2"
+    "   AND organization = ?3 ORDER BY effective_us DESC LIMIT 2)), 0) ORDER BY u.effective_us";
+static const char sql_first_term[] =
+    "SELECT 0, v.id, v.book, v.text, v.sha256 FROM price_configured c JOIN price_version v"
+    " ON v.id = c.price_version WHERE (SELECT count(*) FROM price_publication"
+    " WHERE effective_us <= ?1 AND organization = 0) < 2";
+static const char sql_owners[] = "SELECT DISTINCT owner_kind, organization FROM price_publication"
+                                 " WHERE organization <> 0"
+                                 " ORDER BY owner_kind, organization";
+static const char sql_layer[] = "INSERT INTO price_layer VALUES (?1,?2,?3) ON CONFLICT DO NOTHING";
+static const char sql_currency[] = "SELECT currency FROM price_version WHERE id = ?1";
+static const char sql_slug[] = "SELECT slug FROM organization WHERE id = ?1";
+
+const char *book_kind_name(enum book_kind k)
+{
+    static const char *const names[] = {
+#define X(NAME, word) [BOOK_##NAME] = word,
+        BOOK_KIND_MAP(X)
+#undef X
+    };
+    return names[k];
+}
+
+static enum book_kind kind_of(const char *name)
+{
+    enum book_kind k = BOOK_LIST;
+    while (k + 1 < BOOK_KINDS && strcmp(name, book_kind_name(k)) != 0)
+        k++;
+    return k;
+}
+
+/* ---- lists of terms ------------------------------------------------------------------------ */
+
+static void list_free(struct term_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->term[i].book);
+        free(l->term[i].text);
+    }
+    free(l->term);
+    *l = (struct term_list){ NULL, 0, 0 };
+}
+
+void publication_terms_free(struct publication_terms *t)
+{
+    list_free(&t->list);
+    for (size_t i = 0; i < t->own_count; i++)
+        list_free(&t->own[i].terms);
+    free(t->own);
+    *t = (struct publication_terms){ .own = NULL };
+}
+
+/* Of the instant and the version; NULL: no memory. */
+static struct publication_term *add_term(struct term_list *l, int64_t from_us, int64_t version)
+{
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 4;
+        struct publication_term *more = realloc(l->term, room * sizeof *more);
+        if (!more)
+            return NULL;
+        l->term = more;
+        l->room = room;
+    }
+    l->term[l->count] = (struct publication_term){ .from_us = from_us, .version = version };
+    return &l->term[l->count++];
+}
+
+static enum status take_term(struct term_list *l, struct db_stmt *s)
+{
+    struct publication_term *t = add_term(l, db_col_int(s, 0), db_col_int(s, 1));
+    if (!t)
+        return STATUS_NO_MEMORY;
+    t->book = strdup(db_col_text(s, 2, NULL));
+    t->text = strdup(db_col_text(s, 3, NULL));
+    memcpy(t->sha256, db_col_blob(s, 4, NULL), sizeof t->sha256);
+    return t->book && t->text ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static enum status take_terms(struct db *db, struct db_stmt *s, struct term_list *l)
+{
+    enum status status = STATUS_OK;
+    enum db_row row = DB_DONE;
+    while (!status && (row = db_step(s)) == DB_ROW)
+        status = take_term(l, s);
+    if (row == DB_FAILED)
+        status = db_status(db);
+    db_reset(s);
+    return status;
+}
+
+static enum status read_terms(struct db *db, int64_t now_us, const struct book_owner *of,
+                              struct term_list *l)
+{
+    struct db_stmt *s = db_prepare(db, sql_terms);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, now_us);
+    db_text(s, 2, book_kind_name(of->kind), -1);
+    db_int(s, 3, of->organization);
+    return take_terms(db, s, l);
+}
+
+static enum status read_list(struct db *db, int64_t now_us, struct term_list *l)
+{
+    static const struct book_owner everybody = { BOOK_LIST, 0 };
+    struct db_stmt *first = db_prepare(db, sql_first_term);
+    if (!first)
+        return db_status(db);
+    db_int(first, 1, now_us);
+    enum status s = take_terms(db, first, l);
+    return s ? s : read_terms(db, now_us, &everybody, l);
+}
+
+/* The first one holds from ever. */
+static const struct publication_term *term_at(const struct term_list *l, int64_t us)
+{
+    size_t i = l->count - 1;
+    while (i > 0 && l->term[i].from_us > us)
+        i--;
+    return &l->term[i];
+}
+
+/* ---- a layer ------------------------------------------------------------------------------- */
+
+static enum status misfit(struct db *db, const struct book_owner *of, const char *book,
+                          struct span model, char err[static 256])
+{
+    struct db_stmt *s = db_prepare(db, sql_slug);
+    if (s) {
+        db_int(s, 1, of->organization);
+        const char *slug = db_step(s) == DB_ROW ? db_col_text(s, 0, NULL) : "?";
+        snprintf(err, 256,
+                 "the book '%.64s' of '%.64s' does not fit on the list: a request of %.*s "
+                 "could have more than %d lines on its bill",
+                 book, slug, (int)(model.len < 80 ? model.len : 80), model.at, PRICE_LINES_MAX);
+        db_reset(s);
+    }
+    return STATUS_CONFLICT;
+}
+
+/* Each model that the organization's book is about has a sheet that can be billed by. */
+static enum status check_layer(struct db *db, const struct book_owner *of,
+                               const struct publication_term *own, const char *text,
+                               char err[static 256])
+{
+    struct pricebook_line line = { .number = 0 };
+    struct span last = { "", 0 };
+    const char *at = own->text;
+    bool bad;
+    enum status s = STATUS_OK;
+    while (!s && pricebook_next(&at, &line, &bad)) {
+        if (last.len == line.model.len && memcmp(last.at, line.model.at, last.len) == 0)
+            continue;
+        last = line.model;
+        AUTO(arena_free_ptr) struct arena *a = arena_new(SHEET_BYTES_MAX);
+        AUTO(free_ptr) char *model = strndup(last.at, last.len);
+        const struct price_sheet *sheet;
+        s = a && model ? pricebook_sheet(text, model, a, &sheet) : STATUS_NO_MEMORY;
+        if (s == STATUS_BAD_FIELD)
+            s = misfit(db, of, own->book, last, err);
+    }
+    return s;
+}
+
+static enum status store_layer(struct db *db, const struct publication_term *list,
+                               const struct publication_term *own, const char *currency,
+                               struct publication_term *ret)
+{
+    enum status s = ledger_publish_prices(db, own->book, currency, ret->text, ret->sha256,
+                                          ret->from_us, &ret->version);
+    struct db_stmt *layer = s ? NULL : db_prepare(db, sql_layer);
+    if (!layer)
+        return s ? s : db_status(db);
+    db_int(layer, 1, ret->version);
+    db_int(layer, 2, list->version);
+    db_int(layer, 3, own->version);
+    return db_run(layer);
+}
+
+static enum status read_currency(struct db *db, int64_t version, char ret[static 16])
+{
+    struct db_stmt *s = db_prepare(db, sql_currency);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, version);
+    enum db_row row = db_step(s);
+    if (row == DB_ROW)
+        snprintf(ret, 16, "%s", db_col_text(s, 0, NULL));
+    db_reset(s);
+    return row == DB_ROW ? STATUS_OK : row == DB_DONE ? STATUS_INTERNAL : db_status(db);
+}
+
+static enum status make_layer(struct db *db, const struct book_owner *of,
+                              const struct publication_term *list,
+                              const struct publication_term *own, struct publication_term *ret,
+                              char err[static 256])
+{
+    AUTO(buf_free) struct buf b;
+    char currency[16];
+    const struct layer_of below = { list->text, list->sha256 }, above = { own->text, own->sha256 };
+    buf_init(&b, LAYER_BYTES_MAX);
+    enum status s = read_currency(db, own->version, currency);
+    if (!s)
+        s = pricebook_layer(currency, own->book, &below, &above, &b);
+    if (!s)
+        s = check_layer(db, of, own, b.at, err);
+    if (s)
+        return s;
+    digest_sha256(b.at, b.len, ret->sha256);
+    ret->book = strdup(own->book);
+    ret->text = buf_take(&b, NULL);
+    return ret->book && ret->text ? store_layer(db, list, own, currency, ret) : STATUS_NO_MEMORY;
+}
+
+/* ---- an organization ----------------------------------------------------------------------- */
+
+static enum status add_layer(struct db *db, struct publication_own *o, const struct term_list *list,
+                             const struct term_list *own, int64_t from_us, char err[static 256])
+{
+    const struct publication_term *below = term_at(list, from_us), *above = term_at(own, from_us);
+    struct publication_term *t = add_term(&o->terms, from_us, below->version);
+    if (!t)
+        return STATUS_NO_MEMORY;
+    return pricebook_says(above->text) ? make_layer(db, &o->owner, below, above, t, err)
+                                       : STATUS_OK;
+}
+
+/* From its first term on, wherever it or the list changes. */
+static enum status add_layers(struct db *db, struct publication_own *o,
+                              const struct term_list *list, const struct term_list *own,
+                              char err[static 256])
+{
+    size_t i = 0, k = 0;
+    enum status s = STATUS_OK;
+    while (i < list->count && list->term[i].from_us <= own->term[0].from_us)
+        i++;
+    while (!s && (i < list->count || k < own->count)) {
+        int64_t a = i < list->count ? list->term[i].from_us : INT64_MAX;
+        int64_t b = k < own->count ? own->term[k].from_us : INT64_MAX;
+        i += a <= b;
+        k += b <= a;
+        s = add_layer(db, o, list, own, a < b ? a : b, err);
+    }
+    return s;
+}
+
+static bool has_any(const struct term_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->term[i].text)
+            return true;
+    return false;
+}
+
+static enum status fill_owner(struct db *db, int64_t now_us, const struct term_list *list,
+                              struct publication_own *o, char err[static 256])
+{
+    struct term_list own = { NULL, 0, 0 };
+    enum status s = read_terms(db, now_us, &o->owner, &own);
+    if (!s && own.count)
+        s = add_layers(db, o, list, &own, err);
+    list_free(&own);
+    return s;
+}
+
+static enum status add_owner(struct publication_terms *t, struct db_stmt *s)
+{
+    struct publication_own *more = realloc(t->own, (t->own_count + 1) * sizeof *more);
+    if (!more)
+        return STATUS_NO_MEMORY;
+    t->own = more;
+    t->own[t->own_count++] =
+        (struct publication_own){ .owner = { kind_of(db_col_text(s, 0, NULL)), db_col_int(s, 1) } };
+    return STATUS_OK;
+}
+
+/* All that ever had a book of their own, in their order. */
+static enum status read_owners(struct db *db, struct publication_terms *t)
+{
+    struct db_stmt *s = db_prepare(db, sql_owners);
+    if (!s)
+        return db_status(db);
+    enum status status = STATUS_OK;
+    enum db_row row = DB_DONE;
+    while (!status && (row = db_step(s)) == DB_ROW)
+        status = add_owner(t, s);
+    if (row == DB_FAILED)
+        status = db_status(db);
+    db_reset(s);
+    return status;
+}
+
+static void drop_bookless(struct publication_terms *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->own_count; i++)
+        if (has_any(&t->own[i].terms))
+            t->own[kept++] = t->own[i];
+        else
+            list_free(&t->own[i].terms);
+    t->own_count = kept;
+}
+
+static enum status add_owners(struct db *db, int64_t now_us, struct publication_terms *t,
+                              char err[static 256])
+{
+    enum status s = read_owners(db, t);
+    for (size_t i = 0; i < t->own_count && !s; i++)
+        s = fill_owner(db, now_us, &t->list, &t->own[i], err);
+    if (s)
+        return s;
+    drop_bookless(t);
+    if (t->own_count <= PUBLICATION_OWN_MAX)
+        return STATUS_OK;
+    snprintf(err, 256, "at most %d price books of organizations can be in force at once",
+             PUBLICATION_OWN_MAX);
+    return STATUS_CONFLICT;
+}
+
+enum status publication_terms(struct db *db, int64_t now_us, struct publication_terms *ret,
+                              char err[static 256])
+{
+    struct publication_terms t = { .own = NULL };
+    enum status s = read_list(db, now_us, &t.list);
+    if (!s && t.list.count)
+        s = add_owners(db, now_us, &t, err);
+    if (s)
+        publication_terms_free(&t);
+    else
+        *ret = t;
+    return s;
+}
