@@ -115,6 +115,7 @@ enum status audit_run(struct db *db, int64_t now_us, json_t **ret)
     free(a.items);
     arena_free(a.words);
     free(a.terms);
+    free(a.layers);
     tally_free(&a.drawn);
     tally_free(&a.spent);
     tally_free(&a.funds);

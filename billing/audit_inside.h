@@ -35,10 +35,16 @@ struct audit {
     struct price_item *items; /* those that are not plain; a place is from 1 */
     size_t item_count, item_room;
     struct arena *words; /* that the items name, and their tiers */
-    struct audit_term {  /* of books that two people published, ascending */
-        int64_t from_us, version, version_from_us;
+    struct
+        audit_term { /* of books that two people published, by organization (0: the list) and start */
+        int64_t organization, from_us, version, version_from_us;
+        bool says; /* anything: else the list holds */
     } * terms;
     size_t term_count;
+    struct audit_layer { /* of which two versions another is made, by that */
+        int64_t version, list, own;
+    } * layers;
+    size_t layer_count;
 };
 
 struct audit_facts { /* what a settlement says of the request that it prices */
@@ -77,7 +83,7 @@ MUST_CHECK enum status audit_draws(struct audit *a, struct db_stmt *request, int
 enum { /* columns of a request and its settlement, for audit_requests.c and audit_funds.c */
     O_RID, O_PROJECT, O_KEY, O_ENDPOINT, O_PRICES, O_HOLD, O_ACCEPTED, O_BOOT,
     S_RID, S_PROJECT, S_KEY, S_ENDPOINT, S_PRICES, S_MODEL, S_AMOUNT,
-    S_SETTLED, S_LINES, S_OUTCOME, S_DRAWS, S_ORGANIZATION, S_PERIOD, S_ARCHIVE,
+    S_SETTLED, S_LINES, S_OUTCOME, S_DRAWS, S_ORGANIZATION, S_PERIOD, S_ARCHIVE, O_PAYER,
 };
 /* clang-format on */
 
@@ -102,7 +108,11 @@ MUST_CHECK enum status audit_volume_end(struct audit *a, const char *document,
 
 /* audit_published.c: price books of two people, and which was in force for a request. */
 enum status audit_published(struct audit *a);
-void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us);
+void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us,
+                      int64_t organization);
+/* audit_layers.c: the list with the book of an organization on it. */
+MUST_CHECK enum status audit_layers(struct audit *a);
+const struct audit_layer *audit_layer_of(const struct audit *a, int64_t version); /* NULL: none */
 
 enum status audit_boots(struct audit *a);
 /* audit_archives.c: what stands for months that have left. */

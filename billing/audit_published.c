@@ -13,10 +13,13 @@ static const char sql_publications[] =
     "SELECT u.proposal, u.effective_us, u.notice_us, u.published_us, u.published_by, p.proposed_us,"
     " p.proposed_by, p.effective_us, v.text = p.text AND v.book = p.book"
     " AND v.currency = p.currency AND v.sha256 = p.sha256, a.created_us, a.revoked_us,"
-    " u.price_version, v.effective_from_us FROM price_publication u"
+    " u.price_version, v.effective_from_us, u.owner_kind, u.organization,"
+    " u.owner_kind IS p.owner_kind AND u.organization IS p.organization,"
+    " instr(v.text, char(10)) < length(v.text) FROM price_publication u"
     " LEFT JOIN price_proposal p ON p.id = u.proposal"
     " LEFT JOIN price_version v ON v.id = u.price_version"
-    " LEFT JOIN price_approver a ON 'key:' || a.name = u.published_by ORDER BY u.effective_us";
+    " LEFT JOIN price_approver a ON 'key:' || a.name = u.published_by"
+    " ORDER BY u.organization, u.owner_kind, u.effective_us";
 
 enum {
     U_PROPOSAL,
@@ -32,6 +35,10 @@ enum {
     A_REVOKED,
     U_VERSION,
     V_FROM,
+    U_KIND,
+    U_ORGANIZATION,
+    U_SAME_OWNER,
+    V_SAYS,
 };
 
 static enum status book_row(struct audit *a, struct db_stmt *s)
@@ -72,8 +79,9 @@ static bool keep_term(struct audit *a, struct db_stmt *s)
         return false;
     a->terms = more;
     a->terms[a->term_count++] =
-        (struct audit_term){ db_col_int(s, U_EFFECTIVE), db_col_int(s, U_VERSION),
-                             db_col_int(s, V_FROM) };
+        (struct audit_term){ db_col_int(s, U_ORGANIZATION), db_col_int(s, U_EFFECTIVE),
+                             db_col_int(s, U_VERSION), db_col_int(s, V_FROM),
+                             db_col_int(s, V_SAYS) != 0 };
     return true;
 }
 
@@ -91,33 +99,79 @@ static enum status publication_row(struct audit *a, struct db_stmt *s)
         db_col_int(s, U_EFFECTIVE) - db_col_int(s, U_NOTICE) < db_col_int(s, U_PUBLISHED) ||
         db_col_int(s, U_PUBLISHED) < db_col_int(s, P_PROPOSED))
         audit_problem(a, "draft %" PRId64 " was published without its notice", id);
+    if (!db_col_int(s, U_SAME_OWNER))
+        audit_problem(a, "draft %" PRId64 " was published for another than it was proposed for",
+                      id);
+    if (strcmp(db_col_text(s, U_KIND, NULL), "resale") == 0) /* no request is held by it */
+        return STATUS_OK;
     return keep_term(a, s) ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status audit_published(struct audit *a)
 {
     enum status s = audit_query(a, sql_books, book_row);
-    return s ? s : audit_query(a, sql_publications, publication_row);
+    if (!s)
+        s = audit_query(a, sql_publications, publication_row);
+    return s ? s : audit_layers(a);
 }
 
-void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us)
+/* ---- a request ----------------------------------------------------------------------------- */
+
+static bool has_begun(const struct audit_term *t, int64_t organization, int64_t us)
+{
+    return t->organization < organization || (t->organization == organization && t->from_us <= us);
+}
+
+/* NULL: nothing of it was in force. */
+static const struct audit_term *term_at(const struct audit *a, int64_t organization, int64_t us)
 {
     size_t low = 0, high = a->term_count; /* terms before `low` had begun */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (a->terms[middle].from_us <= accepted_us)
+        if (has_begun(&a->terms[middle], organization, us))
             low = middle + 1;
         else
             high = middle;
     }
-    if (low && a->terms[low - 1].version != version)
+    return low && a->terms[low - 1].organization == organization ? &a->terms[low - 1] : NULL;
+}
+
+static void check_list(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us)
+{
+    const struct audit_term *list = term_at(a, 0, accepted_us);
+    if (list && list->version != version)
         audit_problem(a,
                       "request %" PRId64 " has price version %" PRId64 ", but version %" PRId64
                       " was in force when it was accepted",
-                      rid, version, a->terms[low - 1].version);
-    for (size_t i = 0; !low && i < a->term_count; i++)
+                      rid, version, list->version);
+    for (size_t i = 0; !list && i < a->term_count; i++)
         if (a->terms[i].version == version && a->terms[i].version_from_us > accepted_us)
             audit_problem(
                 a, "request %" PRId64 " has price version %" PRId64 ", which was not in force yet",
                 rid, version);
+}
+
+/* The list of then, with the book on it that the organization had then. */
+void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us,
+                      int64_t organization)
+{
+    const struct audit_term *own = organization ? term_at(a, organization, accepted_us) : NULL;
+    const struct audit_layer *layer = audit_layer_of(a, version);
+    if (own && own->says) {
+        if (!layer || layer->own != own->version)
+            audit_problem(a,
+                          "request %" PRId64 " has price version %" PRId64
+                          ", without the book of its organization, version %" PRId64,
+                          rid, version, own->version);
+        else
+            check_list(a, rid, layer->list, accepted_us);
+        return;
+    }
+    if (layer)
+        audit_problem(a,
+                      "request %" PRId64 " has price version %" PRId64
+                      " with the book of an organization that had none",
+                      rid, version);
+    else
+        check_list(a, rid, version, accepted_us);
 }

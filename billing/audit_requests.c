@@ -24,8 +24,8 @@ static const char sql_requests[] =
     "SELECT o.rid, o.project, o.key, o.endpoint, o.price_version, o.hold_atoms +"
     " (SELECT coalesce(sum(atoms), 0) FROM hold_more m WHERE m.rid = o.rid), o.accepted_us,"
     " o.boot, s.rid, s.project, s.key, s.endpoint, s.price_version, s.model, s.amount_atoms,"
-    " s.settled_us, s.lines, s.outcome, s.draws, p.organization, b.id, b.archive"
-    " FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid"
+    " s.settled_us, s.lines, s.outcome, s.draws, p.organization, b.id, b.archive,"
+    " (SELECT organization FROM project WHERE id = o.project) FROM request_open o LEFT JOIN settlement s ON s.rid = o.rid"
     " LEFT JOIN project p ON p.id = s.project LEFT JOIN billing_period b ON b.id ="
     "  (SELECT id FROM billing_period WHERE organization = p.organization"
     "   AND starts_us <= s.settled_us ORDER BY starts_us DESC LIMIT 1)"
@@ -301,7 +301,8 @@ static enum status request_row(struct audit *a, struct db_stmt *s)
     int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
     if (db_col_int(s, O_BOOT) > a->newest_boot || db_col_int(s, O_BOOT) < 1)
         audit_problem(a, "request %" PRId64 " is of a boot that never was", rid);
-    audit_acceptance(a, rid, db_col_int(s, O_PRICES), db_col_int(s, O_ACCEPTED));
+    audit_acceptance(a, rid, db_col_int(s, O_PRICES), db_col_int(s, O_ACCEPTED),
+                     db_col_int(s, O_PAYER));
     if (db_col_null(s, S_RID)) {
         check_open(a, s);
         return STATUS_OK;

@@ -19,7 +19,8 @@ static const char sql_proposal[] =
     " (SELECT count(*) FROM price_publication WHERE proposal = p.id),"
     " (SELECT count(*) FROM price_publication WHERE effective_us = p.effective_us"
     "  AND owner_kind = p.owner_kind AND organization = p.organization), p.owner_kind,"
-    " p.organization FROM price_proposal p WHERE p.id = ?1";
+    " p.organization, coalesce((SELECT slug FROM organization WHERE id = p.organization), '')"
+    " FROM price_proposal p WHERE p.id = ?1";
 static const char sql_approver_since[] =
     "SELECT created_us FROM price_approver WHERE 'key:' || name = ?1";
 static const char sql_publish[] = "INSERT INTO price_publication VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
@@ -35,8 +36,11 @@ static const char sql_configured[] =
     "SELECT v.id, v.book, v.sha256, v.effective_from_us, NOT EXISTS (SELECT 1 FROM"
     " price_publication WHERE effective_us <= ?1 AND organization = 0) FROM price_configured c"
     " JOIN price_version v ON v.id = c.price_version";
-static const char sql_version_text[] = "SELECT text FROM price_version WHERE id = ?1";
-static const char sql_draft_text[] = "SELECT text FROM price_proposal WHERE id = ?1";
+static const char sql_version_text[] =
+    "SELECT text, EXISTS (SELECT 1 FROM price_publication WHERE price_version = ?1"
+    " AND organization <> 0) FROM price_version WHERE id = ?1";
+static const char sql_draft_text[] =
+    "SELECT text, organization <> 0 FROM price_proposal WHERE id = ?1";
 static const char sql_published[] = "SELECT count(*) FROM price_publication";
 static const char sql_configure[] =
     "INSERT INTO price_configured VALUES (1, ?1) ON CONFLICT DO UPDATE"
@@ -92,7 +96,7 @@ enum status publication_propose(struct db *db, const struct proposal_new *p, int
 
 struct proposal {
     int64_t id, effective_us, proposed_us;
-    char *book, *currency, *text, *owner_kind; /* owned */
+    char *book, *currency, *text, *owner_kind, *slug; /* owned */
     int64_t organization;
     char by[PERSON_BYTES];
     uint8_t sha256[32];
@@ -105,6 +109,7 @@ static void proposal_clear(struct proposal *p)
     free(p->currency);
     free(p->text);
     free(p->owner_kind);
+    free(p->slug);
 }
 
 static enum status read_proposal(struct db *db, int64_t id, struct proposal *ret)
@@ -130,7 +135,8 @@ static enum status read_proposal(struct db *db, int64_t id, struct proposal *ret
         ret->taken = db_col_int(s, 8) > 0;
         ret->owner_kind = strdup(db_col_text(s, 9, NULL));
         ret->organization = db_col_int(s, 10);
-        bool whole = ret->book && ret->currency && ret->text && ret->owner_kind;
+        ret->slug = strdup(db_col_text(s, 11, NULL));
+        bool whole = ret->book && ret->currency && ret->text && ret->owner_kind && ret->slug;
         status = whole ? STATUS_OK : STATUS_NO_MEMORY;
     }
     db_reset(s);
@@ -213,9 +219,9 @@ enum status publication_approve(struct db *db, int64_t proposal, const char *by,
         s = check_terms(db, now_us, err);
     if (s)
         return s;
-    *ret = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s}", "draft", (json_int_t)proposal,
-                     "version", (json_int_t)version, "price_book", p.book, "effective",
-                     period_instant_text(p.effective_us, from), "sha256",
+    *ret = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "draft", (json_int_t)proposal,
+                     "version", (json_int_t)version, "price_book", p.book, "for", p.slug,
+                     "effective", period_instant_text(p.effective_us, from), "sha256",
                      digest_hex(p.sha256, sizeof p.sha256, hex), "proposed_by", p.by,
                      "published_by", by);
     return *ret ? STATUS_OK : STATUS_NO_MEMORY;
@@ -285,7 +291,7 @@ enum status publication_list(struct db *db, int64_t now_us, json_t **ret)
     return s;
 }
 
-enum status publication_text(struct db *db, bool draft, int64_t id, char **ret)
+enum status publication_text(struct db *db, bool draft, int64_t id, char **ret, bool *ret_own)
 {
     struct db_stmt *s = db_prepare(db, draft ? sql_draft_text : sql_version_text);
     if (!s)
@@ -293,6 +299,7 @@ enum status publication_text(struct db *db, bool draft, int64_t id, char **ret)
     db_int(s, 1, id);
     enum db_row row = db_step(s);
     char *text = row == DB_ROW ? strdup(db_col_text(s, 0, NULL)) : NULL;
+    *ret_own = row == DB_ROW && db_col_int(s, 1) != 0;
     db_reset(s);
     if (row != DB_ROW)
         return row == DB_DONE ? STATUS_NOT_FOUND : db_status(db);

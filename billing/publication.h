@@ -57,8 +57,10 @@ MUST_CHECK enum status publication_approve(struct db *db, int64_t proposal, cons
  *   "published_by","published"}], newest first; at last the version of the configuration, if any.
  * state: draft, too late, scheduled, in force, past. for: a slug, "" of the list. */
 MUST_CHECK enum status publication_list(struct db *db, int64_t now_us, json_t **ret);
-/* The text of version `id`, or of a draft; free() it.  NOT_FOUND. */
-MUST_CHECK enum status publication_text(struct db *db, bool draft, int64_t id, char **ret);
+/* The text of version `id`, or of a draft; free() it.  *ret_own: it is the book of an organization, with
+ * only what differs.  NOT_FOUND. */
+MUST_CHECK enum status publication_text(struct db *db, bool draft, int64_t id, char **ret,
+                                        bool *ret_own);
 
 /* ---- which version is in force when -------------------------------------------------------- */
 
@@ -90,6 +92,10 @@ void publication_terms_free(struct publication_terms *t);
  * already: inside a ledger_call.  CONFLICT with a sentence: a book does not fit on the list. */
 MUST_CHECK enum status publication_terms(struct db *db, int64_t now_us,
                                          struct publication_terms *ret, char err[static 256]);
+/* The books in force then of that kind, of one organization or (0) of all: each has one term, with
+ * what it says itself.  Any connection. */
+MUST_CHECK enum status publication_own_books(struct db *db, struct book_owner of, int64_t now_us,
+                                             struct publication_terms *ret);
 /* The version that the configuration gives is in force.  CONFLICT: a book was published; from then on
  * only two people change prices. */
 MUST_CHECK enum status publication_configured(struct db *db, int64_t version);

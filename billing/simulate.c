@@ -325,8 +325,8 @@ static enum status answer(struct work *w, const char *month, json_t **ret)
 {
     json_t *o =
         json_pack("{s:s, s:s, s:o, s:O, s:O, s:I}", "month", month, "price_book",
-                  w->s.book->price_book, "currency", name_of(w->s.db, sql_currency, 0), "data",
-                  w->data, "not_rated", w->not_rated, "requests", (json_int_t)w->total[0]);
+                  w->s.books->book->price_book, "currency", name_of(w->s.db, sql_currency, 0),
+                  "data", w->data, "not_rated", w->not_rated, "requests", (json_int_t)w->total[0]);
     if (!o || put_amounts(o, w->total)) {
         json_decref(o);
         return STATUS_NO_MEMORY;
@@ -335,12 +335,12 @@ static enum status answer(struct work *w, const char *month, json_t **ret)
     return STATUS_OK;
 }
 
-enum status simulate_month(struct db *db, const struct catalog *book, const char *month,
+enum status simulate_month(struct db *db, const struct simulate_books *books, const char *month,
                            const char *organization, json_t **ret)
 {
     AUTO(work_clear) struct work w = { .data = json_array(), .not_rated = json_array() };
     int64_t payer = 0, from_us, to_us;
-    enum status s = simulate_open(&w.s, db, book);
+    enum status s = simulate_open(&w.s, db, books);
     if (!s && organization)
         s = organization_find(db, organization, &payer);
     if (!s)

@@ -10,9 +10,21 @@
 #define MAAS_SIMULATE_H
 #include "base/status.h"
 #include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct catalog;
 struct db;
+
+struct simulate_own { /* an organization with a book of its own */
+    int64_t organization;
+    const struct catalog *book; /* all that it would pay */
+};
+struct simulate_books {
+    const struct catalog *book; /* of everybody else */
+    struct simulate_own *own;   /* by organization; the same models in the same order */
+    size_t own_count;
+};
 
 /* {"month","price_book","currency",
  *  "data":[{"organization","model","requests","amount","would","difference"}],
@@ -20,6 +32,6 @@ struct db;
  *  "requests","amount","would","difference"}
  * organization NULL: all.  NOT_FOUND: no such organization; BAD_FIELD: not a month;
  * BILLING_OVERFLOW: a sum is beyond what money can hold. */
-MUST_CHECK enum status simulate_month(struct db *db, const struct catalog *book, const char *month,
-                                      const char *organization, json_t **ret);
+MUST_CHECK enum status simulate_month(struct db *db, const struct simulate_books *books,
+                                      const char *month, const char *organization, json_t **ret);
 #endif

@@ -1,6 +1,7 @@
 /* billing/simulate_inside.h -- what the files of the simulation share. */
 #ifndef MAAS_SIMULATE_INSIDE_H
 #define MAAS_SIMULATE_INSIDE_H
+#include "billing/simulate.h"
 #include "billing/tally.h"
 #include "conf/catalog.h"
 
@@ -31,8 +32,8 @@ struct simulate_request { /* one settlement */
 
 struct simulate { /* what stays from one settlement to the next */
     struct db *db;
-    const struct catalog *book;
-    const struct catalog_model **by_id; /* of names; room of them */
+    const struct simulate_books *books;
+    const struct catalog_model **by_id; /* of names, in books->book; room of them */
     int64_t room;
     struct tally then;   /* version, model -> meters priced, dimensions, meters by volume */
     struct tally counts; /* organization, period, model, item -> units, charged */
@@ -43,7 +44,10 @@ struct simulate_back { /* what the close of a period gives back */
     int64_t organization, model, then, now;
 };
 
-MUST_CHECK enum status simulate_open(struct simulate *s, struct db *db, const struct catalog *book);
+MUST_CHECK enum status simulate_open(struct simulate *s, struct db *db,
+                                     const struct simulate_books *books);
+/* The book that the organization would pay by. */
+const struct catalog *simulate_book(const struct simulate *s, int64_t organization);
 void simulate_close(struct simulate *s);
 /* What the request would have cost.  OK with WHY_RATED or another reason; then *ret is not set. */
 MUST_CHECK enum status simulate_rate(struct simulate *s, struct simulate_request *r,

@@ -19,10 +19,25 @@ void simulate_close(struct simulate *s)
     tally_free(&s->volume);
 }
 
-enum status simulate_open(struct simulate *s, struct db *db, const struct catalog *book)
+const struct catalog *simulate_book(const struct simulate *s, int64_t organization)
+{
+    const struct simulate_books *b = s->books;
+    size_t low = 0, high = b->own_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (b->own[middle].organization < organization)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool own = low < b->own_count && b->own[low].organization == organization;
+    return own ? b->own[low].book : b->book;
+}
+
+enum status simulate_open(struct simulate *s, struct db *db, const struct simulate_books *books)
 {
     static const struct catalog_scope everywhere = { .whole = true };
-    *s = (struct simulate){ .db = db, .book = book };
+    *s = (struct simulate){ .db = db, .books = books };
     struct db_stmt *names = db_prepare(db, sql_names);
     if (!names)
         return db_status(db);
@@ -37,15 +52,17 @@ enum status simulate_open(struct simulate *s, struct db *db, const struct catalo
             break;
         struct span name;
         name.at = db_col_text(names, 1, &name.len);
-        s->by_id[id] = catalog_find(book, &everywhere, name);
+        s->by_id[id] = catalog_find(books->book, &everywhere, name);
     }
     db_reset(names);
     return row == DB_FAILED ? db_status(db) : row == DB_ROW ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
-static const struct catalog_model *model_of(const struct simulate *s, int64_t id)
+static const struct catalog_model *model_of(const struct simulate *s,
+                                            const struct simulate_request *r, int64_t id)
 {
-    return id > 0 && id < s->room ? s->by_id[id] : NULL;
+    const struct catalog_model *m = id > 0 && id < s->room ? s->by_id[id] : NULL;
+    return m ? &simulate_book(s, r->organization)->models[m->index] : NULL;
 }
 
 /* ---- what was known then ------------------------------------------------------------------- */
@@ -226,7 +243,7 @@ static enum status rate_by(struct simulate *s, const struct catalog_model *m,
 static enum status rate_cheaper(struct simulate *s, const struct simulate_request *r,
                                 enum simulate_why *why, int64_t *ret)
 {
-    const struct catalog_model *by[2] = { model_of(s, r->asked), model_of(s, r->served) };
+    const struct catalog_model *by[2] = { model_of(s, r, r->asked), model_of(s, r, r->served) };
     const struct catalog_model *best = NULL;
     struct rate_line lines[2][PRICE_LINES_MAX];
     unsigned count[2] = { 0, 0 }, chosen = 0;
@@ -268,8 +285,8 @@ enum status simulate_rate(struct simulate *s, struct simulate_request *r,
     *ret = 0;
     if (!r->charged)
         return STATUS_OK;
-    *ret_why = check(model_of(s, r->asked), r, then);
-    if (!*ret_why && r->served != r->asked && model_of(s, r->served))
-        *ret_why = check(model_of(s, r->served), r, then);
+    *ret_why = check(model_of(s, r, r->asked), r, then);
+    if (!*ret_why && r->served != r->asked && model_of(s, r, r->served))
+        *ret_why = check(model_of(s, r, r->served), r, then);
     return *ret_why ? STATUS_OK : rate_cheaper(s, r, ret_why, ret);
 }

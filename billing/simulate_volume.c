@@ -48,7 +48,8 @@ static enum status note_then(struct simulate *s, const struct tally_row *row, st
 
 static enum status note_now(struct simulate *s, const struct tally_row *row, struct volume *v)
 {
-    const struct catalog_model *m = &s->book->models[row->key[MODEL]];
+    const struct catalog_model *m =
+        &simulate_book(s, row->key[ORGANIZATION])->models[row->key[MODEL]];
     struct pricebook_line line = { .model = { m->id, strlen(m->id) } };
     line.item = m->sheet->items[row->key[METER]]; /* here it is the item's place */
     memcpy(line.tiers, line.item.tiers, line.item.tier_count * sizeof *line.tiers);
@@ -88,7 +89,8 @@ static enum status close_group(struct simulate *s, struct tally *rows, size_t fi
 
 static bool is_volume(const struct simulate *s, const struct tally_row *row)
 {
-    const struct price_sheet *sheet = s->book->models[row->key[MODEL]].sheet;
+    const struct price_sheet *sheet =
+        simulate_book(s, row->key[ORGANIZATION])->models[row->key[MODEL]].sheet;
     return sheet->items[row->key[METER]].kind == PRICE_VOLUME;
 }
 
@@ -110,8 +112,8 @@ enum status simulate_close_periods(struct simulate *s,
         const struct tally_row *row = &s->counts.rows[i];
         if (!row->used || row->seen || !is_volume(s, row))
             continue;
-        struct simulate_back b = { row->key[ORGANIZATION], s->book->models[row->key[MODEL]].db_id,
-                                   0, 0 };
+        struct simulate_back b = { row->key[ORGANIZATION],
+                                   s->books->book->models[row->key[MODEL]].db_id, 0, 0 };
         status = close_group(s, &s->counts, i, note_now, &b.now);
         if (!status)
             status = take(arg, &b);

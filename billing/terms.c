@@ -28,6 +28,12 @@ static const char sql_first_term[] =
 static const char sql_owners[] = "SELECT DISTINCT owner_kind, organization FROM price_publication"
                                  " WHERE organization <> 0"
                                  " ORDER BY owner_kind, organization";
+static const char sql_own_books[] =
+    "SELECT u.organization, v.id, v.book, v.text, v.sha256 FROM price_publication u"
+    " JOIN price_version v ON v.id = u.price_version WHERE u.owner_kind = ?2"
+    " AND (?3 = 0 OR u.organization = ?3) AND u.effective_us = (SELECT max(x.effective_us)"
+    " FROM price_publication x WHERE x.effective_us <= ?1 AND x.owner_kind = u.owner_kind"
+    " AND x.organization = u.organization) ORDER BY u.organization";
 static const char sql_layer[] = "INSERT INTO price_layer VALUES (?1,?2,?3) ON CONFLICT DO NOTHING";
 static const char sql_currency[] = "SELECT currency FROM price_version WHERE id = ?1";
 static const char sql_slug[] = "SELECT slug FROM organization WHERE id = ?1";
@@ -284,15 +290,14 @@ static enum status fill_owner(struct db *db, int64_t now_us, const struct term_l
     return s;
 }
 
-static enum status add_owner(struct publication_terms *t, struct db_stmt *s)
+static struct publication_own *add_owner(struct publication_terms *t, struct book_owner owner)
 {
     struct publication_own *more = realloc(t->own, (t->own_count + 1) * sizeof *more);
     if (!more)
-        return STATUS_NO_MEMORY;
+        return NULL;
     t->own = more;
-    t->own[t->own_count++] =
-        (struct publication_own){ .owner = { kind_of(db_col_text(s, 0, NULL)), db_col_int(s, 1) } };
-    return STATUS_OK;
+    t->own[t->own_count] = (struct publication_own){ .owner = owner };
+    return &t->own[t->own_count++];
 }
 
 /* All that ever had a book of their own, in their order. */
@@ -303,8 +308,10 @@ static enum status read_owners(struct db *db, struct publication_terms *t)
         return db_status(db);
     enum status status = STATUS_OK;
     enum db_row row = DB_DONE;
-    while (!status && (row = db_step(s)) == DB_ROW)
-        status = add_owner(t, s);
+    while (!status && (row = db_step(s)) == DB_ROW) {
+        const struct book_owner owner = { kind_of(db_col_text(s, 0, NULL)), db_col_int(s, 1) };
+        status = add_owner(t, owner) ? STATUS_OK : STATUS_NO_MEMORY;
+    }
     if (row == DB_FAILED)
         status = db_status(db);
     db_reset(s);
@@ -350,4 +357,38 @@ enum status publication_terms(struct db *db, int64_t now_us, struct publication_
     else
         *ret = t;
     return s;
+}
+
+/* ---- as they were published ---------------------------------------------------------------- */
+
+static enum status take_book(struct publication_terms *t, enum book_kind kind, struct db_stmt *s)
+{
+    if (!pricebook_says(db_col_text(s, 3, NULL)))
+        return STATUS_OK;
+    struct publication_own *o = add_owner(t, (struct book_owner){ kind, db_col_int(s, 0) });
+    return o ? take_term(&o->terms, s) : STATUS_NO_MEMORY;
+}
+
+enum status publication_own_books(struct db *db, struct book_owner of, int64_t now_us,
+                                  struct publication_terms *ret)
+{
+    struct publication_terms t = { .own = NULL };
+    struct db_stmt *s = db_prepare(db, sql_own_books);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, now_us);
+    db_text(s, 2, book_kind_name(of.kind), -1);
+    db_int(s, 3, of.organization);
+    enum status status = STATUS_OK;
+    enum db_row row = DB_DONE;
+    while (!status && (row = db_step(s)) == DB_ROW)
+        status = take_book(&t, of.kind, s);
+    if (row == DB_FAILED)
+        status = db_status(db);
+    db_reset(s);
+    if (status)
+        publication_terms_free(&t);
+    else
+        *ret = t;
+    return status;
 }

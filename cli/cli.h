@@ -118,6 +118,7 @@ enum exit_code run_backup(const struct session *s, json_t *args);
 enum exit_code show_archive(json_t *result);
 enum exit_code show_archives(json_t *result);
 enum exit_code run_price_publish(const struct session *s, json_t *args);
+enum exit_code run_price_withdraw(const struct session *s, json_t *args);
 enum exit_code run_price_approve(const struct session *s, json_t *args);
 enum exit_code run_price_key(const struct session *s, json_t *args);
 enum exit_code show_price_books(json_t *result);

@@ -148,17 +148,37 @@ static const struct option_row charge_options[] = {
 static const struct option_row lint_options[] = {
     { "--config", "config", OPTION_TEXT, "FILE",
       "against the models of this configuration, without a daemon" },
+    { "--for", "owner", OPTION_TEXT, "SLUG",
+      "the book of this organization: what differs from the list" },
     { 0 },
 };
 static const struct option_row simulate_options[] = {
     { "--month", "month", OPTION_TEXT, "YYYY-MM", "which month is rated again" },
     { "--org", "organization", OPTION_TEXT, "SLUG", "of one organization; default: all" },
+    { "--for", "owner", OPTION_TEXT, "SLUG",
+      "the book of this organization, and its requests alone" },
+    { 0 },
+};
+static const struct option_row diff_options[] = {
+    { "--for", "owner", OPTION_TEXT, "SLUG", "files are its books, current is what it pays" },
+    { 0 },
+};
+static const struct option_row show_options[] = {
+    { "--for", "owner", OPTION_TEXT, "SLUG", "current is what this organization pays" },
     { 0 },
 };
 
 static const struct option_row publish_options[] = {
     { "--from", "from", OPTION_TEXT, "WHEN",
       "in force from then on: 30d, 2027-01-01 or 2027-01-01T00:00:00Z" },
+    { "--for", "owner", OPTION_TEXT, "SLUG",
+      "for this organization alone: what differs from the list" },
+    { "--key-file", "key_file", OPTION_TEXT, "FILE", "as the approver whose key this is" },
+    { 0 },
+};
+static const struct option_row withdraw_options[] = {
+    { "--for", "owner", OPTION_TEXT, "SLUG", "whose book ends" },
+    { "--from", "from", OPTION_TEXT, "WHEN", "the list holds from then on: 30d, 2027-01-01" },
     { "--key-file", "key_file", OPTION_TEXT, "FILE", "as the approver whose key this is" },
     { 0 },
 };
@@ -349,8 +369,9 @@ const struct command commands[] = {
     { .words = "price diff",
       .positions = { "a", "b" },
       .required = 2,
+      .options = diff_options,
       .run = run_price_diff,
-      .help = "from one price book to another: files, current, VERSION, draft-N" },
+      .help = "from one price book to another: files, current, list, VERSION, draft-N" },
     { .words = "price simulate",
       .positions = { "file" },
       .required = 1,
@@ -363,6 +384,10 @@ const struct command commands[] = {
       .options = publish_options,
       .run = run_price_publish,
       .help = "propose a price book: a draft for a second person" },
+    { .words = "price withdraw",
+      .options = withdraw_options,
+      .run = run_price_withdraw,
+      .help = "propose the end of an organization's book: the list again" },
     { .words = "price approve",
       .positions = { "draft" },
       .required = 1,
@@ -376,6 +401,7 @@ const struct command commands[] = {
     { .words = "price show",
       .positions = { "version" },
       .required = 1,
+      .options = show_options,
       .ask = "price.show",
       .show = show_price_book,
       .help = "the prices of current, of a VERSION or of draft-N" },

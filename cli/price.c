@@ -112,6 +112,10 @@ static enum exit_code lint_here(const char *path, const char *conf_path)
 enum exit_code run_price_lint(const struct session *s, json_t *args)
 {
     const char *conf = text_of(args, "config");
+    if (*conf && *text_of(args, "owner")) {
+        fprintf(stderr, "maasgate: --for needs a daemon, which knows the list: without --config\n");
+        return EXIT_USAGE;
+    }
     if (*conf)
         return lint_here(text_of(args, "file"), conf);
     enum exit_code code = put_file(args, "file", "book");
@@ -146,7 +150,7 @@ static enum exit_code show_diff(json_t *result)
 static bool is_stored(const char *name)
 {
     const char *digits = strncmp(name, "draft-", 6) == 0 ? name + 6 : name;
-    return strcmp(name, "current") == 0 ||
+    return strcmp(name, "current") == 0 || strcmp(name, "list") == 0 ||
            (*digits && strspn(digits, "0123456789") == strlen(digits));
 }
 
@@ -239,32 +243,53 @@ static enum exit_code put_secret(json_t *args)
 static enum exit_code show_draft(json_t *result)
 {
     json_int_t draft = json_integer_value(json_object_get(result, "draft"));
-    printf("draft %" JSON_INTEGER_FORMAT ": %s, sha256 %s, proposed by %s\n"
+    const char *owner = text_of(result, "for");
+    printf("draft %" JSON_INTEGER_FORMAT ": %s%s%s, sha256 %s, proposed by %s\n"
            "a second person approves it: maasgate price approve %" JSON_INTEGER_FORMAT "\n",
-           draft, text_of(result, "price_book"), text_of(result, "sha256"),
-           text_of(result, "proposed_by"), draft);
+           draft, text_of(result, "price_book"), *owner ? " for " : "", owner,
+           text_of(result, "sha256"), text_of(result, "proposed_by"), draft);
     return EXIT_OK;
+}
+
+static enum exit_code want_from(json_t *args)
+{
+    if (*text_of(args, "from"))
+        return EXIT_OK;
+    fprintf(stderr, "maasgate: from when? --from 2027-01-01\n");
+    return EXIT_USAGE;
 }
 
 enum exit_code run_price_publish(const struct session *s, json_t *args)
 {
-    if (!*text_of(args, "from")) {
-        fprintf(stderr, "maasgate: from when? --from 2027-01-01\n");
-        return EXIT_USAGE;
-    }
-    enum exit_code code = put_file(args, "file", "book");
+    enum exit_code code = want_from(args);
+    if (!code)
+        code = put_file(args, "file", "book");
     if (!code)
         code = put_secret(args);
     return code ? code : ask_and_show(s, "price.publish", args, show_draft);
 }
 
+enum exit_code run_price_withdraw(const struct session *s, json_t *args)
+{
+    enum exit_code code = want_from(args);
+    if (!code && !*text_of(args, "owner")) {
+        fprintf(stderr, "maasgate: whose book? --for SLUG; the list is only followed by another\n");
+        return EXIT_USAGE;
+    }
+    if (!code)
+        code = put_secret(args);
+    return code ? code : ask_and_show(s, "price.withdraw", args, show_draft);
+}
+
 static enum exit_code show_published(json_t *result)
 {
-    printf("version %" JSON_INTEGER_FORMAT ": %s, in force from %s\n"
+    const char *owner = text_of(result, "for");
+    printf("version %" JSON_INTEGER_FORMAT ": %s%s%s, in force from %s\n"
            "proposed by %s, published by %s, sha256 %s\n",
            json_integer_value(json_object_get(result, "version")), text_of(result, "price_book"),
-           text_of(result, "effective"), text_of(result, "proposed_by"),
-           text_of(result, "published_by"), text_of(result, "sha256"));
+           *owner ? " for " : "", owner, text_of(result, "effective"),
+           text_of(result, "proposed_by"), text_of(result, "published_by"),
+           text_of(result, "sha256"));
     return EXIT_OK;
 }
 
@@ -288,6 +313,7 @@ enum exit_code show_price_books(json_t *result)
         { "DRAFT", "draft", true, NULL },
         { "VERSION", "version", true, NULL },
         { "BOOK", "price_book", false, NULL },
+        { "FOR", "for", false, NULL },
         { "STATE", "state", false, NULL },
         { "FROM", "effective", false, NULL },
         { "PROPOSED BY", "proposed_by", false, NULL },

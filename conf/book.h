@@ -19,4 +19,10 @@ enum { BOOK_BYTES_MAX = 512 << 10 };
  * conf_load's; NO_MEMORY. */
 MUST_CHECK enum status book_read(const char *name, struct span text, struct catalog *of,
                                  struct catalog **ret, char err[static CONF_ERROR_BYTES]);
+/* The same of an organization's book: only what differs from the list.  A model or a meter that the
+ * list has not is refused; a meter that costs in the list just what the one does that it is a kind of
+ * (input_cached_tokens of input_uncached_tokens) follows that one, unless it is named.  *ret has prices
+ * of what the book says, and of nothing else. */
+MUST_CHECK enum status book_read_own(const char *name, struct span text, struct catalog *list,
+                                     struct catalog **ret, char err[static CONF_ERROR_BYTES]);
 #endif

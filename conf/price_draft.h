@@ -35,6 +35,9 @@ MUST_CHECK enum status price_sheet_inherit(struct conf_reader *r, const struct p
  * `m` has its capabilities and gets the prices. */
 MUST_CHECK enum status prices_read(struct conf_reader *r, const struct yaml_node *n,
                                    struct catalog_model *m);
+/* Those of one model in the book of an organization, whose list is `list`: `m` has no price yet. */
+MUST_CHECK enum status own_prices_read(struct conf_reader *r, const struct yaml_node *n,
+                                       const struct catalog_model *list, struct catalog_model *m);
 /* The lines of a model in the text of a book.  False: no memory. */
 MUST_CHECK bool prices_write(struct buf *b, const struct catalog_model *m);
 #endif

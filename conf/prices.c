@@ -125,22 +125,31 @@ static enum status derive_items(struct conf_reader *r, enum meter meter, enum me
     return STATUS_OK;
 }
 
+static bool may_derive(const struct catalog_model *m, size_t at)
+{
+    enum meter meter = price_defaults[at].meter;
+    return (reported_by[meter] & m->capabilities) && !model_priced(m, meter) &&
+           model_priced(m, price_defaults[at].like);
+}
+
+static enum status derive(struct conf_reader *r, struct catalog_model *m, size_t at,
+                          struct price_drafts *p)
+{
+    enum meter meter = price_defaults[at].meter, like = price_defaults[at].like;
+    m->priced |= UINT32_C(1) << meter;
+    m->derived |= UINT32_C(1) << meter;
+    m->price[meter] = m->price[like];
+    return derive_items(r, meter, like, p);
+}
+
 static enum status default_prices(struct conf_reader *r, struct catalog_model *m,
                                   struct price_drafts *p)
 {
-    for (size_t i = 0; i < sizeof price_defaults / sizeof *price_defaults; i++) {
-        enum meter meter = price_defaults[i].meter, like = price_defaults[i].like;
-        if (!(reported_by[meter] & m->capabilities) || model_priced(m, meter) ||
-            !model_priced(m, like))
-            continue;
-        m->priced |= UINT32_C(1) << meter;
-        m->derived |= UINT32_C(1) << meter;
-        m->price[meter] = m->price[like];
-        enum status status = derive_items(r, meter, like, p);
-        if (status)
-            return status;
-    }
-    return STATUS_OK;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; !status && i < sizeof price_defaults / sizeof *price_defaults; i++)
+        if (may_derive(m, i))
+            status = derive(r, m, i, p);
+    return status;
 }
 
 /* For ways to ask that there are not: such a price would have no effect. */
@@ -167,6 +176,16 @@ static bool is_plain(const struct price_drafts *p, unsigned meter, struct catalo
     return p->count[meter] == 1 && price_item_plain(&d->item);
 }
 
+static enum status close_prices(struct conf_reader *r, const struct yaml_node *n,
+                                const struct price_drafts *p, struct catalog_model *m)
+{
+    enum status status = refuse_unserved(r, p);
+    bool plain = true;
+    for (unsigned i = 0; i < METER_COUNT && !status; i++)
+        plain = is_plain(p, i, m) && plain;
+    return status || plain ? status : price_sheet_make(r, n, p, m);
+}
+
 static enum status own_prices(struct conf_reader *r, struct model_draft *d)
 {
     struct price_drafts p = { .first = { NULL } };
@@ -175,12 +194,7 @@ static enum status own_prices(struct conf_reader *r, struct model_draft *d)
         status = read_price(r, n, &d->m, &p);
     if (!status)
         status = default_prices(r, &d->m, &p);
-    if (!status)
-        status = refuse_unserved(r, &p);
-    bool plain = true;
-    for (unsigned i = 0; i < METER_COUNT && !status; i++)
-        plain = is_plain(&p, i, &d->m) && plain;
-    return status || plain ? status : price_sheet_make(r, d->price, &p, &d->m);
+    return status ? status : close_prices(r, d->price, &p, &d->m);
 }
 
 enum status prices_read(struct conf_reader *r, const struct yaml_node *n, struct catalog_model *m)
@@ -190,6 +204,79 @@ enum status prices_read(struct conf_reader *r, const struct yaml_node *n, struct
     *m = d.m;
     return status;
 }
+
+/* ---- the book of an organization ----------------------------------------------------------- */
+
+static bool same_items(const struct catalog_model *m, enum meter a, enum meter b)
+{
+    struct price_item plain[2];
+    struct price_items x = model_prices(m, a, &plain[0]), y = model_prices(m, b, &plain[1]);
+    AUTO(buf_free) struct buf one;
+    AUTO(buf_free) struct buf other;
+    buf_init(&one, PRICE_TEXT_MAX);
+    buf_init(&other, PRICE_TEXT_MAX);
+    bool same = x.count == y.count;
+    for (unsigned i = 0; same && i < x.count; i++) {
+        buf_clear(&one);
+        buf_clear(&other);
+        same = price_item_write(&one, &x.at[i]) && price_item_write(&other, &y.at[i]) &&
+               strcmp(one.at, other.at) == 0;
+    }
+    return same;
+}
+
+/* What costs in the list just what its like does, does so here, too. */
+static enum status follow_list(struct conf_reader *r, const struct catalog_model *list,
+                               struct catalog_model *m, struct price_drafts *p)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; !status && i < sizeof price_defaults / sizeof *price_defaults; i++)
+        if (may_derive(m, i) && model_priced(list, price_defaults[i].meter) &&
+            same_items(list, price_defaults[i].meter, price_defaults[i].like))
+            status = derive(r, m, i, p);
+    return status;
+}
+
+/* The list is known: what it says stands beside the price by itself. */
+static enum status refuse_list(struct conf_reader *r, const struct price_drafts *p)
+{
+    for (unsigned i = 0; i < METER_COUNT; i++)
+        for (const struct price_draft *d = p->first[i]; d; d = d->next)
+            if (d->item.list.per_units)
+                return conf_fail_key(r, yaml_get(d->node, "list"),
+                                     "'list' has no effect in the book of an organization: the "
+                                     "price of the list stands beside its own by itself");
+    return STATUS_OK;
+}
+
+static enum status refuse_unlisted(struct conf_reader *r, const struct yaml_node *n,
+                                   const struct catalog_model *list)
+{
+    for (const struct yaml_node *one = n->first; one; one = one->next) {
+        enum meter meter = meter_find(one->key);
+        if (meter < METER_COUNT && !model_priced(list, meter))
+            return conf_fail_key(r, one, "the list has no price of '%s' for this model", one->key);
+    }
+    return STATUS_OK;
+}
+
+enum status own_prices_read(struct conf_reader *r, const struct yaml_node *n,
+                            const struct catalog_model *list, struct catalog_model *m)
+{
+    struct price_drafts p = { .first = { NULL } };
+    enum status status = conf_want(r, n, YAML_MAP);
+    if (!status)
+        status = refuse_unlisted(r, n, list);
+    for (const struct yaml_node *one = n->first; !status && one; one = one->next)
+        status = read_price(r, one, m, &p);
+    if (!status)
+        status = refuse_list(r, &p);
+    if (!status)
+        status = follow_list(r, list, m, &p);
+    return status ? status : close_prices(r, n, &p, m);
+}
+
+/* ---- a whole book -------------------------------------------------------------------------- */
 
 static enum status check_needed(struct conf_reader *r, const struct model_draft *d)
 {

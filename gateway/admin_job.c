@@ -38,6 +38,7 @@ void admin_job_free(struct admin_job *job)
     json_decref(job->result);
     catalog_unref(job->books[0]);
     catalog_unref(job->books[1]);
+    catalog_unref(job->list);
     arena_free(job->arena);
     free(job);
 }

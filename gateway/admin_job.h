@@ -34,6 +34,7 @@ struct admin_args {
     bool stream, all;
     const char *book, *file, *a, *b, *a_book, *b_book; /* a price book is a text with a name */
     const char *version, *secret, *digest;
+    const char *owner; /* whose book it is: an organization's slug; NULL: the list */
     int64_t draft;
 };
 
@@ -74,6 +75,7 @@ struct admin_job {
     struct seller seller;
     int64_t notice_us;                           /* of a price book's publication */
     struct catalog *books[2];                    /* price books of the arguments, read; owned */
+    struct catalog *list;                        /* that they are about; owned */
     enum status (*after)(struct admin_job *job); /* main thread, after a success; NULL: nothing */
     const char *state_dir;
     int64_t retention_months;

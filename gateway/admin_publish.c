@@ -34,7 +34,7 @@ static enum status find_person(struct admin_job *job, struct db *db, char ret[st
                : s;
 }
 
-/* ---- propose and approve ------------------------------------------------------------------- */
+/* ---- propose ------------------------------------------------------------------------------- */
 
 static enum status want_published(struct admin_job *job)
 {
@@ -47,42 +47,96 @@ static enum status want_published(struct admin_job *job)
                         "leave its prices out; those in force stay until a book is published");
 }
 
-enum status prepare_price_publish(struct admin_job *job)
+static enum status read_from(struct admin_job *job)
 {
-    const struct admin_args *a = &job->args;
     const struct env *env = job->daemon->env;
     enum status s = want_published(job);
-    if (!s && !admin_read_expiry(a->from, env->wall_us(env->arg), &job->from_us))
+    if (!s && !admin_read_expiry(job->args.from, env->wall_us(env->arg), &job->from_us))
         return admin_refuse(job, STATUS_BAD_FIELD, "from",
                             "'%s' is neither a time ahead such as 30d nor a date such as "
                             "2027-01-01 or 2027-01-01T00:00:00Z within ten years",
-                            a->from);
-    return s ? s : admin_read_book(job, a->file, a->book, &job->books[0]);
+                            job->args.from);
+    return s;
 }
 
-enum status run_price_publish(struct admin_job *job, struct db *db, int64_t now_us)
+/* An organization's book is held against the list of the moment from which it would be in force. */
+enum status prepare_price_publish(struct admin_job *job)
 {
-    const struct catalog *c = job->books[0];
+    const struct admin_args *a = &job->args;
+    enum status s = read_from(job);
+    if (s)
+        return s;
+    admin_take_list(job, job->from_us);
+    s = admin_read_book(job, a->file, a->book, &job->books[0]);
+    return s || !a->owner ? s : admin_layer(job, job->books[0], &job->books[1]);
+}
+
+static enum status propose(struct admin_job *job, struct db *db, int64_t now_us,
+                           struct proposal_new *p)
+{
     char by[PERSON_BYTES], hex[DIGEST_HEX_BYTES], err[256] = "";
     int64_t id;
     enum status s = find_person(job, db, by);
     if (s)
         return s;
-    const struct proposal_new p = { .book = c->price_book,
-                                    .currency = c->currency,
-                                    .text = c->price_text,
-                                    .sha256 = c->price_sha256,
-                                    .effective_us = job->from_us,
-                                    .notice_us = job->notice_us,
-                                    .by = by };
-    s = publication_propose(db, &p, now_us, &id, err);
+    p->effective_us = job->from_us;
+    p->notice_us = job->notice_us;
+    p->by = by;
+    s = publication_propose(db, p, now_us, &id, err);
     if (s)
         return *err ? admin_refuse(job, s, "from", "%s", err) : s;
-    return admin_answered(job, json_pack("{s:I, s:s, s:s, s:s}", "draft", (json_int_t)id,
-                                         "price_book", c->price_book, "sha256",
-                                         digest_hex(c->price_sha256, DIGEST_BYTES, hex),
+    return admin_answered(job, json_pack("{s:I, s:s, s:s, s:s, s:s}", "draft", (json_int_t)id,
+                                         "price_book", p->book, "for", or_empty(job->args.owner),
+                                         "sha256", digest_hex(p->sha256, DIGEST_BYTES, hex),
                                          "proposed_by", by));
 }
+
+enum status run_price_publish(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct catalog *c = job->books[0];
+    struct proposal_new p = { .book = c->price_book,
+                              .currency = c->currency,
+                              .text = c->price_text,
+                              .sha256 = c->price_sha256 };
+    enum status s = admin_find_owner(job, db, &p.owner);
+    return s ? s : propose(job, db, now_us, &p);
+}
+
+/* ---- withdraw ------------------------------------------------------------------------------ */
+
+enum status prepare_price_withdraw(struct admin_job *job)
+{
+    enum status s = read_from(job);
+    if (!s)
+        admin_take_list(job, job->from_us);
+    return s;
+}
+
+/* From then on a book without a price. */
+enum status run_price_withdraw(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    static const char name[] = "the list";
+    char text[80];
+    uint8_t sha256[DIGEST_BYTES];
+    struct publication_terms t = { .own = NULL };
+    struct proposal_new p = {
+        .book = name, .currency = job->list->currency, .text = text, .sha256 = sha256
+    };
+    enum status s = admin_find_owner(job, db, &p.owner);
+    if (!s)
+        s = publication_own_books(db, p.owner, job->from_us, &t);
+    bool any = t.own_count > 0;
+    publication_terms_free(&t);
+    if (!s && !any)
+        return admin_refuse(job, STATUS_CONFLICT, "owner",
+                            "'%s' has no price book of its own that would be in force then",
+                            job->args.owner);
+    int len = snprintf(text, sizeof text, "currency %s book %s\n", p.currency, name);
+    digest_sha256(text, (size_t)len, sha256);
+    return s ? s : propose(job, db, now_us, &p);
+}
+
+/* ---- approve ------------------------------------------------------------------------------- */
 
 /* It is on disk: the loops get it before the answer goes out. */
 static enum status serve_prices(struct admin_job *job)
@@ -181,9 +235,12 @@ enum status run_approver_list(struct admin_job *job, struct db *db, int64_t now_
 /* ---- arguments ----------------------------------------------------------------------------- */
 
 const struct json_spec admin_publish_args[] = {
-    TEXT(book, true, BOOK_BYTES_MAX),
+    TEXT(book, true, BOOK_BYTES_MAX), TEXT(from, true, TEXT_MAX),      TEXT(file, false, TEXT_MAX),
+    TEXT(owner, false, TEXT_MAX),     TEXT(secret, false, SECRET_MAX), END,
+};
+const struct json_spec admin_withdraw_args[] = {
+    TEXT(owner, true, TEXT_MAX),
     TEXT(from, true, TEXT_MAX),
-    TEXT(file, false, TEXT_MAX),
     TEXT(secret, false, SECRET_MAX),
     END,
 };

@@ -190,10 +190,14 @@ void daemon_close(struct daemon *d)
     d->generation = NULL;
 }
 
+const struct catalog *daemon_list_at(const struct daemon *d, int64_t us)
+{
+    return d->generation ? pricing_list_at(d->generation->pricing, us) : d->conf->catalog;
+}
+
 const struct catalog *daemon_catalog(const struct daemon *d)
 {
-    int64_t now_us = d->env->wall_us(d->env->arg);
-    return d->generation ? pricing_list_at(d->generation->pricing, now_us) : d->conf->catalog;
+    return daemon_list_at(d, d->env->wall_us(d->env->arg));
 }
 
 /* Takes the generation. */

@@ -53,8 +53,9 @@ MUST_CHECK enum status daemon_open(struct daemon *d, const char *conf_path,
 /* After the loops have ended. */
 void daemon_close(struct daemon *d);
 
-/* The models at the prices that are in force now.  Main thread. */
+/* The models at the list's prices: those in force now, or at an instant.  Main thread. */
 const struct catalog *daemon_catalog(const struct daemon *d);
+const struct catalog *daemon_list_at(const struct daemon *d, int64_t us);
 /* Prices in the store have changed: every loop gets them (main thread). */
 MUST_CHECK enum status daemon_reprice(struct daemon *d, char err[static DAEMON_ERROR_BYTES]);
 /* Reads the file again and publishes it (main thread).  On failure nothing changes; err says why. */

@@ -3,7 +3,9 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/digest.h"
 #include "billing/pricebook.h"
+#include "billing/pricebook_layer.h"
 #include <stdlib.h>
 
 static void free_terms(const struct price_term *t, size_t count)
@@ -189,6 +191,31 @@ const struct catalog *pricing_own_at(const struct pricing *p, int64_t us, struct
     while (i > 0 && o->term[i - 1].from_us > us)
         i--;
     return i ? o->term[i - 1].catalog : NULL;
+}
+
+static void unref(struct catalog **c)
+{
+    catalog_unref(*c);
+}
+
+enum status pricing_layered(struct catalog *list, const struct own_book *own, struct catalog **ret)
+{
+    AUTO(buf_free) struct buf b;
+    struct arena *a;
+    const struct layer_of below = { list->price_text, list->price_sha256 },
+                          above = { own->text, own->sha256 };
+    buf_init(&b, LAYER_BYTES_MAX);
+    enum status s = pricebook_layer(list->currency, own->name, &below, &above, &b);
+    AUTO(unref) struct catalog *c = s ? NULL : catalog_unpriced(list, &a);
+    if (!c)
+        return s ? s : STATUS_NO_MEMORY;
+    AUTO(free_ptr) char *name = strdup(own->name);
+    struct publication_term t = { .book = name, .text = b.at };
+    digest_sha256(b.at, b.len, t.sha256);
+    s = name ? price_catalog(c, a, &t) : STATUS_NO_MEMORY;
+    if (!s)
+        *ret = TAKE(c);
+    return s == STATUS_INTERNAL ? STATUS_CONFLICT : s; /* the texts are books: we wrote them */
 }
 
 /* ---- all ----------------------------------------------------------------------------------- */

@@ -33,6 +33,14 @@ struct pricing *pricing_of(struct catalog *c);
 MUST_CHECK enum status pricing_new(struct catalog *models, const struct publication_terms *terms,
                                    struct pricing **ret);
 void pricing_free(struct pricing *p); /* NULL is fine */
+/* A list with a book of an organization on it, which need not be published: what it would be.
+ * CONFLICT: a request could have more lines on its bill than there may be. */
+struct own_book {
+    const char *name, *text;
+    const uint8_t *sha256;
+};
+MUST_CHECK enum status pricing_layered(struct catalog *list, const struct own_book *own,
+                                       struct catalog **ret);
 
 /* The list. */
 static inline const struct catalog *pricing_list_at(const struct pricing *p, int64_t us)

@@ -39,7 +39,7 @@ UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "hold_more", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
           "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
-          "recount", "price_proposal", "price_publication", "archive", "archived_balance", "archived_draw"]
+          "recount", "price_proposal", "price_publication", "price_layer", "archive", "archived_balance", "archived_draw"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -569,13 +569,16 @@ def check_shares(store, args):
 
 
 def publications(store):
-    """[(from, version)] of the books that two people published, each looked at."""
+    """{organization: [(from, version)]} of the books that two people published, each looked at; 0 is the
+    list.  Books of resellers are nobody's that a request is held by."""
     approvers = {f"key:{r['name']}": r for r in store.db.execute("SELECT * FROM price_approver")}
     hashes = dict(store.db.execute("SELECT id, sha256 FROM price_version"))
-    terms = []
-    for r in store.db.execute("SELECT u.*, p.text, p.sha256, p.proposed_by, p.proposed_us FROM price_publication u"
+    terms = collections.defaultdict(list)
+    for r in store.db.execute("SELECT u.*, p.text, p.sha256, p.proposed_by, p.proposed_us, p.owner_kind AS for_kind,"
+                              " p.organization AS for_whom FROM price_publication u"
                               " JOIN price_proposal p ON p.id = u.proposal ORDER BY u.effective_us"):
-        terms.append((r["effective_us"], r["price_version"]))
+        if r["owner_kind"] != "resale":
+            terms[r["organization"]].append((r["effective_us"], r["price_version"]))
         by = approvers.get(r["published_by"])
         if r["proposed_by"] == r["published_by"]:
             violation("I19", f"draft {r['proposal']} was published by one person alone")
@@ -585,26 +588,73 @@ def publications(store):
             violation("I19", f"draft {r['proposal']} is not the version that was published")
         if r["effective_us"] < r["published_us"] + r["notice_us"]:
             violation("I19", f"draft {r['proposal']} was published without its notice")
+        if (r["owner_kind"], r["organization"]) != (r["for_kind"], r["for_whom"]):
+            violation("I19", f"draft {r['proposal']} was published for another than it was proposed for")
     return terms
 
 
+def items_of(text):
+    """{(model, meter): [(the item in the words of the book, what a unit costs in the list)]}"""
+    found = collections.defaultdict(list)
+    for line in text.splitlines()[1:]:
+        model, meter, *words = line.split(" ")
+        listed = [w.removeprefix("list=") for w in words if w.startswith("list=")]
+        words = [w for w in words if not w.startswith("list=")]
+        found[model, meter].append((tuple(words if len(words) != 2 or words[0] != "unit" else words[1:]), *listed))
+    return found
+
+
+def check_layers(store):
+    """{version: (list, own)} of what organizations with a book of their own are rated by: the list with that
+    book on it, meter by meter, each of its units beside what the list sells it for."""
+    texts = dict(store.db.execute("SELECT id, text FROM price_version"))
+    hashes = dict(store.db.execute("SELECT id, sha256 FROM price_version"))
+    layers = {}
+    for r in store.db.execute("SELECT * FROM price_layer"):
+        v, below, own = layers[r["price_version"]] = (r["price_version"], r["list_version"], r["own_version"])
+        listed, said, made = items_of(texts[below]), items_of(texts[own]), items_of(texts[v])
+        bare = {key: [item[0] for item in items] for key, items in made.items()}
+        right = {key: [item[0] for item in items] for key, items in {**listed, **said}.items()}
+        head = f" over {hashes[below].hex()} own {hashes[own].hex()}"
+        if bare != right or list(made) != sorted(made) or not texts[v].splitlines()[0].endswith(head):
+            violation("I19", f"price version {v} is not the list of version {below} with the book of {own} on it")
+        for key in made:
+            sold = {item[0][-1] if len(item[0]) == 1 else item[0][1] for item in listed[key]}
+            if key in said and not {item[1] for item in made[key] if len(item) > 1} <= sold:
+                violation("I19", f"price version {v}: {key} is not sold for that by the list of version {below}")
+            if key not in said and made[key] != listed[key]:
+                violation("I19", f"price version {v}: {key} is not as the list of version {below} says")
+    return {v: (below, own) for v, below, own in layers.values()}
+
+
 def check_books(store, args):
-    terms = publications(store)
-    published, starts = {v for _, v in terms}, [start for start, _ in terms]
+    terms, layers = publications(store), check_layers(store)
+    starts = {o: [start for start, _ in of] for o, of in terms.items()}
+    published = {v for of in terms.values() for _, v in of} | set(layers)
+    silent = {v for v, text in store.db.execute("SELECT id, text FROM price_version") if len(text.splitlines()) < 2}
     versions = list(store.db.execute("SELECT * FROM price_version ORDER BY effective_from_us, id"))
     for v in versions:
         if hashlib.sha256(v["text"].encode()).digest() != v["sha256"]:
             violation("I19", f"price version {v['id']}: its text is not what its hash is of")
-    versions = [v for v in versions if v["id"] not in published or v["effective_from_us"] < starts[0]]
+    first = starts.get(0, [0])[0]
+    versions = [v for v in versions if v["id"] not in published or v["effective_from_us"] < first]
     since = {v["id"]: v["effective_from_us"] for v in versions}
     until = {a["id"]: b["effective_from_us"] for a, b in zip(versions, versions[1:])}
+
+    def in_force(organization, us):
+        at = bisect.bisect_right(starts.get(organization, []), us) - 1
+        return terms[organization][at][1] if at >= 0 else None
+
     for rid, h in store.holds.items():
         accepted, v = h["accepted_us"], h["price_version"]
-        term = bisect.bisect_right(starts, accepted) - 1
-        if term >= 0:  # to the microsecond: they are published ahead of time
-            if terms[term][1] != v:
-                violation("I19", f"request {rid} has price version {v}, but {terms[term][1]} was in force")
-        elif v not in since or accepted < since[v] - LATE_US or accepted > until.get(v, accepted) + LATE_US:
+        own = in_force(store.payer[h["project"]], accepted)
+        below, its = layers.get(v, (v, None))
+        if its != (None if own in silent else own):
+            violation("I19", f"request {rid} has version {v} with the book {its}, its organization has {own}")
+        if in_force(0, accepted) is not None:  # to the microsecond: they are published ahead of time
+            if in_force(0, accepted) != below:
+                violation("I19", f"request {rid} has price version {v}, but {in_force(0, accepted)} was in force")
+        elif below not in since or accepted < since[below] - LATE_US or accepted > until.get(below, accepted) + LATE_US:
             violation("I19", f"request {rid}: price version {v} was not in force when it was accepted")
         if rid in store.settled and store.settled[rid]["price_version"] != v:
             violation("I19", f"request {rid} was billed by another price version than it was held by")

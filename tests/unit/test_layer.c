@@ -97,8 +97,8 @@ static void setup(void)
 {
     char path[128];
     fixture_init(&f);
-    ck_assert_int_eq(fixture_project(&f, "acme", 1000000, "total"), 1);
-    ck_assert_int_eq(fixture_project(&f, "zeta", 1000000, "total"), 2);
+    ck_assert_int_eq(fixture_project(&f, "acme", 1000000000, "total"), 1);
+    ck_assert_int_eq(fixture_project(&f, "zeta", 1000000000, "total"), 2);
     fixture_close(&f);
     snprintf(path, sizeof path, "%s/ledger.db", f.dir);
     ck_assert_int_eq(db_open(path, DB_WRITER, &db, err), STATUS_OK);
@@ -227,10 +227,92 @@ START_TEST(test_what_does_not_fit)
 }
 END_TEST
 
+/* ---- the audit ----------------------------------------------------------------------------- */
+
+#define WITHOUT(trigger)  "DROP TRIGGER " trigger ";"
+#define VERSION_OF(which) "(SELECT " which " FROM price_layer)"
+static const struct {
+    const char *label, *sql;
+} damage[] = {
+    { "the list instead", WITHOUT("request_open_stays_u") "UPDATE request_open SET price_version ="
+                                                          " " VERSION_OF("list_version") },
+    { "the own book alone", WITHOUT("request_open_stays_u") "UPDATE request_open SET price_version"
+                                                            " = " VERSION_OF("own_version") },
+    { "another's book", WITHOUT("request_open_stays_u") "UPDATE request_open SET price_version ="
+                                                        " " VERSION_OF("price_version") },
+    { "a price", WITHOUT("price_version_stays_u") "UPDATE price_version SET text = replace(text,"
+                                                  " '100000/1 list', '90000/1 list')" },
+    { "a price of the list", WITHOUT("price_version_stays_u") "UPDATE price_version SET text ="
+                                                              " replace(text, 'list=200000',"
+                                                              " 'list=300000')" },
+    { "a line less", WITHOUT("price_version_stays_u") "UPDATE price_version SET text = replace("
+                                                      "text, 'base/chat input_uncached_tokens"
+                                                      " 25000/1' || char(10), '') WHERE id ="
+                                                      " " VERSION_OF("price_version") },
+    { "made of nothing", WITHOUT("price_layer_stays_d") "DELETE FROM price_layer" },
+    { "made of others", WITHOUT("price_layer_stays_u") "UPDATE price_layer SET list_version = 1" },
+    { "for another", WITHOUT("price_publication_stays_u") "UPDATE price_publication SET"
+                                                          " organization = 2 WHERE organization"
+                                                          " = 1" },
+    { "later", WITHOUT("request_open_stays_u") "UPDATE request_open SET accepted_us = 4000000" },
+};
+
+static void request(int64_t project, int64_t version)
+{
+    struct ledger_hold h = fixture_hold_of(&f, project, 100000000);
+    h.price_version = version;
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    struct ledger_settle t = fixture_settle_of(&h, 10, 0);
+    t.price_version = version;
+    ck_assert_int_eq(fixture_settle(&f, &t), STATUS_OK);
+}
+
+/* The list is there at 2, acme's book at 5 (seconds of 1970); each asks once. */
+static void audited_setup(void)
+{
+    setup();
+    db_close(db);
+    fixture_open(&f);
+    fixture_catalog(&f);
+    fixture_close(&f);
+    char path[128];
+    snprintf(path, sizeof path, "%s/ledger.db", f.dir);
+    ck_assert_int_eq(db_open(path, DB_WRITER, &db, err), STATUS_OK);
+    ck_assert_int_eq(publish(list, "all", 2000000,
+                             "base/chat input_uncached_tokens 25000/1\n"
+                             "base/chat output_text_tokens 200000/1\n"),
+                     STATUS_OK);
+    ck_assert_int_eq(publish(acme, "own", 5000000, "base/chat output_text_tokens 100000/1\n"),
+                     STATUS_OK);
+    struct publication_terms t = terms_at(now);
+    int64_t own = t.own[0].terms.term[0].version, all = t.list.term[0].version;
+    publication_terms_free(&t);
+    db_close(db);
+    fixture_open(&f);
+    request(1, own);
+    request(2, all);
+    fixture_close(&f);
+}
+
+static void audited_teardown(void)
+{
+    fixture_open(&f);
+    fixture_free(&f);
+}
+
+START_TEST(test_damage_is_found)
+{
+    fixture_audit_clean(&f);
+    fixture_tamper(&f, damage[_i].sql);
+    ck_assert_msg(fixture_audit_problems(&f) > 0, "%s was not found", damage[_i].label);
+}
+END_TEST
+
 Suite *layer_suite(void)
 {
     Suite *s = suite_create("layer");
-    TCase *text = tcase_create("text"), *when = tcase_create("when");
+    TCase *text = tcase_create("text"), *when = tcase_create("when"),
+          *audit = tcase_create("audit");
     tcase_add_loop_test(text, test_what_differs, 0, (int)(sizeof layers / sizeof *layers));
     tcase_add_test(text, test_conditions);
     tcase_add_test(text, test_no_book);
@@ -238,7 +320,10 @@ Suite *layer_suite(void)
     tcase_add_test(when, test_terms_of_an_organization);
     tcase_add_test(when, test_owners);
     tcase_add_test(when, test_what_does_not_fit);
+    tcase_add_checked_fixture(audit, audited_setup, audited_teardown);
+    tcase_add_loop_test(audit, test_damage_is_found, 0, (int)(sizeof damage / sizeof *damage));
     suite_add_tcase(s, text);
     suite_add_tcase(s, when);
+    suite_add_tcase(s, audit);
     return s;
 }
