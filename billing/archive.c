@@ -33,6 +33,9 @@ enum { ROWS_AT_ONCE = 5000, INSERT_BYTES = 256 };
     "ledger_tx t CROSS JOIN billing_period b ON b.organization = t.organization" \
     " AND b.starts_us <= t.at_us AND b.ends_us > t.at_us AND b.id IN " PERIODS   \
     " WHERE t.tx > ?4 AND t.kind IN " ARCHIVE_TX_KINDS " ORDER BY t.tx LIMIT ?5"
+#define USED                                                                                    \
+    "(SELECT price_version FROM usage_rollup WHERE hour_us >= ?2 - 3600000000 AND hour_us < ?3" \
+    " AND period IN " PERIODS ")"
 #define INVOICED "(SELECT number FROM document WHERE type = 380 AND period IN " PERIODS ")"
 
 static const struct table {
@@ -44,9 +47,11 @@ static const struct table {
     { "restoration", "SELECT * FROM restoration", false },
     { "name", "SELECT * FROM name", false },
     { "price_version",
-      "SELECT * FROM price_version WHERE id IN (SELECT price_version FROM usage_rollup"
-      " WHERE hour_us >= ?2 - 3600000000 AND hour_us < ?3 AND period IN " PERIODS ")",
+      "SELECT * FROM price_version WHERE id IN " USED " OR id IN (SELECT list_version FROM"
+      " price_layer WHERE price_version IN " USED ") OR id IN (SELECT own_version FROM price_layer"
+      " WHERE price_version IN " USED ")",
       false },
+    { "price_layer", "SELECT * FROM price_layer WHERE price_version IN " USED, false },
     { "cost_version", "SELECT * FROM cost_version", false },
     { "organization", "SELECT * FROM organization WHERE id IN " PAYERS, false },
     { "project", "SELECT * FROM project WHERE organization IN " PAYERS, false },

@@ -157,6 +157,8 @@ void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t acc
 {
     const struct audit_term *own = organization ? term_at(a, organization, accepted_us) : NULL;
     const struct audit_layer *layer = audit_layer_of(a, version);
+    if (a->is_archive) /* which has no publications */
+        return;
     if (own && own->says) {
         if (!layer || layer->own != own->version)
             audit_problem(a,

@@ -52,6 +52,9 @@ static const struct {
     { "tax_basis_points", OF_LINE },
     { "tax", OF_BOTH },
     { "gross", OF_BOTH },
+    { "list_unit_price", OF_LINE },
+    { "price_version", OF_LINE },
+    { "price_book", OF_LINE },
     { "cost_centre", OF_DOCUMENT }, /* of a statement alone */
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
@@ -79,7 +82,7 @@ static bool add_row(struct buf *b, const json_t *document, const json_t *line, b
         if (columns[i].of == OF_DOCUMENT)
             fits = add_value(b, document, name, i == 0);
         else if (total && columns[i].of == OF_LINE)
-            fits = add_cell(b, name[0] == 'l' ? "total" : "", false);
+            fits = add_cell(b, strcmp(name, "line") == 0 ? "total" : "", false);
         else
             fits = add_value(b, line, name, false);
     }

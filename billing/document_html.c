@@ -103,6 +103,16 @@ static bool top(struct buf *b, const json_t *d)
            party(b, "To", json_object_get(d, "buyer")) && buf_text(b, "</div>");
 }
 
+/* Which book says the price; documents of older versions do not. */
+static bool book(struct buf *b, const json_t *line)
+{
+    char version[40];
+    const char *name = text_of(line, "price_book");
+    snprintf(version, sizeof version, ", version %lld",
+             (long long)json_integer_value(json_object_get(line, "price_version")));
+    return !*name || (fact(b, "Price book", name) && esc(b, version));
+}
+
 /* What the line is for: a charge's own words, or model and meter. */
 static bool description(struct buf *b, const json_t *line)
 {
@@ -110,7 +120,14 @@ static bool description(struct buf *b, const json_t *line)
     if (*text)
         return element(b, "td", text);
     return buf_text(b, "<td>") && esc(b, text_of(line, "model")) && buf_text(b, "<br>") &&
-           esc(b, text_of(line, "meter")) && buf_text(b, "</td>");
+           esc(b, text_of(line, "meter")) && book(b, line) && buf_text(b, "</td>");
+}
+
+/* Beside an own price what the list says. */
+static bool unit_price(struct buf *b, const json_t *line)
+{
+    return buf_text(b, "<td class=n>") && esc(b, text_of(line, "unit_price")) &&
+           fact(b, "list", text_of(line, "list_unit_price")) && buf_text(b, "</td>");
 }
 
 static bool row(struct buf *b, const json_t *line)
@@ -123,8 +140,7 @@ static bool row(struct buf *b, const json_t *line)
     snprintf(quantity, sizeof quantity, "%lld", (long long)json_integer_value(qty));
     snprintf(rate, sizeof rate, "%lld.%02lld %%", (long long)points / 100, (long long)points % 100);
     return buf_text(b, "<tr>") && element(b, "td", number) && description(b, line) &&
-           element(b, "td class=n", qty ? quantity : "") &&
-           element(b, "td class=n", text_of(line, "unit_price")) &&
+           element(b, "td class=n", qty ? quantity : "") && unit_price(b, line) &&
            element(b, "td class=n", text_of(line, "exact")) && element(b, "td class=n", rate) &&
            element(b, "td class=n", text_of(line, "net")) && buf_text(b, "</tr>");
 }

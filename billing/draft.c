@@ -7,6 +7,7 @@
  * the sum of its nets (R8), and what the rounding added or took is shown and posted.
  */
 #include "billing/document.h"
+#include "billing/line_price.h"
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "base/usage.h"
@@ -17,8 +18,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { PRICE_TEXT_BYTES_MAX = 4096 };
 
 static const char sql_organization[] =
     "SELECT id, buyer_name, buyer_address, buyer_tax_id, buyer_reference, po_number,"
@@ -34,7 +33,6 @@ static const char sql_usage[] =
     " WHERE r.hour_us >= ?1 - 3600000000 AND r.hour_us < ?2 AND r.period = ?3"
     " GROUP BY n.name, r.meter, r.price_version, r.item HAVING sum(r.qty) > 0"
     " ORDER BY 1, 2, 3, 7";
-static const char sql_prices[] = "SELECT text FROM price_version WHERE id = ?1";
 static const char sql_charges[] =
     "SELECT kind, text, amount_atoms, tax_category, tax_basis_points, id FROM charge"
     " WHERE organization = ?1 AND at_us >= ?2 AND at_us < ?3 ORDER BY id";
@@ -180,29 +178,6 @@ struct used { /* a line of usage */
     int64_t version, item, qty, charged, covered;
 };
 
-/* "0.40 per 1000000", as the book in force at acceptance says. */
-static enum status read_unit_price(struct db *db, struct draft *d, const struct used *u,
-                                   struct buf *text)
-{
-    struct db_stmt *s = db_prepare(db, sql_prices);
-    if (!s)
-        return db_status(db);
-    db_int(s, 1, u->version);
-    enum db_row row = db_step(s);
-    const char *book = row == DB_ROW ? db_col_text(s, 0, NULL) : NULL;
-    struct pricebook_line line;
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    if (!status && (!book || !pricebook_find(book, u->model, u->meter, (unsigned)u->item, &line)))
-        status = STATUS_MODEL_NOT_PRICED;
-    if (!status && !decimal_item(text, &line.item))
-        status = STATUS_NO_MEMORY;
-    if (!status)
-        status = volume_note(&d->volume, &line, u->version, u->qty, u->charged, u->covered,
-                             json_array_size(d->lines));
-    db_reset(s);
-    return status;
-}
-
 /* Takes `line`, of whatever category, and puts into it what price it is about. */
 static enum status add_priced(struct draft *d, const struct used *u, json_t *line, int64_t exact)
 {
@@ -229,30 +204,40 @@ static enum status add_usage(struct db *db, struct draft *d, struct db_stmt *s)
                             .covered = db_col_int(s, 5) };
     if (!u.model || (unsigned)u.meter >= METER_COUNT)
         return STATUS_INTERNAL;
-    AUTO(buf_free) struct buf price;
+    const struct line_key key = { u.model, u.meter, u.version, (unsigned)u.item };
+    struct pricebook_line item;
     char covered[DECIMAL_TEXT_BYTES];
-    buf_init(&price, PRICE_TEXT_BYTES_MAX);
-    enum status status = read_unit_price(db, d, &u, &price);
-    if (status)
-        return status;
-    if (__builtin_add_overflow(d->used_atoms, u.charged, &d->used_atoms))
-        return STATUS_BILLING_OVERFLOW;
-    json_t *line =
-        json_pack("{s:s, s:I, s:s, s:s}", "category", "usage", "quantity", (json_int_t)u.qty,
-                  "unit_price", price.at, "covered", decimal_exact(u.covered, covered));
-    return add_priced(d, &u, line, u.charged - u.covered);
+    json_t *line = NULL;
+    enum status status = line_price_read(db, &key, &item, &line);
+    if (!status)
+        status = volume_note(&d->volume, &item, u.version, u.qty, u.charged, u.covered,
+                             json_array_size(d->lines));
+    if (!status && __builtin_add_overflow(d->used_atoms, u.charged, &d->used_atoms))
+        status = STATUS_BILLING_OVERFLOW;
+    AUTO(json_decref_ptr)
+    json_t *used = json_pack("{s:s, s:I, s:s}", "category", "usage", "quantity", (json_int_t)u.qty,
+                             "covered", decimal_exact(u.covered, covered));
+    if (!status && (!used || json_object_update(line, used) != 0))
+        status = STATUS_NO_MEMORY;
+    if (!status)
+        return add_priced(d, &u, line, u.charged - u.covered);
+    json_decref(line);
+    return status;
 }
 
 /* ---- what volume prices give back: a line taken back, and the right one (R4) ---------------- */
 
-static json_t *volume_line(const char *category, const char *what, const struct volume_part *v,
-                           int64_t qty, struct price price, int64_t covered)
+static json_t *volume_line(const json_t *of, const char *category, const char *what,
+                           const struct volume_part *v, int64_t qty, struct price price,
+                           int64_t covered)
 {
     char text[200], unit[DECIMAL_TEXT_BYTES * 2], paid[DECIMAL_TEXT_BYTES];
     snprintf(text, sizeof text, "%.120s %s: %s", v->model, meter_name(v->meter), what);
-    return json_pack("{s:s, s:s, s:I, s:s, s:s}", "category", category, "text", text, "quantity",
-                     (json_int_t)qty, "unit_price", decimal_price(price, unit), "covered",
-                     decimal_exact(covered, paid));
+    json_t *line = json_pack("{s:s, s:s, s:I, s:s, s:s}", "category", category, "text", text,
+                             "quantity", (json_int_t)qty, "unit_price", decimal_price(price, unit),
+                             "covered", decimal_exact(covered, paid));
+    line_price_copy(of, line);
+    return line;
 }
 
 static enum status add_volume(struct draft *d, const struct volume_part *v)
@@ -266,15 +251,15 @@ static enum status add_volume(struct draft *d, const struct volume_part *v)
     d->used_atoms -= v->charged - v->due;
     if (json_object_set_new(taken, "reversed", json_true()))
         return STATUS_NO_MEMORY;
-    enum status s =
-        add_priced(d, &u, volume_line("reversal", "taken back", v, -v->qty, v->then, -v->covered),
-                   v->covered - v->charged);
+    enum status s = add_priced(
+        d, &u, volume_line(taken, "reversal", "taken back", v, -v->qty, v->then, -v->covered),
+        v->covered - v->charged);
     int64_t paid = v->due - volume_owed(v);
     return s ? s
-             : add_priced(
-                   d, &u,
-                   volume_line("volume", "all units at one price", v, v->qty, v->after, paid),
-                   volume_owed(v));
+             : add_priced(d, &u,
+                          volume_line(taken, "volume", "all units at one price", v, v->qty,
+                                      v->after, paid),
+                          volume_owed(v));
 }
 
 static enum status add_volumes(struct draft *d)

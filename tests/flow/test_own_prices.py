@@ -213,3 +213,65 @@ def test_restart_reload_and_load(gate):
         assert own_of.get(held) == (began[-1] if began else None)
     problems = gate.ask("audit")
     assert problems["ok"]
+
+
+VOLUME = """price_book: acme-volume
+models:
+  base/chat:
+    output_text_tokens: {volume: [{up_to: 5, unit: 9/1M}, {unit: 3/1M}]}
+    output_reasoning_tokens: 9/1M
+    output_audio_tokens: 9/1M
+    output_image_tokens: 9/1M
+  base/image: {images: {flat: 1.00, per: period}}
+"""
+
+
+def test_documents_say_both_prices(gate):
+    """A month under the list, under a volume price of its own and under the list again: every form says which
+    book, and what the list asks for; what volume gives back is the organization's own."""
+    month = time.strftime("%Y-%m", time.gmtime())
+    chat(gate, gate.acme)
+    done = give(gate, VOLUME, at(1), "acme", gate.ada)
+    until(done["effective"])
+    held = chat(gate, gate.acme, 9)
+    image = gate.post("/v1/images/generations", {"model": "base/image", "prompt": "a"}, gate.acme)
+    assert image.status == 200 and image.headers["x-maas-cost"].startswith("1.0")
+    again = gate.post("/v1/images/generations", {"model": "base/image", "prompt": "a"}, gate.acme)
+    assert float(again.headers["x-maas-cost"]) == 0  # once a period
+    draft = gate.ask("invoice", month, "--org", "acme")
+    lines = {(line["category"], line["meter"], line["price_book"]): line for line in draft["lines"]}
+    listed = lines["usage", "output_text_tokens", "list-10"]
+    assert "list_unit_price" not in listed and listed["unit_price"] == "10.00 per 1000000"
+    mine = lines["usage", "output_text_tokens", "acme-volume"]
+    assert mine["price_version"] == version(held) and mine["list_unit_price"] == "10.00 per 1000000"
+    tokens = mine["quantity"]
+    assert tokens > 5 and mine["exact"] == f"{tokens * 90000 / 10**10:.10f}"
+    back = lines["volume", "output_text_tokens", "acme-volume"]
+    assert back["exact"] == f"{tokens * 30000 / 10**10:.10f}" and back["list_unit_price"] == "10.00 per 1000000"
+    flat = lines["usage", "images", "acme-volume"]
+    assert flat["exact"] == "1.0000000000" and flat["list_unit_price"] == "0.02 per 1"
+    below = [line for line in draft["lines"] if line["meter"] == "input_uncached_tokens"]
+    assert [(line["price_book"], "list_unit_price" in line) for line in below] == [("list-10", False)] * 2
+    csv = gate.cli("invoice", month, "--org", "acme", "--csv").stdout.splitlines()
+    assert csv[0].endswith('"list_unit_price","price_version","price_book"')
+    assert any(row.endswith(f'"10.00 per 1000000","{version(held)}","acme-volume"') for row in csv)
+    html = gate.cli("invoice", month, "--org", "acme", "--html").stdout
+    assert "<br>list 10.00 per 1000000" in html and f"Price book acme-volume, version {version(held)}" in html
+    other = gate.ask("invoice", month, "--org", "zeta")
+    assert not any("list_unit_price" in line for line in other["lines"])
+
+
+def test_holds_and_budgets_are_by_the_own_book(gate):
+    """A budget that the list would refuse is enough by the organization's own price, and the other way round."""
+    done = give(gate, own(output="0/1M, input_uncached_tokens: 0/1M"), at(1), "acme", gate.ada)
+    dear = give(gate, own(output="1000000/1M"), at(1), "zeta", gate.ada)
+    until(done["effective"])
+    until(dear["effective"])
+    for name, budget in (("acme", "0.00000001"), ("zeta", "1.00")):
+        gate.cli("project", "budget", name, budget)
+    free = gate.chat(gate.acme, "#tokens=4 hi", max_tokens=64)
+    assert free.status == 200 and float(free.headers["x-maas-cost"]) == 0
+    refused = gate.chat(gate.zeta, "#tokens=4 hi", max_tokens=64)
+    assert (refused.status, refused.code) == (429, "insufficient_quota")
+    # a model that the book does not name is at list price still
+    assert gate.chat(gate.zeta, "#tokens=4 hi", max_tokens=64, model="industry/mine/chat").status == 200
