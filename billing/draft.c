@@ -172,14 +172,9 @@ static enum status add_line(struct draft *d, json_t *line, int64_t exact, const 
     return json_array_append_new(d->lines, line) ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
-struct used { /* a line of usage */
-    const char *model;
-    enum meter meter;
-    int64_t version, item, qty, charged, covered;
-};
-
 /* Takes `line`, of whatever category, and puts into it what price it is about. */
-static enum status add_priced(struct draft *d, const struct used *u, json_t *line, int64_t exact)
+static enum status add_priced(struct draft *d, const struct line_used *u, json_t *line,
+                              int64_t exact)
 {
     AUTO(json_decref_ptr)
     json_t *of = json_pack("{s:s, s:s, s:s, s:I}", "model", u->model, "meter", meter_name(u->meter),
@@ -195,23 +190,19 @@ static enum status add_priced(struct draft *d, const struct used *u, json_t *lin
 
 static enum status add_usage(struct db *db, struct draft *d, struct db_stmt *s)
 {
-    const struct used u = { .model = db_col_text(s, 0, NULL),
-                            .meter = (enum meter)db_col_int(s, 1),
-                            .version = db_col_int(s, 2),
-                            .item = db_col_int(s, 6),
-                            .qty = db_col_int(s, 3),
-                            .charged = db_col_int(s, 4),
-                            .covered = db_col_int(s, 5) };
+    const struct line_used u = { .model = db_col_text(s, 0, NULL),
+                                 .meter = (enum meter)db_col_int(s, 1),
+                                 .version = db_col_int(s, 2),
+                                 .item = (unsigned)db_col_int(s, 6),
+                                 .qty = db_col_int(s, 3),
+                                 .charged = db_col_int(s, 4),
+                                 .covered = db_col_int(s, 5),
+                                 .line = json_array_size(d->lines) };
     if (!u.model || (unsigned)u.meter >= METER_COUNT)
         return STATUS_INTERNAL;
-    const struct line_key key = { u.model, u.meter, u.version, (unsigned)u.item };
-    struct pricebook_line item;
     char covered[DECIMAL_TEXT_BYTES];
     json_t *line = NULL;
-    enum status status = line_price_read(db, &key, &item, &line);
-    if (!status)
-        status = volume_note(&d->volume, &item, u.version, u.qty, u.charged, u.covered,
-                             json_array_size(d->lines));
+    enum status status = line_price_read(db, &u, &d->volume, &line);
     if (!status && __builtin_add_overflow(d->used_atoms, u.charged, &d->used_atoms))
         status = STATUS_BILLING_OVERFLOW;
     AUTO(json_decref_ptr)
@@ -242,7 +233,7 @@ static json_t *volume_line(const json_t *of, const char *category, const char *w
 
 static enum status add_volume(struct draft *d, const struct volume_part *v)
 {
-    const struct used u = {
+    const struct line_used u = {
         .model = v->model, .meter = v->meter, .version = v->version, .item = v->item
     };
     json_t *taken = json_array_get(d->lines, v->line);

@@ -26,7 +26,7 @@ static bool is_same_item(const struct price_item *a, const struct price_item *b)
 }
 
 /* Of the list's prices of the meter the one with the same conditions, or all of them, in words. */
-static enum status list_words(const struct line_key *k, const char *list,
+static enum status list_words(const struct line_used *k, const char *list,
                               const struct price_item *own, struct buf *ret)
 {
     struct pricebook_line line = { .number = 0 };
@@ -44,13 +44,13 @@ static enum status list_words(const struct line_key *k, const char *list,
     return !fits ? STATUS_NO_MEMORY : bad ? STATUS_INTERNAL : STATUS_OK;
 }
 
-static bool says(const char *book, const struct line_key *k)
+static bool says(const char *book, const struct line_used *k)
 {
     struct pricebook_line line;
     return pricebook_find(book, k->model, k->meter, 0, &line);
 }
 
-static enum status put_list(const struct line_key *k, const struct version *v,
+static enum status put_list(const struct line_used *k, const struct version *v,
                             const struct price_item *item, const char *own_words, json_t *line)
 {
     AUTO(buf_free) struct buf words;
@@ -67,39 +67,55 @@ static enum status put_list(const struct line_key *k, const struct version *v,
                                                                                : STATUS_OK;
 }
 
-static enum status put_price(const struct line_key *k, const struct version *v,
-                             struct pricebook_line *item, json_t **ret)
+static enum status put_price(const struct line_used *k, const struct version *v,
+                             const struct price_item *item, json_t **ret)
 {
     AUTO(buf_free) struct buf words;
     buf_init(&words, WORDS_BYTES_MAX);
-    if (!pricebook_find(v->text, k->model, k->meter, k->item, item))
-        return STATUS_MODEL_NOT_PRICED;
-    if (!decimal_item(&words, &item->item))
+    if (!decimal_item(&words, item))
         return STATUS_NO_MEMORY;
     bool of_list = v->own && !says(v->own, k);
     AUTO(json_decref_ptr)
     json_t *line = json_pack("{s:s, s:s}", "unit_price", words.at, "price_book",
                              of_list ? v->list_book : v->book);
-    enum status s = line ? put_list(k, v, &item->item, words.at, line) : STATUS_NO_MEMORY;
+    enum status s = line ? put_list(k, v, item, words.at, line) : STATUS_NO_MEMORY;
     if (!s)
         *ret = TAKE(line);
     return s;
 }
 
-enum status line_price_read(struct db *db, const struct line_key *k,
-                            struct pricebook_line *ret_item, json_t **ret)
+/* While the texts of the row are there: the price's words lie in them. */
+static enum status read_price(const struct line_used *u, const struct version *of, struct volume *v,
+                              json_t **ret)
+{
+    struct pricebook_line price;
+    if (!pricebook_find(of->text, u->model, u->meter, u->item, &price))
+        return STATUS_MODEL_NOT_PRICED;
+    enum status s = put_price(u, of, &price.item, ret);
+    if (!s)
+        s = volume_note(v, &price, u->version, u->qty, u->charged, u->covered, u->line);
+    if (s) {
+        json_decref(*ret);
+        *ret = NULL;
+    }
+    return s;
+}
+
+enum status line_price_read(struct db *db, const struct line_used *u, struct volume *v,
+                            json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_version);
+    *ret = NULL;
     if (!s)
         return db_status(db);
-    db_int(s, 1, k->version);
+    db_int(s, 1, u->version);
     enum db_row row = db_step(s);
     enum status status = row == DB_FAILED ? db_status(db) : STATUS_MODEL_NOT_PRICED;
     if (row == DB_ROW) {
-        const struct version v = { db_col_text(s, 0, NULL), db_col_text(s, 1, NULL),
-                                   db_col_text(s, 2, NULL), db_col_text(s, 3, NULL),
-                                   db_col_text(s, 4, NULL) };
-        status = put_price(k, &v, ret_item, ret);
+        const struct version of = { db_col_text(s, 0, NULL), db_col_text(s, 1, NULL),
+                                    db_col_text(s, 2, NULL), db_col_text(s, 3, NULL),
+                                    db_col_text(s, 4, NULL) };
+        status = read_price(u, &of, v, ret);
     }
     db_reset(s);
     return status;

@@ -6,20 +6,20 @@
  */
 #ifndef MAAS_LINE_PRICE_H
 #define MAAS_LINE_PRICE_H
-#include "billing/pricebook.h"
+#include "billing/volume.h"
 #include <jansson.h>
 
-struct db;
-
-struct line_key {
+struct line_used { /* of a model, meter, version and item */
     const char *model;
     enum meter meter;
     int64_t version;
     unsigned item;
+    int64_t qty, charged, covered;
+    size_t line; /* its place in the document */
 };
-/* Any connection.  *ret_item: the price; its words are gone.  MODEL_NOT_PRICED: the version has none. */
-MUST_CHECK enum status line_price_read(struct db *db, const struct line_key *k,
-                                       struct pricebook_line *ret_item, json_t **ret);
+/* A price by volume is noted in `v`.  Any connection.  MODEL_NOT_PRICED: the version has none. */
+MUST_CHECK enum status line_price_read(struct db *db, const struct line_used *u, struct volume *v,
+                                       json_t **ret);
 /* The book and the list's price of another line; unit_price is left alone. */
 void line_price_copy(const json_t *from, json_t *to);
 #endif

@@ -17,7 +17,7 @@ import invariants  # noqa: E402
 import traffic  # noqa: E402
 
 pytestmark = pytest.mark.timeout(300 * SLOW)
-SEED = 2032  # of a year that has all that is changed below
+SEED = 2033  # of a year that has all that is changed below
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,13 @@ CHANGES = [
     ("I18", "DELETE FROM share WHERE amount_minor < 0"),
     ("I19", "UPDATE price_version SET sha256 = zeroblob(32) WHERE id = 1"),
     ("I19", "UPDATE price_version SET effective_from_us = effective_from_us + 10000000000000 WHERE id = 1"),
+    ("I19", "UPDATE request_open SET price_version = (SELECT list_version FROM price_layer y WHERE y.price_version ="
+            " request_open.price_version) WHERE price_version IN (SELECT price_version FROM price_layer)"),
+    ("I19", "UPDATE price_layer SET own_version = (SELECT max(own_version) FROM price_layer) WHERE price_version ="
+            " (SELECT min(price_version) FROM price_layer)"),
+    ("I19", "DELETE FROM price_layer"),
+    ("I19", "UPDATE price_publication SET organization = organization + 1 WHERE owner_kind = 'contract'"),
+    ("I19", "UPDATE price_publication SET effective_us = effective_us + 10000000000000 WHERE owner_kind = 'contract'"),
     ("I20", "INSERT INTO idempotency SELECT rid, project + 1, zeroblob(32), zeroblob(32), 0 FROM request_open LIMIT 1"),
     ("I20", "INSERT INTO idempotency_answer SELECT rid, 0, NULL, NULL, x'00' FROM settlement ORDER BY rid DESC LIMIT 1;"
             " DELETE FROM settlement WHERE rid = (SELECT max(rid) FROM settlement)"),

@@ -71,6 +71,8 @@ def kinds_of(books, d):
     for line in d["lines"]:
         if line.get("category") == "usage":
             yield books.books[line["version"]][line["model"]][line["meter"]][line["item"]].kind
+            if line["book"] != "list":
+                yield "own " + books.books[line["version"]][line["model"]][line["meter"]][line["item"]].kind
             if line["covered"]:
                 yield "covered"
         else:
@@ -87,10 +89,12 @@ def test_the_year_had_everything(lived):
     had |= {f"zone {o.zone()}" for o in books.organizations.values()}
     had |= {f"drawn {f.kind}" for o in books.organizations.values() for f in o.funds if f.drawn}
     had |= {"shared" if s[-1] > 0 else "taken back" for s in books.shares}
+    had |= {"a book that ends" for name, book in books.own.values() if not book}
     had |= {a["status"] for a in one.answers} | {a["status"] for b in one.answers for a in b.get("of", [])}
     wanted = {"unit", "graduated", "package", "flat", "included", "covered", "subscription", "minimum", "reserved",
               "commitment", "other", "credited", "cut", "drawn promo", "drawn commit", "drawn prepaid", "shared",
-              "taken back", "NO_QUOTA", "BAD_FIELD", "zone UTC"}
+              "taken back", "NO_QUOTA", "BAD_FIELD", "zone UTC", "own unit", "own graduated", "own flat", "own package",
+              "own volume", "a book that ends"}
     assert wanted <= had, f"MAASGATE_SEED={seed}: it had no {wanted - had}"
 
 

@@ -630,14 +630,16 @@ def check_layers(store):
 def check_books(store, args):
     terms, layers = publications(store), check_layers(store)
     starts = {o: [start for start, _ in of] for o, of in terms.items()}
-    published = {v for of in terms.values() for _, v in of} | set(layers)
+    published = {v for _, v in terms[0]}
+    others = set(layers) | {v for o, of in terms.items() for _, v in of if o}
     silent = {v for v, text in store.db.execute("SELECT id, text FROM price_version") if len(text.splitlines()) < 2}
     versions = list(store.db.execute("SELECT * FROM price_version ORDER BY effective_from_us, id"))
     for v in versions:
         if hashlib.sha256(v["text"].encode()).digest() != v["sha256"]:
             violation("I19", f"price version {v['id']}: its text is not what its hash is of")
     first = starts.get(0, [0])[0]
-    versions = [v for v in versions if v["id"] not in published or v["effective_from_us"] < first]
+    versions = [v for v in versions if v["id"] not in others
+                and (v["id"] not in published or v["effective_from_us"] < first)]
     since = {v["id"]: v["effective_from_us"] for v in versions}
     until = {a["id"]: b["effective_from_us"] for a, b in zip(versions, versions[1:])}
 

@@ -1,25 +1,27 @@
 /* tests/oracle/ledger_requests.c -- price books, and requests rated by them as the gateway does. */
 #include "base/arena.h"
 #include "base/digest.h"
+#include "base/db.h"
+#include "billing/organization.h"
 #include "billing/price.h"
+#include "billing/publication.h"
 #include "billing/pricebook.h"
 #include "tests/oracle/ledger_oracle.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOOKS_MAX = 32, MODELS_MAX = 64, ARENA_BYTES = 16 << 20, OPEN_MAX = 1 << 18 };
+enum { BOOKS_MAX = 512, MODELS_MAX = 64, ARENA_BYTES = 64 << 20, OPEN_MAX = 1 << 18 };
 
 /* ---- price books --------------------------------------------------------------------------- */
 
 static struct model {
-    const char *name;
-    int64_t id;
-    struct price_list prices; /* by the newest book */
+    const char *name, *payer; /* payer: whose own book is in it; "" the list */
+    int64_t id, version;
+    struct price_list prices;
     struct price plain[METER_COUNT];
 } models[BOOKS_MAX * MODELS_MAX];
-static unsigned model_count;
-static int64_t version;
+static unsigned model_count, models_now; /* those of now begin there */
 static struct arena *arena;
 
 static bool is_plain(const struct price_sheet *s)
@@ -32,11 +34,13 @@ static bool is_plain(const struct price_sheet *s)
 }
 
 /* As the catalog does: what has one plain price a meter has no sheet. */
-static enum status add_model(struct db *db, const char *book, const char *name)
+static enum status add_model(struct db *db, const char *payer, const struct publication_term *t,
+                             const char *name)
 {
     struct model *m = &models[model_count++];
+    const char *book = arena_strdup(arena, t->text);
     assert(model_count <= BOOKS_MAX * MODELS_MAX);
-    *m = (struct model){ .name = arena_strdup(arena, name) };
+    *m = (struct model){ .name = arena_strdup(arena, name), .payer = payer, .version = t->version };
     const struct price_sheet *s;
     enum status status = pricebook_sheet(book, name, arena, &s);
     if (!status)
@@ -53,28 +57,107 @@ static enum status add_model(struct db *db, const char *book, const char *name)
     return STATUS_OK;
 }
 
-enum status run_publish(struct db *db, const json_t *c)
+static enum status add_models(struct db *db, const json_t *c, const char *payer,
+                              const struct publication_term *t)
 {
-    const char *book = arena_strdup(arena, text(c, "text"));
-    uint8_t sha256[32];
     size_t i;
     json_t *name;
-    digest_sha256(book, strlen(book), sha256);
-    enum status s =
-        ledger_publish_prices(db, "list", oracle.currency, book, sha256, oracle.now_us, &version);
+    enum status s = STATUS_OK;
     json_array_foreach (json_object_get(c, "models"), i, name)
-        s = s ? s : add_model(db, book, json_string_value(name));
-    say("version", json_integer(version));
+        s = s ? s : add_model(db, payer, t, json_string_value(name));
     return s;
 }
 
-/* Of the newest book. */
+/* Of the term in force at `us`; NULL: none, or one that leaves the list. */
+static const struct publication_term *term_at(const struct term_list *l, int64_t us)
+{
+    const struct publication_term *found = NULL;
+    for (size_t i = 0; i < l->count && (l->term[i].from_us <= us); i++)
+        found = &l->term[i];
+    return found && found->text ? found : NULL;
+}
+
+static const char *slug_of(struct db *db, int64_t organization)
+{
+    struct db_stmt *s = db_prepare(db, "SELECT slug FROM organization WHERE id = ?1");
+    assert(s);
+    db_int(s, 1, organization);
+    enum db_row row = db_step(s);
+    assert(row == DB_ROW);
+    const char *slug = arena_strdup(arena, db_col_text(s, 0, NULL));
+    db_reset(s);
+    return slug;
+}
+
+/* As the gateway takes them: the list, and for each that has one its own book on it. */
+static enum status take_books(struct db *db, const json_t *c, int64_t us)
+{
+    struct publication_terms t;
+    char err[256] = "";
+    enum status s = publication_terms(db, us, &t, err);
+    const struct publication_term *list = s ? NULL : term_at(&t.list, us);
+    json_t *versions = json_object();
+    if (s)
+        return s;
+    models_now = model_count;
+    s = add_models(db, c, "", list);
+    json_object_set_new(versions, "", json_integer(list->version));
+    for (size_t i = 0; i < t.own_count && !s; i++) {
+        const struct publication_term *own = term_at(&t.own[i].terms, us);
+        const char *payer = slug_of(db, t.own[i].owner.organization);
+        if (!own)
+            continue;
+        s = add_models(db, c, payer, own);
+        json_object_set_new(versions, payer, json_integer(own->version));
+    }
+    publication_terms_free(&t);
+    say("versions", versions);
+    return s;
+}
+
+/* The first book is a configuration's; two people publish the others, an instant ahead. */
+enum status run_publish(struct db *db, const json_t *c)
+{
+    const char *book = text(c, "text"), *name = *text(c, "book") ? text(c, "book") : "list";
+    uint8_t sha256[32];
+    int64_t now = oracle.now_us, id = 0;
+    char err[256] = "";
+    json_t *done = NULL;
+    struct proposal_new p = { .book = name, .currency = oracle.currency, .text = book };
+    p.sha256 = sha256;
+    p.effective_us = now + 1;
+    p.notice_us = 1;
+    p.by = "uid:1";
+    digest_sha256(book, strlen(book), sha256);
+    enum status s = STATUS_OK;
+    if (*text(c, "for")) {
+        p.owner.kind = BOOK_CONTRACT;
+        s = organization_find(db, text(c, "for"), &p.owner.organization);
+    } else if (!model_count) {
+        s = ledger_publish_prices(db, name, oracle.currency, book, sha256, now, &id);
+        s = s ? s : publication_configured(db, id);
+        return s ? s : take_books(db, c, now);
+    }
+    s = s ? s : publication_propose(db, &p, now, &id, err);
+    s = s ? s : publication_approve(db, id, "uid:2", 1, now, &done, err);
+    json_decref(done);
+    return s ? s : take_books(db, c, now + 1);
+}
+
+/* By the book of who pays. */
 static const struct model *model_of(const json_t *c)
 {
-    for (unsigned i = model_count; i-- > 0;)
-        if (strcmp(models[i].name, text(c, "model")) == 0)
+    const struct model *list = NULL;
+    for (unsigned i = models_now; i < model_count; i++) {
+        if (strcmp(models[i].name, text(c, "model")) != 0)
+            continue;
+        if (strcmp(models[i].payer, text(c, "payer")) == 0)
             return &models[i];
-    abort();
+        if (!*models[i].payer)
+            list = &models[i];
+    }
+    assert(list);
+    return list;
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */
@@ -147,7 +230,7 @@ static void start_hold(const json_t *c)
                                        .project = number(c, "project", 0),
                                        .key = number(c, "key", 1),
                                        .model = m->id,
-                                       .price_version = version,
+                                       .price_version = m->version,
                                        .n = 1,
                                        .accepted_us = r->facts.accepted_us,
                                        .hold = most };

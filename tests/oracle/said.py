@@ -22,6 +22,7 @@ def read_line(line, digits):
     read |= {"category": line["category"], "exact": atoms_of(line["exact"])}
     if line["category"] in ("usage", "reversal", "volume"):
         read |= {"model": line["model"], "meter": line["meter"], "version": line["price_version"],
+                 "book": line["price_book"],
                  "item": line.get("item", 0), "units": line["quantity"], "covered": atoms_of(line["covered"]),
                  "reversed": line.get("reversed", False)}
     return read

@@ -7,6 +7,8 @@ funds, contracts); requests come between them, so that a batch never stands on a
 import heapq
 import itertools
 import json
+import random
+import re
 import subprocess
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
@@ -92,14 +94,29 @@ def items(r, meter, by):
 
 def book(r, currency, by):
     """Each book prices nearly every meter; two models have plain prices alone."""
-    lines = [f"currency {currency} book list"]
+    lines = []
     for model, meters in MODELS.items():
         plain = model in ("base/embed", "domain/code/review")
         for meter in ["requests", *meters]:
             if meter != "requests" and r.random() < 0.05:
                 continue
             lines += [f"{model} {meter} {i}" for i in ([price(r, meter, by)] if plain else items(r, meter, by))]
-    return "\n".join(lines) + "\n"
+    return canonical(f"currency {currency} book list", lines)
+
+
+def canonical(head, lines):
+    """In the order of models and meters; the prices of a meter stay as they are."""
+    return "\n".join([head, *sorted(lines, key=lambda line: line.split(" ")[:2])]) + "\n"
+
+
+def own_book(r, currency, by, name):
+    """What an organization pays otherwise: of some models some meters; now and then nothing, and the list again."""
+    lines = []
+    for model, meters in MODELS.items() if r.random() < 0.8 else ():
+        for meter in ["requests", *meters] if r.random() < 0.6 else ():
+            if r.random() < 0.6:
+                lines += [f"{model} {meter} {re.sub(' list=[^ ]*', '', i)}" for i in items(r, meter, by)]
+    return canonical(f"currency {currency} book {name}", [re.sub(r" unit ([^ ]*)$", r" \1", line) for line in lines])
 
 
 # ---- who there is ----
@@ -141,6 +158,8 @@ class Traffic:
         self.zones, self.projects, self.approval, self.issued = {}, [], {}, []
         self.rid, self.open = 0, set()
         self.book = None
+        self.own = random.Random(f"own {organizations} {requests} {self.currency}")
+        self.own_names = itertools.count()
         self.plan_year(organizations, requests)
 
     # ---- sending ----
@@ -202,6 +221,10 @@ class Traffic:
             self.at(self.between(START + DAY_US, START + 300 * DAY_US), self.publish)
             self.at(self.between(START + US, START + 330 * DAY_US), self.rule)
             self.at(self.between(START + DAY_US, START + 360 * DAY_US), self.restart)
+        for i in range(0, organizations, 3):
+            for _ in range(self.own.randrange(2, 5)):
+                at = START + self.own.randrange(DAY_US, 340 * DAY_US) // US * US + 1234
+                self.at(at, lambda s=f"org{i}": self.publish_own(s))
         for n in range(requests):
             self.at(self.between(START + US, START + 364 * DAY_US), self.burst if n % 8 == 0 else self.request)
 
@@ -228,8 +251,15 @@ class Traffic:
                 self.at(high + 20 * DAY_US, lambda p=partner: self.send(do="statement", partner=p, month=text))
 
     def publish(self):
-        self.book, self.published = book(self.r, self.currency, self.by), self.now
+        """In force an instant later."""
+        self.book, self.published = book(self.r, self.currency, self.by), self.now + 1
         self.send(do="publish", text=self.book, models=list(MODELS))
+
+    def publish_own(self, slug):
+        name = f"own-{next(self.own_names)}"
+        text = own_book(self.own, self.currency, self.by, name)
+        self.published = self.now + 1
+        self.send(do="publish", text=text, book=name, models=list(MODELS), **{"for": slug})
 
     def found(self, slug):
         r = self.r
@@ -308,7 +338,7 @@ class Traffic:
     def hold(self, slug=None):
         r = self.r
         self.rid += 1
-        project = r.choice([p for p in self.projects if slug in (None, p[0])])[1]
+        payer, project = r.choice([p for p in self.projects if slug in (None, p[0])])
         model = r.choice(list(MODELS))
         usage = {"requests": 1}
         for meter in MODELS[model]:
@@ -321,7 +351,7 @@ class Traffic:
         words = {"service_tier": r.choice(["standard", "standard", "flex"])}
         if r.random() < 0.6:
             words |= {"size": r.choice(["1024x1024", "256x256"]), "quality": r.choice(["hd", "low"])}
-        command = {"do": "hold", "rid": self.rid, "project": project, "model": model, "most": most,
+        command = {"do": "hold", "rid": self.rid, "project": project, "payer": payer, "model": model, "most": most,
                    "accepted": max(self.published, self.now - r.randrange(2 * US)), **words}
         return command, {"do": "settle", "rid": self.rid, "usage": usage if r.random() < 0.95 else None}
 

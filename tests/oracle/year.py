@@ -20,7 +20,7 @@ class Year:
     def __init__(self, digits, tax_points):
         self.digits, self.unit, self.tax_points = digits, 10**(10 - digits), tax_points
         self.organizations, self.projects, self.rules = {}, {}, []
-        self.books, self.version = {}, 0
+        self.list, self.own, self.books, self.versions, self.names = {}, {}, {}, {}, {}
         self.holds, self.documents, self.numbers = {}, {}, collections.Counter()
         self.credited, self.paid = collections.Counter(), collections.Counter()  # minor, by (invoice, line); by invoice
         self.approved = set()
@@ -89,9 +89,21 @@ class Year:
         return {}
 
     def do_publish(self, c, answer):
-        self.version += 1
-        self.books[self.version] = rate.read_book(c["text"])
-        return {"version": self.version}
+        """The list, or the book of an organization on it: what that says of a meter holds instead.  The numbers
+        of what comes of them are the ledger's; there is one for the list and for each that has a book."""
+        if "for" in c:
+            self.own[c["for"]] = c["book"], rate.read_book(c["text"])
+        else:
+            self.list = rate.read_book(c["text"])
+        said = {slug: book for slug, book in self.own.items() if book[1]}
+        self.versions = {slug: answer["versions"].get(slug) for slug in ("", *said)}
+        for slug, version in self.versions.items():
+            name, own = said.get(slug, ("list", {}))
+            self.books[version] = {model: {**self.list.get(model, {}), **own.get(model, {})}
+                                   for model in {**self.list, **own}}
+            self.names[version] = {(model, meter): name if meter in own.get(model, {}) else "list"
+                                   for model, meters in self.books[version].items() for meter in meters}
+        return {"versions": self.versions} if set(answer["versions"]) == set(self.versions) else {"versions": "others"}
 
     def do_rule(self, c, answer):
         self.rules.append((c["model"], c["partner"], c["basis_points"], self.now))
@@ -132,7 +144,7 @@ class Year:
         o.held += credit
         project.held += amount
         self.holds[c["rid"]] = {"command": c, "project": project, "amount": amount, "draws": draws, "credit": credit,
-                                "version": self.version, "accepted": c.get("accepted", self.now)}
+                                "version": self.versions.get(o.slug, self.versions[""]), "accepted": c.get("accepted", self.now)}
         return {"status": "OK"}
 
     def release(self, hold):
@@ -229,6 +241,7 @@ class Year:
         for key, right in due.items():
             units, atoms, covered = period.usage[key]
             of = dict(zip(("model", "meter", "version", "item"), (key[0], METERS[key[1]], *key[2:])))
+            of["book"] = self.names[of["version"]][of["model"], of["meter"]]
             owed = max(0, right - covered)
             self.add_line(d, {"category": "reversal", **of, "units": -units, "covered": -covered}, covered - atoms, tax)
             self.add_line(d, {"category": "volume", **of, "units": units, "covered": right - owed}, owed, tax)
@@ -260,6 +273,7 @@ class Year:
         for (model, meter, version, n), (units, atoms, covered) in sorted(period.usage.items()):
             self.add_line(d, {"category": "usage", "model": model, "meter": METERS[meter], "version": version,
                               "item": n, "units": units, "covered": covered,
+                              "book": self.names[version][model, METERS[meter]],
                               "reversed": (model, meter, version, n) in due}, atoms - covered, tax)
         self.add_back(d, period, due, tax)
         for at, kind, amount, own in o.charges:
