@@ -34,24 +34,21 @@ struct catalog *catalog_new(struct arena **ret_keep)
 }
 
 /* Parents are found by their place. */
-static struct catalog_model *models_unpriced(const struct catalog *of, struct arena *a)
+static struct catalog_model *models_copied(const struct catalog *of, struct arena *a)
 {
     struct catalog_model *models = arena_alloc(a, (of->model_count + 1) * sizeof *models);
     for (size_t i = 0; models && i < of->model_count; i++) {
         const struct catalog_model *m = &of->models[i];
         models[i] = *m;
         models[i].parent = m->parent ? &models[m->parent->index] : NULL;
-        models[i].priced = models[i].derived = 0;
-        models[i].sheet = NULL;
-        memset(models[i].price, 0, sizeof models[i].price);
     }
     return models;
 }
 
-struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep)
+struct catalog *catalog_copy(struct catalog *of, struct arena **ret_keep)
 {
     struct catalog *c = catalog_new(ret_keep);
-    struct catalog_model *models = c ? models_unpriced(of, *ret_keep) : NULL;
+    struct catalog_model *models = c ? models_copied(of, *ret_keep) : NULL;
     if (!models) {
         catalog_unref(c);
         return NULL;
@@ -68,6 +65,18 @@ struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep)
     memcpy(c->cost_sha256, of->cost_sha256, sizeof c->cost_sha256);
     c->cost_version = of->cost_version;
     ((struct owned_catalog *)c)->of = catalog_ref(of);
+    return c;
+}
+
+struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep)
+{
+    struct catalog *c = catalog_copy(of, ret_keep);
+    for (size_t i = 0; c && i < c->model_count; i++) {
+        struct catalog_model *m = (struct catalog_model *)(uintptr_t)&c->models[i];
+        m->priced = m->derived = 0;
+        m->sheet = NULL;
+        memset(m->price, 0, sizeof m->price);
+    }
     return c;
 }
 

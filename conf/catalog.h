@@ -117,10 +117,12 @@ bool catalog_in_scope(const struct catalog_scope *scope, const struct catalog_mo
 const char *level_name(enum level l);
 const char *life_name(enum life l);
 
-/* The same models and backends, which stay those of `of` (it is kept), without prices: for whoever
- * has others for them, to be written before anybody else sees it.  NULL: no memory. */
+/* The same models and backends, which stay those of `of` (it is kept): for whoever has other prices
+ * for them, to be written before anybody else sees it; name, text and version of a book are not
+ * copied.  NULL: no memory. */
 struct arena;
-struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep);
+struct catalog *catalog_copy(struct catalog *of, struct arena **ret_keep);
+struct catalog *catalog_unpriced(struct catalog *of, struct arena **ret_keep); /* nor any price */
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* the last one frees */
 #endif

@@ -106,8 +106,27 @@ static void tell_unpriced(const struct catalog *c)
 
 /* ---- a book -------------------------------------------------------------------------------- */
 
+static bool same(struct span a, struct span b)
+{
+    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+}
+
+/* Whether the list says just that of the model: both texts are in the order of models, so *list moves
+ * on as they are asked for. */
+static bool is_of_list(const char **list, struct span id, struct span lines)
+{
+    const char *next = *list;
+    struct span other = { "", 0 }, said = { "", 0 };
+    while (!same(id, other) && take_model(&next, &other, &said) == STATUS_OK)
+        ;
+    bool found = same(id, other);
+    *list = found ? next : *list;
+    return found && same(lines, said);
+}
+
+/* Of models that `list` says the same of, the catalog has the prices already; NULL: of none. */
 static enum status price_catalog(struct catalog *c, struct arena *a,
-                                 const struct publication_term *t)
+                                 const struct publication_term *t, const char *list)
 {
     c->price_version = t->version;
     memcpy(c->price_sha256, t->sha256, sizeof c->price_sha256);
@@ -119,7 +138,8 @@ static enum status price_catalog(struct catalog *c, struct arena *a,
     struct span id, lines;
     enum status s;
     while ((s = take_model(&at, &id, &lines)) == STATUS_OK)
-        if ((s = price_model(c, a, id, lines)) != STATUS_OK)
+        if (!(list && is_of_list(&list, id, lines)) &&
+            (s = price_model(c, a, id, lines)) != STATUS_OK)
             return s;
     return s == STATUS_NOT_FOUND ? STATUS_OK : s;
 }
@@ -134,7 +154,7 @@ static enum status add_term(struct pricing *p, struct catalog *models,
     if (!c)
         return STATUS_NO_MEMORY;
     p->term[p->count++] = (struct price_term){ t ? t->from_us : 0, c };
-    enum status s = price_catalog(c, a, t ? t : &unpublished);
+    enum status s = price_catalog(c, a, t ? t : &unpublished, NULL);
     if (!s)
         tell_unpriced(c);
     return s;
@@ -142,20 +162,30 @@ static enum status add_term(struct pricing *p, struct catalog *models,
 
 /* ---- of organizations ---------------------------------------------------------------------- */
 
-static enum status add_own_term(struct pricing_own *o, struct catalog *models,
-                                const struct publication_term *t)
+/* A copy of the list's catalog, which is kept: what the book does not name is not made again. */
+static enum status layered(struct catalog *list, const struct publication_term *t,
+                           struct catalog **ret)
 {
     struct arena *a;
-    struct price_term *term = &o->term[o->count++];
-    term->from_us = t->from_us;
-    if (!t->text)
-        return STATUS_OK;
-    term->catalog = catalog_unpriced(models, &a);
-    return term->catalog ? price_catalog(term->catalog, a, t) : STATUS_NO_MEMORY;
+    struct catalog *c = catalog_copy(list, &a);
+    enum status s = c ? price_catalog(c, a, t, list->price_text) : STATUS_NO_MEMORY;
+    if (s)
+        catalog_unref(c);
+    else
+        *ret = c;
+    return s;
 }
 
-static enum status add_own(struct pricing *p, struct catalog *models,
-                           const struct publication_own *of)
+static enum status add_own_term(const struct pricing *p, struct pricing_own *o,
+                                const struct publication_term *t)
+{
+    struct price_term *term = &o->term[o->count++];
+    term->from_us = t->from_us;
+    struct catalog *list = (struct catalog *)(uintptr_t)pricing_list_at(p, t->from_us);
+    return t->text ? layered(list, t, &term->catalog) : STATUS_OK;
+}
+
+static enum status add_own(struct pricing *p, const struct publication_own *of)
 {
     struct pricing_own *o = &p->own[p->own_count++];
     const struct term_list *terms = &of->terms;
@@ -163,7 +193,7 @@ static enum status add_own(struct pricing *p, struct catalog *models,
     o->term = calloc(terms->count, sizeof *o->term);
     enum status s = o->term ? STATUS_OK : STATUS_NO_MEMORY;
     for (size_t i = 0; i < terms->count && !s; i++)
-        s = add_own_term(o, models, &terms->term[i]);
+        s = add_own_term(p, o, &terms->term[i]);
     return s;
 }
 
@@ -193,28 +223,20 @@ const struct catalog *pricing_own_at(const struct pricing *p, int64_t us, struct
     return i ? o->term[i - 1].catalog : NULL;
 }
 
-static void unref(struct catalog **c)
-{
-    catalog_unref(*c);
-}
-
 enum status pricing_layered(struct catalog *list, const struct own_book *own, struct catalog **ret)
 {
     AUTO(buf_free) struct buf b;
-    struct arena *a;
+    AUTO(free_ptr) char *name = strdup(own->name);
     const struct layer_of below = { list->price_text, list->price_sha256 },
                           above = { own->text, own->sha256 };
     buf_init(&b, LAYER_BYTES_MAX);
-    enum status s = pricebook_layer(list->currency, own->name, &below, &above, &b);
-    AUTO(unref) struct catalog *c = s ? NULL : catalog_unpriced(list, &a);
-    if (!c)
-        return s ? s : STATUS_NO_MEMORY;
-    AUTO(free_ptr) char *name = strdup(own->name);
+    enum status s =
+        name ? pricebook_layer(list->currency, name, &below, &above, &b) : STATUS_NO_MEMORY;
+    if (s)
+        return s;
     struct publication_term t = { .book = name, .text = b.at };
     digest_sha256(b.at, b.len, t.sha256);
-    s = name ? price_catalog(c, a, &t) : STATUS_NO_MEMORY;
-    if (!s)
-        *ret = TAKE(c);
+    s = layered(list, &t, ret);
     return s == STATUS_INTERNAL ? STATUS_CONFLICT : s; /* the texts are books: we wrote them */
 }
 
@@ -232,7 +254,7 @@ enum status pricing_new(struct catalog *models, const struct publication_terms *
     if (!s && terms->own_count && !(p->own = calloc(terms->own_count, sizeof *p->own)))
         s = STATUS_NO_MEMORY;
     for (size_t i = 0; i < terms->own_count && !s; i++)
-        s = add_own(p, models, &terms->own[i]);
+        s = add_own(p, &terms->own[i]);
     if (s)
         pricing_free(p);
     else
