@@ -39,7 +39,8 @@ def age(gate, months):
     columns = {"request_open": ("accepted_us",), "settlement": ("settled_us",), "ledger_tx": ("at_us",),
                "settled_minute": ("minute_us",), "usage_rollup": ("hour_us",), "cost_rollup": ("hour_us",), "billing_period": ("starts_us", "ends_us"),
                "price_version": ("effective_from_us",), "cost_version": ("from_us",),
-               "boot": ("started_us", "settled_us"), "contract": ("starts_us",)}
+               "price_proposal": ("effective_us", "proposed_us"), "price_publication": ("published_us", "effective_us"),
+               "price_approver": ("created_us",), "boot": ("started_us", "settled_us"), "contract": ("starts_us",)}
     db = sqlite3.connect(gate.state / "ledger.db")
     db.create_function("age", 1, lambda us_: max(0, us_ - us))
     triggers = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()

@@ -78,6 +78,9 @@ CHANGES = [
     ("I15", "UPDATE document SET body = json_set(body, '$.lines[0].quantity', 1234567)"
             " WHERE type = 380 AND json_extract(body, '$.lines[0].category') = 'usage'"),
     ("I15", "UPDATE charge SET amount_atoms = amount_atoms + 1"),
+    ("I15", "UPDATE document SET body = json_set(body, '$.lines[0].price_book', 'another') WHERE type = 380"
+            " AND json_extract(body, '$.lines[0].category') = 'usage'"),
+    ("I15", "UPDATE document SET body = replace(body, '\"list_unit_price\":\"', '\"list_unit_price\":\"1')"),
     ("I16", "UPDATE billing_period SET closed_us = starts_us + 1 WHERE closed_us <> 0"),
     ("I16", "UPDATE charge SET created_us = created_us + 40000000000000"),
     ("I17", "UPDATE credit_line SET net_minor = net_minor + 1"),

@@ -2,10 +2,12 @@
 when, and what the tools, the holds, the documents and the audit say of it."""
 import concurrent.futures
 import json
+import subprocess
 import time
 
 import pytest
-from gate import SLOW, Gate
+from gate import SLOW, Gate, wait_until
+from test_archive import DAEMON, age, rows
 from test_price_publish import MODELS, approver, at, publish, reconcile, until, write
 
 NOTICE = {"price_source": "published", "price_notice_ms": "1s"}
@@ -275,3 +277,54 @@ def test_holds_and_budgets_are_by_the_own_book(gate):
     assert (refused.status, refused.code) == (429, "insufficient_quota")
     # a model that the book does not name is at list price still
     assert gate.chat(gate.zeta, "#tokens=4 hi", max_tokens=64, model="industry/mine/chat").status == 200
+
+
+def test_a_crash_settles_by_the_version_held(gate):
+    """A stream under a book of its own is cut by kill -9; by the next start the list holds again: what had been
+    noted is billed by the version of the hold, and the audit rates it so."""
+    gate.write_conf(stream_checkpoint_ms="500ms")
+    gate.cli("reload")
+    done = give(gate, own(), at(1), "acme", gate.ada)
+    until(done["effective"])
+    draft = gate.ask("price", "withdraw", "--for", "acme", "--from", at(2))["draft"]
+    end = gate.ask("price", "approve", draft, "--key-file", gate.ada)
+    stream = gate.stream(gate.acme, "#tokens=900 #delay=10 hi", max_tokens=1000)
+    next(stream.events())
+    with gate.ledger() as db:
+        wait_until(lambda: db.execute("SELECT count(*) FROM checkpoint").fetchone()[0], 20, "a checkpoint")
+    gate.kill_daemon()
+    stream.close()
+    until(end["effective"])
+    gate.start_daemon()
+    gate.wait_backend()
+    with gate.ledger() as db:
+        row = db.execute("SELECT s.outcome, s.lines, s.price_version, y.price_version AS own FROM settlement s"
+                         " JOIN price_layer y ON y.price_version = s.price_version").fetchone()
+    assert row["outcome"] == "orphan" and row["price_version"] == row["own"]
+    tokens = next(line for line in json.loads(row["lines"]) if isinstance(line, list) and line[0] == 4)
+    assert tokens[1] > 0 and tokens[2] == tokens[1] * 60000
+    assert version(chat(gate, gate.acme)) == version(chat(gate, gate.zeta)) != row["own"]
+    assert gate.ask("audit")["ok"]
+
+
+def test_a_month_under_an_own_book_leaves(gate):
+    """Its file has all that the version is made of, and is proven by itself."""
+    done = give(gate, own(), at(1), "acme", gate.ada)
+    until(done["effective"])
+    held = version(chat(gate, gate.acme))
+    chat(gate, gate.zeta)
+    gate.terminate()
+    age(gate, 5)
+    gate.start_daemon()
+    gate.wait_backend()
+    with gate.ledger() as db:
+        month = time.strftime("%Y-%m", time.gmtime(db.execute("SELECT min(starts_us) FROM billing_period").fetchone()[0]
+                                                   // 10**6))
+    for name in ("acme", "zeta"):
+        gate.cli("invoice", month, "--org", name, "--issue")
+    file = gate.ask("archive", month)["file"]
+    proven = subprocess.run([DAEMON, "--audit", file], capture_output=True, text=True, timeout=60 * SLOW)
+    assert proven.returncode == 0, proven.stdout + proven.stderr
+    assert rows(file, "SELECT price_version FROM price_layer") == [(held,)]
+    assert len(rows(file, "SELECT id FROM price_version")) == 3
+    assert gate.ask("audit")["ok"]

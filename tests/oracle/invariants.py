@@ -466,6 +466,7 @@ def billed(store):
 
 def check_lines(store, args):
     sums, charges = billed(store), list(store.db.execute("SELECT * FROM charge"))
+    layers = {r["price_version"]: r for r in store.db.execute("SELECT * FROM price_layer")}
     issued = collections.Counter(d.row["period"] for d in store.documents.values() if d.row["type"] == INVOICE)
     for p in store.periods.values():
         if issued[p["id"]] != (p["closed_us"] != 0):
@@ -479,6 +480,8 @@ def check_lines(store, args):
                  [line["quantity"], whole(line["exact"], 10), whole(line["covered"], 10)] for line in usage}
         if lines != sums[p["id"]] or len(lines) != len(usage):
             violation("I15", f"document {d.number}: its lines are not the settlements of its period, each once")
+        for line in usage:
+            check_price(store, d, line, layers)
         own = sorted(c["amount_atoms"] for c in charges if c["organization"] == p["organization"]
                      and p["starts_us"] <= c["at_us"] < p["ends_us"])
         given = ("usage", "reversal", "volume")
@@ -488,6 +491,23 @@ def check_lines(store, args):
                         line["quantity"], whole(line["exact"], 10)) for line in d.lines if line["category"] in given[1:])
         if pairs != sorted(given_back(store, lines)):
             violation("I15", f"document {d.number}: it does not give back of volume prices what it must")
+
+
+def check_price(store, d, line, layers):
+    """A line says which book its price is from, and what the list asks for where that is known; the first
+    documents said neither."""
+    version, model, meter = line["price_version"], line["model"], line["meter"]
+    if version in layers:
+        of_list = meter not in store.prices[layers[version]["own_version"]].get(model, {})
+        version = layers[version]["list_version" if of_list else "own_version"]
+    name = store.db.execute("SELECT book FROM price_version WHERE id = ?", (version,)).fetchone()[0]
+    if line.get("price_book", name) != name:
+        violation("I15", f"document {d.number}: line {line['line']} says book {line['price_book']}, it is of {name}")
+    item = store.prices[line["price_version"]][model][meter][line.get("item", 0)]
+    amount, _, units = line.get("list_unit_price", "").partition(" per ")
+    differs = item.list is not None and (item.kind != "unit" or item.price != item.list)
+    if "price_book" in line and differs and (not units or Fraction(amount) * 10**10 / int(units) != item.list):
+        violation("I15", f"document {d.number}: line {line['line']} does not say what the list asks for")
 
 
 def given_back(store, lines):
