@@ -207,21 +207,32 @@ enum status prices_read(struct conf_reader *r, const struct yaml_node *n, struct
 
 /* ---- the book of an organization ----------------------------------------------------------- */
 
+static bool same_price(struct price a, struct price b)
+{
+    return a.atoms == b.atoms && a.per_units == b.per_units;
+}
+
+/* Of two meters. */
+static bool same_item(const struct price_item *a, const struct price_item *b)
+{
+    struct price_item other = *b;
+    other.meter = a->meter;
+    bool same = price_series(a) == price_series(&other) && same_price(a->price, b->price) &&
+                same_price(a->list, b->list) && a->included == b->included &&
+                a->tier_count == b->tier_count;
+    for (unsigned t = 0; same && t < a->tier_count; t++)
+        same = a->tiers[t].up_to == b->tiers[t].up_to &&
+               same_price(a->tiers[t].price, b->tiers[t].price);
+    return same;
+}
+
 static bool same_items(const struct catalog_model *m, enum meter a, enum meter b)
 {
     struct price_item plain[2];
     struct price_items x = model_prices(m, a, &plain[0]), y = model_prices(m, b, &plain[1]);
-    AUTO(buf_free) struct buf one;
-    AUTO(buf_free) struct buf other;
-    buf_init(&one, PRICE_TEXT_MAX);
-    buf_init(&other, PRICE_TEXT_MAX);
     bool same = x.count == y.count;
-    for (unsigned i = 0; same && i < x.count; i++) {
-        buf_clear(&one);
-        buf_clear(&other);
-        same = price_item_write(&one, &x.at[i]) && price_item_write(&other, &y.at[i]) &&
-               strcmp(one.at, other.at) == 0;
-    }
+    for (unsigned i = 0; same && i < x.count; i++)
+        same = same_item(&x.at[i], &y.at[i]);
     return same;
 }
 
