@@ -6,19 +6,19 @@
 #include "gateway/direct.h"
 #include "gateway/error_body.h"
 #include "gateway/http.h"
+#include "gateway/http_lines.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void header(struct MHD_Response *m, const char *name, const char *value)
+static void header(struct http_lines *m, const char *name, const char *value)
 {
-    (void)MHD_add_response_header(m, name,
-                                  value); /* fails only without memory; the answer stays right */
+    http_lines_add(m, name, value); /* fails only without memory; the answer stays right */
 }
 
-static void header_int(struct MHD_Response *m, const char *name, int64_t value)
+static void header_int(struct http_lines *m, const char *name, int64_t value)
 {
     char text[DIGITS_MAX + 2], *end = text + sizeof text - 1;
     *end = '\0';
@@ -29,7 +29,7 @@ static void header_int(struct MHD_Response *m, const char *name, int64_t value)
 }
 
 /* Go-style durations, as OpenAI's reset headers have them: "120ms", "1.5s", "6m0s". */
-static void header_duration(struct MHD_Response *m, const char *name, int64_t ns)
+static void header_duration(struct http_lines *m, const char *name, int64_t ns)
 {
     char text[2 * DIGITS_MAX + 4], *at = text + sizeof text;
     uint64_t ms = ns > 0 ? ((uint64_t)ns + 999999) / 1000000 : 0, s = (ms + 999) / 1000;
@@ -50,7 +50,7 @@ static void header_duration(struct MHD_Response *m, const char *name, int64_t ns
     header(m, name, at);
 }
 
-static void rate_headers(struct MHD_Response *m, const struct request *r)
+static void rate_headers(struct http_lines *m, const struct request *r)
 {
     if (!r->rates_known)
         return;
@@ -62,7 +62,7 @@ static void rate_headers(struct MHD_Response *m, const struct request *r)
     header_duration(m, "x-ratelimit-reset-tokens", r->rates.tokens.reset_ns);
 }
 
-static void retry_headers(struct MHD_Response *m, const struct request *r)
+static void retry_headers(struct http_lines *m, const struct request *r)
 {
     int64_t ms = r->answer.retry_after_ms;
     enum status_retry retry = status_info(r->status)->retry;
@@ -76,7 +76,7 @@ static void retry_headers(struct MHD_Response *m, const struct request *r)
         header(m, "x-should-retry", retry == RETRY_YES ? "true" : "false");
 }
 
-static void model_headers(struct MHD_Response *m, const struct request *r)
+static void model_headers(struct http_lines *m, const struct request *r)
 {
     char cost[MONEY_TEXT_BYTES];
     if (!r->work.served || r->money == MONEY_NONE)
@@ -92,7 +92,7 @@ static void model_headers(struct MHD_Response *m, const struct request *r)
         header(m, "x-maas-cost", money_text(r->ledger.settle.amount, 2, cost));
 }
 
-static void all_headers(struct MHD_Response *m, const struct request *r)
+static void all_headers(struct http_lines *m, const struct request *r)
 {
     const struct answer *a = &r->answer;
     header(m, "content-type", a->content_type ? a->content_type : "application/json");
@@ -120,8 +120,6 @@ static void all_headers(struct MHD_Response *m, const struct request *r)
         header(m, "idempotent-replayed", "true");
     rate_headers(m, r);
     model_headers(m, r);
-    if (atomic_load_explicit(&r->loop->daemon->draining, memory_order_relaxed))
-        header(m, "connection", "close");
 }
 
 static void count_answer(struct loop *l, int http)
@@ -138,7 +136,12 @@ static bool queue(struct request *r, struct MHD_Response *m)
 {
     if (!m)
         return false;
-    all_headers(m, r);
+    struct http_lines lines;
+    http_lines_begin(&lines, m);
+    all_headers(&lines, r);
+    http_lines_end(&lines);
+    if (atomic_load_explicit(&r->loop->daemon->draining, memory_order_relaxed))
+        (void)MHD_add_response_header(m, "connection", "close");
     r->answer.queued = MHD_queue_response(r->mhd, (unsigned)r->answer.http, m) == MHD_YES;
     MHD_destroy_response(m);
     if (r->answer.queued)
