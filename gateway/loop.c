@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { RUNS_PER_TURN_MAX = 16, TICK_MS = 500, HUP_EVENTS = 64 };
@@ -126,12 +127,16 @@ static void on_hup(uv_poll_t *p, int status, int events)
 void loop_post(struct loop *l, struct loop_message *m)
 {
     if (mpsc_push(&l->inbox, &m->node))
-        uv_async_send(&l->wake);
+        eventfd_write(l->wake_fd,
+                      1); /* of a counter that is emptied each time: it cannot be full */
 }
 
-static void on_wake(uv_async_t *a)
+static void on_wake(uv_poll_t *p, int status, int events)
 {
-    struct loop *l = a->data;
+    (void)status, (void)events;
+    struct loop *l = p->data;
+    eventfd_t posts;
+    eventfd_read(l->wake_fd, &posts); /* before the queue is emptied: what follows rings again */
     struct mpsc_node *n = mpsc_take(&l->inbox);
     while (n) {
         struct mpsc_node *next = n->next; /* the message may be gone after it has run */
@@ -301,13 +306,12 @@ void loop_drain(struct loop *l, int64_t deadline_ns)
 
 static void handle_init(struct loop *l)
 {
-    uv_async_init(&l->uv, &l->wake, on_wake);
     uv_prepare_init(&l->uv, &l->prepare);
     uv_check_init(&l->uv, &l->check);
     uv_idle_init(&l->uv, &l->spin);
     uv_timer_init(&l->uv, &l->tick);
     wait_open(l);
-    l->wake.data = l->prepare.data = l->check.data = l->spin.data = l->tick.data = l;
+    l->prepare.data = l->check.data = l->spin.data = l->tick.data = l;
     /* libuv runs the hook that was started last first: backends start theirs
      * later, so that what they deliver in a turn leaves in the same turn. */
     uv_prepare_start(&l->prepare, on_prepare);
@@ -329,7 +333,8 @@ static enum status loop_init(struct loop *l, char err[static 256])
     env->random(env->arg, &l->random, sizeof l->random);
     l->random |= 1;
     l->hup_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (l->hup_fd < 0 || uv_loop_init(&l->uv) != 0) {
+    l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->hup_fd < 0 || l->wake_fd < 0 || uv_loop_init(&l->uv) != 0) {
         snprintf(err, 256, "an event loop cannot be made: %s", strerror(errno));
         return STATUS_NO_MEMORY;
     }
@@ -339,6 +344,7 @@ static enum status loop_init(struct loop *l, char err[static 256])
         return s;
     poll_init(l, &l->http_poll, http_poll_fd(l), on_http);
     poll_init(l, &l->hup_poll, l->hup_fd, on_hup);
+    poll_init(l, &l->wake_poll, l->wake_fd, on_wake);
     return STATUS_OK;
 }
 
@@ -411,7 +417,9 @@ enum status loop_start(struct loop *l, struct generation *g, char err[static 256
 
 void loop_join(struct loop *l)
 {
-    if (l->started)
-        uv_thread_join(&l->thread);
+    if (!l->started)
+        return;
+    uv_thread_join(&l->thread);
+    close(l->wake_fd); /* not before: who posts to a loop may do so until its end */
     l->started = false;
 }

@@ -79,13 +79,13 @@ struct loop {
     struct daemon *daemon;
     uv_thread_t thread;
     uv_loop_t uv;
-    uv_async_t wake;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t spin;
     uv_timer_t tick;
-    uv_poll_t http_poll, hup_poll;
+    uv_poll_t http_poll, hup_poll, wake_poll;
     struct mpsc inbox;
+    int wake_fd; /* rings when the inbox was empty: libuv's own bell spins while its sender is preempted */
     struct handover to_ledger;
     struct MHD_Daemon *http;
     int hup_fd; /* epoll of EPOLLRDHUP of every client: seen also while suspended */
