@@ -34,13 +34,18 @@ static char *put(char *at, const char *text, size_t len)
     return (char *)memcpy(at, text, len) + len;
 }
 
+static bool ends_line(const char *value, size_t len)
+{
+    return memchr(value, '\r', len) || memchr(value, '\n', len);
+}
+
 void http_lines_add(struct http_lines *l, const char *name, const char *value)
 {
     size_t name_len = strlen(name), value_len = strlen(value),
            need = name_len + value_len + BETWEEN;
     if (need > HTTP_LINES_BYTES - l->len)
         http_lines_end(l);
-    if (need > HTTP_LINES_BYTES || value_len == 0 || strpbrk(value, line_end) || !l->together) {
+    if (need > HTTP_LINES_BYTES || value_len == 0 || ends_line(value, value_len) || !l->together) {
         (void)MHD_add_response_header(l->to, name,
                                       value); /* fails only without memory, or as it should */
         return;
