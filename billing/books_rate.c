@@ -53,7 +53,7 @@ static bool read_counts(struct books *b, const struct purse *p, const struct led
     return true;
 }
 
-static void put_lines(struct ledger_settle *t, const struct rate_line *lines, unsigned count)
+static bool put_lines(struct ledger_settle *t, const struct rate_line *lines, unsigned count)
 {
     t->line_count = count;
     t->amount = (money_t){ 0 };
@@ -63,9 +63,10 @@ static void put_lines(struct ledger_settle *t, const struct rate_line *lines, un
                                           .amount = lines[i].amount,
                                           .item = lines[i].item,
                                           .before = lines[i].before };
-        bool fits = money_add(t->amount, lines[i].amount, &t->amount);
-        assert(fits); /* it is within the hold */
+        if (!money_add(t->amount, lines[i].amount, &t->amount))
+            return false; /* of what is read from a disk; else it is within the hold */
     }
+    return true;
 }
 
 enum status books_rate(struct books *b, const struct purse *p, struct ledger_settle *t)
@@ -84,8 +85,7 @@ enum status books_rate(struct books *b, const struct purse *p, struct ledger_set
         return STATUS_NO_MEMORY;
     if (rate_request(t->sheet, &r, lines, &count, &unpriced) != STATUS_OK)
         return STATUS_BAD_FIELD; /* more units in a period than can be counted */
-    put_lines(t, lines, count);
-    return STATUS_OK;
+    return put_lines(t, lines, count) ? STATUS_OK : STATUS_BAD_FIELD;
 }
 
 void books_count(struct books *b, const struct purse *p, const struct ledger_settle *t, bool back)

@@ -47,8 +47,8 @@ static const char *read_number(const char *at, int64_t *ret)
     return at;
 }
 
-/* "[meter,qty,atoms]" or "[meter,qty,atoms,item]"; what follows, NULL: it is none.  Prices that
- * count what was used before have no checkpoints. */
+/* "[meter,qty,atoms]" or "[meter,qty,atoms,item]"; what follows, NULL: it is none.  Where the price counts
+ * what was used before, it is noted as the first of its period. */
 static const char *read_line(const char *at, struct bill_line *ret)
 {
     int64_t n[4] = { 0 };

@@ -6,9 +6,11 @@
  * floor that the last boot left are settled for certain and are not looked at.  All
  * of it is one transaction, so a crash in the middle is recovered by the next start.
  */
+#include "base/cleanup.h"
 #include "base/db.h"
 #include "billing/books.h"
 #include "billing/checkpoint.h"
+#include "billing/recover_rate.h"
 #include <string.h>
 
 enum { ORPHANS_AT_ONCE = 16 };
@@ -96,7 +98,8 @@ static bool endpoint_find(const char *name, enum endpoint *ret)
 }
 
 struct orphan {
-    struct ledger_settle settle;
+    struct ledger_settle settle, unpaid; /* by its checkpoint; as if it had none */
+    int64_t accepted_us;
     char facts[FACTS_TEXT_BYTES];
 };
 
@@ -116,11 +119,15 @@ static bool read_orphan(struct db_stmt *row, int64_t now_us, struct orphan *ret)
         .evidence = EVIDENCE_NONE,
         .first_byte_us = -1,
     };
-    int64_t age_us = now_us - db_col_int(row, 7);
+    ret->accepted_us = db_col_int(row, 7);
+    int64_t age_us = now_us - ret->accepted_us;
     t->duration_us = age_us > 0 ? age_us : 0;
-    checkpoint_read(row, 8, t, ret->facts);
     const char *endpoint = db_col_text(row, 4, NULL);
-    return endpoint && endpoint_find(endpoint, &t->endpoint);
+    if (!endpoint || !endpoint_find(endpoint, &t->endpoint))
+        return false;
+    ret->unpaid = *t;
+    checkpoint_read(row, 8, t, ret->facts);
+    return true;
 }
 
 /* At most ORPHANS_AT_ONCE of them, from `from` on; *ret_count of them. */
@@ -146,13 +153,24 @@ static enum status read_orphans(struct books *b, rid_t from, struct orphan *orph
     return status;
 }
 
+static enum status settle_orphan(struct books *b, struct recover_sheet *sheet, struct orphan *o)
+{
+    struct ledger_settle *t = &o->settle;
+    enum status s =
+        t->outcome == OUTCOME_ORPHAN ? recover_rate(sheet, b, o->accepted_us, t) : STATUS_OK;
+    if (s == STATUS_BAD_FIELD)
+        *t = o->unpaid;
+    else if (s)
+        return s;
+    return books_adopt(b, t) ? books_settle(b, t) : STATUS_STORE_FAILED;
+}
+
 static enum status settle_orphans(struct books *b, struct orphan *orphans, unsigned count)
 {
+    AUTO(recover_sheet_free) struct recover_sheet sheet = { .words = NULL };
     enum status s = STATUS_OK;
-    for (unsigned i = 0; i < count && !s; i++) {
-        struct ledger_settle *t = &orphans[i].settle;
-        s = books_adopt(b, t) ? books_settle(b, t) : STATUS_STORE_FAILED;
-    }
+    for (unsigned i = 0; i < count && !s; i++)
+        s = settle_orphan(b, &sheet, &orphans[i]);
     return s;
 }
 

@@ -40,6 +40,6 @@ static bool is_time(const struct request *r)
 void checkpoint_tick(struct request *r)
 {
     struct ledger_settle t;
-    if (r->state == S_BACKEND && !r->answer.raw && is_time(r) && meter_so_far(r, &t))
+    if (r->state == S_BACKEND && is_time(r) && meter_so_far(r, &t))
         submit(r, &t);
 }

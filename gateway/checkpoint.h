@@ -11,7 +11,8 @@ struct request;
 void checkpoint_tick(struct request *r);
 
 /* stage_meter.c: lines, amount and models of what was certainly sent, as if the daemon died
- * now.  False: there is no saying (prices that depend on the period's count). */
+ * now; of prices that depend on the period's count as the first of its period, and recovery rates it
+ * again.  False: it cannot be rated. */
 bool meter_so_far(struct request *r, struct ledger_settle *ret);
 
 #endif

@@ -255,9 +255,12 @@ static void note_oddities(struct request *r, struct judgement *j)
 
 bool meter_so_far(struct request *r, struct ledger_settle *ret)
 {
-    struct judgement j = partial(r, OUTCOME_ORPHAN, &r->work.delivery.sent);
+    const struct delivery *d = &r->work.delivery;
+    struct judgement j = partial(r, OUTCOME_ORPHAN, &d->sent);
+    if (d->sent.events < d->added.events) /* how much of it was sent nobody counts */
+        j.usage.present &= ~(METER_BIT(OUTPUT_AUDIO) | METER_BIT(OUTPUT_IMAGE));
     add_own_counts(r, &j);
-    return rate(r, &j, ret) == STATUS_OK && !ret->sheet;
+    return rate(r, &j, ret) == STATUS_OK;
 }
 
 /* What it leaves of the settlement, stage_settle fills in. */

@@ -5,12 +5,14 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
-from fault_backend import TRANSPORTS
-from gate import INPUT, OUTPUT, REQUESTS, ROOT, SLOW, atoms, wait_until
+from fault_backend import CATALOG, TRANSPORTS
+from gate import INPUT, OUTPUT, REQUESTS, ROOT, SLOW, Stream, atoms, wait_until
 from reconcile import rid_of
+from upstream import Upstream, stream
 
 SEED = int(os.environ.get("MAASGATE_SEED", random.randrange(10**6)))
 ROUNDS = int(os.environ.get("MAASGATE_KILL_ROUNDS", "4"))
@@ -26,7 +28,11 @@ def checkpoints(g):
     """{rid: output tokens} as they stand on the disk."""
     with g.ledger() as db:
         rows = db.execute("SELECT rid, lines FROM checkpoint").fetchall()
-    return {r["rid"]: sum(q for m, q, *_ in json.loads(r["lines"]) if m == OUTPUT) for r in rows}
+    return {r["rid"]: sum(line[1] for line in output_lines(r)) for r in rows}
+
+
+def output_lines(row):
+    return [line for line in json.loads(row["lines"]) if isinstance(line, list) and line[0] == OUTPUT]
 
 
 def what_came(s):
@@ -142,6 +148,107 @@ def test_a_hold_that_grew_covers_it(fault_gate):
     s.close()
     restart(g)
     assert bill(g, s.request_id)[2] > 32
+
+
+BY_THE_PERIOD = CATALOG.replace("{{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}",
+                                "{{requests: 0.001, input_uncached_tokens: [{{included: 3}}, {{unit: 0.10/1M}}],"
+                                " input_cached_tokens: 0, input_cache_write_tokens: 0, input_audio_tokens: 0,"
+                                " input_image_tokens: 0, input_cache_write_1h_tokens: 0, input_video_tokens: 0,"
+                                " output_text_tokens: {{KIND}}, output_reasoning_tokens: 0, output_audio_tokens: 0,"
+                                " output_image_tokens: 0}}", 1)
+KINDS = {"graduated": "graduated: [{{up_to: 50, unit: 100/1M}}, {{unit: 60/1M}}]",
+         "volume": "volume: [{{up_to: 50, unit: 100/1M}}, {{unit: 60/1M}}]",
+         "package": "package: 0.01/30"}
+
+
+def reconciled(g):
+    done = subprocess.run([sys.executable, ROOT / "tests/flow/reconcile.py", "--db", g.state / "ledger.db"],
+                          capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 0, f"seed {SEED}\n{done.stdout[-3000:]}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prices_by_the_period_go_on(fault_gate, kind):
+    """Two streams of such a model and one before them: each goes on where the one before has ended."""
+    g, key, b = fault_gate("shm", {"do": [{"tokens": 400, "every": 10}, "final"]},
+                           catalog=BY_THE_PERIOD.replace("{{KIND}}", "{{" + KINDS[kind] + "}}"), **OFTEN)
+    first = g.stream(key, "one two", max_tokens=30)
+    first.read(25)
+    first.close()
+    wait_until(lambda: g.settlements() and g.open_holds() == 0, what="the bill of who left")
+    streams = [g.stream(key, "one two", max_tokens=400) for _ in range(2)]
+    wait_until(lambda: len(checkpoints(g)) == 2 and min(checkpoints(g).values()) > 40, 20, "second checkpoints")
+    told = checkpoints(g)
+    g.kill_daemon()
+    got = {rid_of(s.request_id): tokens_of(what_came(s)) for s in streams}
+    restart(g)
+    reconciled(g)
+    before, lines = 0, []
+    for row in g.settlements():
+        used = output_lines(row)
+        assert row["rid"] not in got or (row["outcome"] == "orphan" and row["amount_atoms"] > 0
+                                         and told[row["rid"]] <= sum(line[1] for line in used) <= got[row["rid"]])
+        lines += used
+    for _, qty, atoms_, *more in sorted(lines, key=lambda line: (line + [0, 0])[4]):
+        assert (more + [0, 0])[1] == before and atoms_ > 0
+        before += qty
+    assert before > 25 + 80
+
+
+SOUND = """
+backends:
+  up: {{transport: http, address: "http://127.0.0.1:{port}/v1"}}
+models:
+  base/say:
+    capabilities: [speech]
+    price: {{requests: 0.001, characters: 15.00/1M}}
+    routes: [{{backend: up, model: up-say}}]
+"""
+
+
+@pytest.fixture
+def speaker(make_gate):
+    """Sound that comes in pieces, each when the test lets it."""
+    pieces = [threading.Event() for _ in range(3)]
+
+    def answer(request):
+        status, headers, framed = stream([b"a" * 1000, pieces[0], b"b" * 1000, pieces[1], b"c" * 1000, pieces[2], b"d"])
+        return status, {**headers, "Content-Type": "audio/mpeg"}, framed
+
+    upstream = Upstream(answer)
+    g = make_gate(catalog=SOUND, worker=False, fields={"port": upstream.port}, settings=OFTEN)
+    g.wait_backend("up")
+    yield g, g.key(), pieces
+    for piece in pieces:
+        piece.set()
+    upstream.stop()
+
+
+def test_sound_that_a_crash_cuts_is_as_if_its_backend_had_died(speaker):
+    """The request's fee; characters are due for whole sound, or to who left it."""
+    g, key, pieces = speaker
+    s = Stream(g.port, "/v1/audio/speech", {"model": "base/say", "input": "12345"}, key)
+    chunks, got = s.raw_chunks(), b""
+    while len(got) < 999:
+        got += next(chunks)
+    wait_until(lambda: checkpoints(g), 20, "a checkpoint")
+    g.kill_daemon()
+    s.close()
+    restart(g)
+    row = g.settlement(s.request_id)
+    assert (row["outcome"], row["evidence"], row["amount_atoms"]) == ("orphan", "estimate", atoms("0.001"))
+    assert set(row["lines"]) == {REQUESTS} and row["first_byte_us"] > 0
+    reconciled(g)
+
+
+def test_sound_that_ends_leaves_no_note(speaker):
+    g, key, pieces = speaker
+    s = Stream(g.port, "/v1/audio/speech", {"model": "base/say", "input": "12345"}, key)
+    for piece in pieces:
+        piece.set()
+    assert len(b"".join(s.raw_chunks())) == 3001 and s.complete
+    whole = g.settlement(s.request_id)
+    assert whole["outcome"] == "ok" and checkpoints(g) == {} and len(whole["lines"]) == 2
 
 
 @pytest.mark.timeout(60 + ROUNDS * 20 * SLOW)

@@ -1,10 +1,12 @@
 /* tests/unit/test_running.c -- what the ledger is told of a request while it runs. */
+#include "base/digest.h"
 #include "billing/checkpoint.h"
 #include "billing/running.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
 #include "gen/unit_suites.h"
 #include <stdio.h>
+#include <string.h>
 
 #define UNIT MONEY_ATOMS_PER_UNIT
 
@@ -151,6 +153,74 @@ START_TEST(test_a_settlement_forgets_its_checkpoint)
 }
 END_TEST
 
+static const char by_the_period[] =
+    "currency USD book tiers\n"
+    "base/chat input_uncached_tokens graduated 100:25000/1,*:10000/1\n"
+    "base/chat output_text_tokens included 5\n"
+    "base/chat output_text_tokens volume 10:100000/1,*:50000/1 service_tier=flex\n"
+    "base/chat output_text_tokens unit 7/1\n";
+
+static enum status publish(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    uint8_t sha256[DIGEST_BYTES];
+    digest_sha256(by_the_period, strlen(by_the_period), sha256);
+    return ledger_publish_prices(db, "tiers", "USD", by_the_period, sha256, now_us, call->arg);
+}
+
+static struct ledger_hold held_by_the_period(void)
+{
+    int64_t version = 0;
+    struct ledger_call call = { .op.kind = LEDGER_CALL, .run = publish, .arg = &version };
+    ck_assert_int_eq(fixture_submit(&f, &call.op), STATUS_OK);
+    struct ledger_hold h = fixture_hold_of(&f, rich, 5000000);
+    h.price_version = version;
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    return h;
+}
+
+/* A loop notes each as the first of its period; the count goes on from one to the other. */
+START_TEST(test_prices_by_the_period_go_on)
+{
+    static const char noted[] = "[[1,60,1500000],[4,5,0],[4,3,300000,1],"
+                                "{\"context\":60,\"service_tier\":\"flex\"}]";
+    for (int i = 0; i < 3; i++) {
+        struct ledger_hold h = held_by_the_period();
+        checkpoint(&h, 1800000, noted);
+    }
+    start_again();
+    static const char lines[] =
+        "SELECT group_concat(lines, ' ') = '"
+        "[[1,60,1500000],[4,5,0],[4,3,300000,1],{\"context\":60,\"service_tier\":\"flex\"}] "
+        "[[1,60,1200000,0,60],[4,8,800000,1,3],{\"context\":60,\"service_tier\":\"flex\"}] "
+        "[[1,60,600000,0,120],[4,8,800000,1,11],{\"context\":60,\"service_tier\":\"flex\"}]'"
+        " FROM (SELECT lines FROM settlement WHERE " ORPHAN " ORDER BY rid)";
+    ck_assert_int_eq(fixture_int(&f, lines), 1);
+}
+END_TEST
+
+static const struct {
+    int64_t atoms;
+    const char *lines;
+} bad_of_the_period[] = {
+    { 1500000, "[[1,60,1500000]]" }, /* nothing says what chose the price */
+    { 1500000, "[[1,60,1500000],{\"context\":-1}]" },
+    { 1500000, "[[1,60,1500000],{\"context\":\"60\"}]" },
+    { 1500000, "[[1,600,1500000],{\"context\":600}]" },                 /* beyond its hold */
+    { 1500000, "[[1,9223372036854775807,1500000],{\"context\":600}]" }, /* or any amount */
+};
+
+START_TEST(test_a_period_s_price_that_cannot_be_right)
+{
+    struct ledger_hold h = held_by_the_period();
+    checkpoint(&h, bad_of_the_period[_i].atoms, bad_of_the_period[_i].lines);
+    start_again();
+    ck_assert_int_eq(fixture_int(&f, "SELECT amount_atoms FROM settlement"), 0);
+    ck_assert_int_eq(fixture_int(&f, "SELECT outcome = 'orphan_0' AND lines = '[]' AND backend = 0"
+                                     " FROM settlement"),
+                     1);
+}
+END_TEST
+
 /* What cannot be right charges nothing, and the daemon starts. */
 static const struct {
     int64_t atoms;
@@ -203,6 +273,9 @@ Suite *running_suite(void)
     tcase_add_test(t, test_a_settlement_forgets_its_checkpoint);
     tcase_add_loop_test(t, test_a_checkpoint_that_cannot_be_right, 0,
                         sizeof bad_checkpoints / sizeof bad_checkpoints[0]);
+    tcase_add_test(t, test_prices_by_the_period_go_on);
+    tcase_add_loop_test(t, test_a_period_s_price_that_cannot_be_right, 0,
+                        sizeof bad_of_the_period / sizeof bad_of_the_period[0]);
     tcase_add_test(t, test_many_orphans_count_against_their_budget);
     suite_add_tcase(s, t);
     return s;
