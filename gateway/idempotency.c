@@ -2,10 +2,22 @@
 #include "gateway/idempotency.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
+#include "gateway/stream.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 static const char name[] = "Idempotency-Key";
+
+struct named { /* what r->idem points to */
+    struct idem idem;
+    struct buf said; /* the events of its stream so far */
+    bool lost;       /* they were more than may be kept */
+};
+
+static struct named *named_of(struct request *r)
+{
+    return (struct named *)r->idem; /* idem is its first member */
+}
 
 /* The draft has a quoted string; nearly all clients send it bare. */
 static struct span unquoted(struct span v)
@@ -101,9 +113,11 @@ static void add_body(struct digest_run *d, const struct request *r)
 
 enum verdict idempotency_begin(struct request *r)
 {
-    struct idem *i = arena_alloc(r->arena, sizeof *i);
-    if (!i)
+    struct named *n = arena_alloc(r->arena, sizeof *n);
+    if (!n)
         return request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+    struct idem *i = &n->idem;
+    buf_init(&n->said, r->snapshot->conf->idempotency_answer_bytes_max);
     struct digest_run d;
     digest_sha256(r->in.idempotency_key.at, r->in.idempotency_key.len, i->key);
     digest_begin(&d);
@@ -157,17 +171,45 @@ enum verdict idempotency_known(struct request *r)
                         name, original);
 }
 
+void idempotency_said(struct request *r, struct span event)
+{
+    struct named *n = named_of(r);
+    size_t before = n->said.len;
+    if (n->lost)
+        return;
+    n->lost = !buf_add(&n->said, "data: ", 6) || !buf_add(&n->said, event.at, event.len) ||
+              !buf_add(&n->said, "\n\n", 2);
+    if (n->lost)
+        buf_free(&n->said);
+    else
+        stream_one_line(n->said.at + before + 6, event.len);
+}
+
+/* All of the answer; its last two events leave when the bill is on disk, but are known.  NULL: not kept. */
+static const struct buf *answer_of(struct request *r)
+{
+    struct named *n = named_of(r);
+    if (!r->ask.stream && !r->answer.stream)
+        return &r->answer.body;
+    if (!r->answer.stream || r->answer.raw)
+        return NULL;
+    if (r->ask.include_usage && r->work.usage_event.len)
+        idempotency_said(r, r->work.usage_event);
+    idempotency_said(r, SPAN("[DONE]"));
+    return n->lost ? NULL : &n->said;
+}
+
 const struct idem *idempotency_keep(struct request *r)
 {
-    struct answer *a = &r->answer;
-    if (r->status != STATUS_OK || r->gone || a->stream || r->ask.stream || !a->body.at ||
-        a->body.len > r->snapshot->conf->idempotency_answer_bytes_max)
+    const struct answer *a = &r->answer;
+    const struct buf *body = r->status == STATUS_OK && !r->gone ? answer_of(r) : NULL;
+    if (!body || !body->at || body->len > r->snapshot->conf->idempotency_answer_bytes_max)
         return NULL;
     struct idem_answer *kept = &r->idem->answer;
     if (a->content_type && strlen(a->content_type) >= sizeof kept->type)
         return NULL;
-    kept->body = a->body.at;
-    kept->len = a->body.len;
+    kept->body = body->at;
+    kept->len = body->len;
     snprintf(kept->type, sizeof kept->type, "%s", a->content_type ? a->content_type : "");
     kept->header_bytes = a->tensors ? (int64_t)a->header_len : -1;
     return r->idem;
@@ -177,4 +219,5 @@ void idempotency_free(struct request *r)
 {
     if (r->idem->found == IDEM_REPLAY)
         free((void *)(uintptr_t)r->idem->answer.body);
+    buf_free(&named_of(r)->said);
 }

@@ -6,6 +6,7 @@
  */
 #ifndef MAAS_IDEMPOTENCY_H
 #define MAAS_IDEMPOTENCY_H
+#include "base/buf.h"
 #include "gateway/pipeline.h"
 
 enum { IDEMPOTENCY_KEY_BYTES_MAX = 255 };
@@ -16,9 +17,12 @@ enum verdict idempotency_check(struct request *r);
 enum verdict idempotency_begin(struct request *r);
 /* The hold was refused because of the key: the kept answer, or why there is none. */
 enum verdict idempotency_known(struct request *r);
-/* What of a whole answer is kept with its settlement; NULL: nothing. */
+/* An event of its stream, which may have to be told again.  Only called when there is a key. */
+void idempotency_said(struct request *r, struct span event);
+/* What of an answer that came whole is kept with its settlement, of a stream its events and their end; NULL:
+ * nothing. */
 const struct idem *idempotency_keep(struct request *r);
-/* Frees what the ledger had found. */
+/* Frees what the ledger had found, and what was kept of a stream. */
 void idempotency_free(struct request *r);
 
 #endif

@@ -5,6 +5,7 @@
 #include "gateway/error_body.h"
 #include "gateway/hold_more.h"
 #include "gateway/http.h"
+#include "gateway/idempotency.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
 #include <inttypes.h>
@@ -44,9 +45,7 @@ static void compact(struct answer *a)
     a->taken = 0;
 }
 
-/* Between the parts of a JSON text a line end is a space; inside a string it cannot be.  In an
- * event it would end the line. */
-static void one_line(char *at, size_t len)
+void stream_one_line(char *at, size_t len)
 {
     const char *end = at + len;
     for (char *p = at; (p = memchr(p, '\n', (size_t)(end - p)));)
@@ -64,7 +63,7 @@ static bool put(struct request *r, const char *json, size_t len)
         r->answer.progress_ns = request_now_ns(r); /* until now there was nothing to take */
     if (buf_add(b, "data: ", 6) && buf_add(b, json, len) && buf_add(b, "\n\n", 2) &&
         answer_room_count(r)) {
-        one_line(b->at + before + 6, len);
+        stream_one_line(b->at + before + 6, len);
         if (b->len - r->answer.taken > r->snapshot->conf->stream_buffer_max)
             hold_back(r, true);
         wake(r);
@@ -105,6 +104,8 @@ bool stream_event(struct request *r, const char *json, size_t len)
             return false;
     }
     COUNT(&r->loop->counters, stream_events);
+    if (r->idem)
+        idempotency_said(r, (struct span){ json, len });
     return put(r, json, len);
 }
 

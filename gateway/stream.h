@@ -10,6 +10,9 @@
 
 struct request;
 
+/* Between the parts of a JSON text a line end is a space; inside a string it cannot be.  In an
+ * event it would end the line. */
+void stream_one_line(char *at, size_t len);
 /* One event's JSON text.  The first one commits status 200.  False: the stream is lost. */
 bool stream_event(struct request *r, const char *json, size_t len);
 /* Bytes of an answer that is neither JSON nor events; r->answer.content_type says what they are. */

@@ -19,6 +19,11 @@ def send(g, key, name, what=None, path=CHAT):
     return g.post(path, body() if what is None else what, key, {"Idempotency-Key": name})
 
 
+def streamed(text, **fields):
+    """What Gate.stream sends: the order of the parts is a part of the request."""
+    return {"model": "base/chat", "stream": True, "messages": [{"role": "user", "content": text}], **fields}
+
+
 def rows(g):
     return len(g.settlements())
 
@@ -156,14 +161,64 @@ def test_a_client_that_left_too_early_may_come_back(fault_gate):
     assert [r["outcome"] for r in g.settlements()] == ["client_gone_0", "ok"]
 
 
-def test_a_stream_is_charged_once_and_not_replayed(gate, key):
-    s = gate.stream(key, "#tokens=4 x", headers={"Idempotency-Key": "stream"})
+@pytest.mark.short
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": True}}])
+def test_a_stream_is_told_again(gate, key, options):
+    """Event for event, its usage and its end too."""
+    name = f"stream-{len(options)}"
+    what = streamed("#tokens=9 x", **options)
+    s = gate.stream(key, "#tokens=9 x", headers={"Idempotency-Key": name}, **options)
+    first, before = s.rest(), rows(gate)
+    assert first[-1] == "[DONE]" and bool(options) == bool(first[-2].get("usage"))
+    a = send(gate, key, name, what)
+    assert (a.status, a.headers["idempotent-replayed"]) == (200, "true")
+    assert a.headers["content-type"].startswith("text/event-stream")
+    assert a.headers["x-request-id"] == s.request_id
+    *events, end, nothing = a.body.decode().split("\n\n")
+    assert [json.loads(e.removeprefix("data: ")) for e in events] == first[:-1]
+    assert (end, nothing) == ("data: [DONE]", "")
+    assert rows(gate) == before
+
+
+def test_the_sdk_is_told_a_stream_again(gate, key):
+    with openai.OpenAI(base_url=gate.url + "/v1", api_key=key, max_retries=0) as client:
+        told = [[c.to_dict() for c in client.chat.completions.create(
+            **streamed("#tokens=9 x"), extra_headers={"Idempotency-Key": "sdk-stream"})] for _ in range(2)]
+    assert len(told[0]) > 9 and told[0] == told[1]
+
+
+def test_keep_alives_are_not_told_again(fault_gate):
+    g, key, b = fault_gate("shm", {"do": [{"tokens": 2}, {"wait": 2500}, {"tokens": 2}, "final"]}, stream_keepalive_ms="1s")
+    what = streamed("x")
+    s = g.stream(key, "x", headers={"Idempotency-Key": "quiet"})
+    first = s.rest()
+    events = send(g, key, "quiet", what).body.decode().split("\n\n")[:-1]
+    kept = [e for e in first if not (isinstance(e, dict) and e["choices"] and e["choices"][0]["delta"] == {}
+                                     and not e["choices"][0]["finish_reason"])]
+    assert len(first) > len(kept) == len(events)
+
+
+def test_a_stream_that_is_too_long_to_be_kept(make_gate):
+    g = make_gate(settings={"idempotency_answer_bytes_max": "2K"})
+    key = g.key()
+    s = g.stream(key, "#tokens=100 x", headers={"Idempotency-Key": "long"}, max_tokens=100)
     assert s.rest()[-1] == "[DONE]"
-    a = send(gate, key, "stream", {"model": "base/chat", "stream": True,
-                                   "messages": [{"role": "user", "content": "#tokens=4 x"}]})
+    a = send(g, key, "long", streamed("#tokens=100 x", max_tokens=100))
     assert (a.status, a.code) == (409, "idempotency_unreplayable")
     assert a.headers["x-request-id"] == s.request_id and a.headers["x-should-retry"] == "false"
-    assert gate.settlement(s.request_id)["outcome"] == "ok"
+    assert g.settlement(s.request_id)["outcome"] == "ok" and len(g.settlements()) == 1
+
+
+def test_a_listener_who_left_a_stream_is_not_told_the_rest(fault_gate):
+    """There is no rest: its backend was stopped.  What was sent is charged once."""
+    g, key, b = fault_gate("shm", {"do": [{"tokens": 400, "every": 10}, "final"]})
+    s = g.stream(key, "x", headers={"Idempotency-Key": "left"}, max_tokens=400)
+    s.read(5)
+    s.close()
+    wait_until(lambda: g.settlements(), what="the bill")
+    a = send(g, key, "left", streamed("x", max_tokens=400))
+    assert (a.status, a.code) == (409, "idempotency_unreplayable")
+    assert [r["outcome"] for r in g.settlements()] == ["client_gone"]
 
 
 def test_a_stream_that_was_cut_is_not_charged_again(fault_gate):
