@@ -299,7 +299,7 @@ torture: build-tests $(TORTURES) $(B)/sim ## failing allocations, power cuts, fa
 	@MAASGATE_STORES=$(B)/stores $(B)/sim fail $(if $(SHORT),9,1)
 	@python3 tests/oracle/invariants.py --all $(B)/stores && rm -r $(B)/stores
 	@$(B)/sim flip $(if $(SHORT),4,1)
-	$(if $(SHORT),,@MAASGATE_KILL_ROUNDS=2000 MAASGATE_HOLDS=1000 tests/run.sh --flow test_kill9.py test_exactly_k.py -s)
+	$(if $(SHORT),,@MAASGATE_KILL_ROUNDS=2000 MAASGATE_HOLDS=1000 tests/run.sh --flow test_kill9.py test_exactly_k.py test_kill_points.py -s)
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (FUZZ=NAME for one)
 	@$(MAKE) --no-print-directory KIND=fuzz fuzz-run

@@ -1,11 +1,14 @@
 """What finance asks over HTTP, with keys that read the money and call no model."""
+import csv
 import datetime
 import decimal
+import io
 import json
 import time
 
 import openai
 import pytest
+from gate import wait_until
 
 REFUSED = {"GET": ("/v1/models", "/v1/usage"), "POST": ("/v1/chat/completions", "/v1/embeddings")}
 
@@ -96,6 +99,29 @@ def test_one_document_in_each_form(gate, books):
             assert a.body.decode().splitlines() == printed.splitlines()
     assert gate.get(path, key, {"Accept": "image/png, */*"}).headers["content-type"] == "application/json"
     assert gate.get(path, key, method="HEAD").body == b""
+
+
+@pytest.mark.short
+def test_the_csv_of_a_document_adds_up(gate):
+    """Read back as a finance tool does: lines, rounding, tax and the total's row."""
+    assert gate.chat(gate.key(project="printed"), "#tokens=9 hello").status == 200
+    gate.cli("charge", "add", "printed", "12.3456", "a licence")
+    month = time.strftime("%Y-%m", time.gmtime())
+    gate.cli("invoice", month, "--org", "printed", "--until-now")
+    wait_until(lambda: gate.cli("invoice", month, "--org", "printed", "--issue", check=False).returncode == 0,
+               what="the end of the period that was cut")
+    number = gate.ask("document", "list", "--org", "printed")["documents"][-1]["number"]
+    a = gate.get(f"{INVOICES}/{number}?format=csv", finance_key(gate, "printed"))
+    *lines, total = csv.DictReader(io.StringIO(a.body.decode()))
+    assert total["line"] == "total" and len(lines) == len(gate.ask("document", number)["lines"]) > 2
+
+    def of(row, name):
+        return decimal.Decimal(row[name] or 0)
+
+    for name in ("exact", "net"):
+        assert sum(of(row, name) for row in lines) == of(total, name)
+    assert of(total, "exact") + of(total, "rounding") == of(total, "net")
+    assert of(total, "net") + of(total, "tax") == of(total, "gross") > 12
 
 
 def test_a_draft_is_what_the_command_line_says(gate, books):

@@ -59,6 +59,11 @@ CHANGES = [
     ("I7", "UPDATE settlement SET lines = replace(lines, '\"context\":', '\"context\":-')"),
     ("I8", "UPDATE billing_period SET ends_us = ends_us + 1 WHERE id = 1"),
     ("I8", "DELETE FROM billing_period WHERE id = (SELECT max(id) FROM billing_period WHERE closed_us = 0)"),
+    ("I8", "DELETE FROM ledger_entry WHERE tx = (SELECT min(tx) + 1 FROM ledger_tx WHERE kind = 'usage');"
+           " DELETE FROM ledger_tx WHERE tx = (SELECT min(tx) + 1 FROM ledger_tx WHERE kind = 'usage')"),
+    ("I8", "UPDATE ledger_tx SET at_us = at_us - 40000000000000 WHERE tx = (SELECT max(tx) FROM ledger_tx WHERE kind = 'usage')"),
+    ("I8", "DELETE FROM charge WHERE id = (SELECT min(id) FROM charge)"),
+    ("I8", "DELETE FROM payment WHERE id = (SELECT min(id) FROM payment)"),
     ("I9", "UPDATE usage_rollup SET qty = qty + 1 WHERE hour_us = (SELECT max(hour_us) FROM usage_rollup)"),
     ("I9", "UPDATE usage_rollup SET covered_atoms = covered_atoms + 1 WHERE hour_us = (SELECT min(hour_us)"
            " FROM usage_rollup)"),

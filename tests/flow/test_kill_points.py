@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import functools
 import json
+import os
 import pathlib
 import subprocess
 import threading
@@ -169,6 +170,98 @@ def test_at_the_end_of_an_orderly_stop(mortal):
     killer.wait()
     rise(mortal)
     assert mortal.settlements() == before
+
+
+# ---- recovery ----
+
+def die_rising(gate, *way):
+    """Starts the daemon, which is killed at the end of the way; how it ended: 0, there."""
+    with open(gate.dir / "maasgated.log", "ab") as log:
+        return subprocess.run([BUILD / "fault-killer", "--start", *(hex(symbols()[name]) for name in way), "--",
+                               DAEMON, "--config", gate.conf], env={**os.environ, **(gate.env or {})},
+                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60 * SLOW, check=False).returncode
+
+
+RECOVERY_POINTS = {
+    "before the first": ["books_adopt"],
+    "between two": ["books_adopt", "books_settle"] * 2 + ["books_adopt"],
+    "at the price of one": ["recover_rate", "books_adopt", "recover_rate"],
+    "before the commit": ["books_adopt", "books_end", "db_commit"],
+    "in the commit": ["books_adopt", "db_commit", *["unixWrite"] * 3],
+    "before it is synced": ["books_adopt", "db_commit", "unixWrite", "unixSync"],
+    "after the commit": ["books_adopt", "books_committed"],
+}
+NTH = int(os.environ.get("MAASGATE_KILL_ROUNDS", "8"))  # writes of a recovery at which it is killed
+
+
+@pytest.fixture
+def cut(make_gate):
+    """Killed with seven streams under way, of which four were noted on the disk, and one request that is none."""
+    g = make_gate(settings={"stream_checkpoint_ms": "500ms"})
+    g.cut_key = g.key()
+    assert g.chat(g.cut_key, "#tokens=3 x").status == 200
+    streams = [g.stream(g.cut_key, f"#delay={delay} #tokens=400 x", max_tokens=400) for delay in (5, 7, 9, 11)]
+    wait_until(lambda: noted(g) == 4, what="the notes of all four")
+    streams += [g.stream(g.cut_key, "#delay=50 #tokens=400 x", max_tokens=400) for _ in range(3)]
+    streams += [g.stream(g.cut_key, "#delay=50 #tokens=400 x", max_tokens=400, stream=False)]
+    wait_until(lambda: g.open_holds() == 8, what="eight holds")
+    g.kill_daemon()
+    for s in streams:
+        s.close()
+    return g
+
+
+def noted(gate):
+    with gate.ledger() as db:
+        return db.execute("SELECT count(*) FROM checkpoint").fetchone()[0]
+
+
+def settled_of_old(gate):
+    """(rid, outcome, amount) of what was cut; boots that came to their commit."""
+    with gate.ledger() as db:
+        bills = [tuple(r) for r in db.execute("SELECT rid, outcome, amount_atoms FROM settlement ORDER BY rid")]
+        return bills, db.execute("SELECT count(*) FROM boot").fetchone()[0]
+
+
+def check_recovered(gate, notes):
+    """Each of them once, as its note said, however often recovery was begun."""
+    gate.start_daemon()
+    gate.wait_backend()
+    bills, boots = settled_of_old(gate)
+    assert [outcome for _, outcome, _ in bills].count("orphan_0") == 4 and len(bills) == 9
+    assert {(rid, atoms) for rid, outcome, atoms in bills if outcome == "orphan"} == notes
+    assert gate.open_holds() == 0 and noted(gate) == 0
+    assert gate.cli("audit", check=False).returncode == 0
+    reconcile(gate, None)
+    return boots
+
+
+def notes_of(gate):
+    with gate.ledger() as db:
+        return {tuple(r) for r in db.execute("SELECT rid, amount_atoms FROM checkpoint")}
+
+
+@pytest.mark.parametrize("point", RECOVERY_POINTS)
+def test_recovery_that_is_killed(cut, point):
+    """Three times at the same point: it is one transaction, and the last start does it."""
+    way, notes = RECOVERY_POINTS[point], notes_of(cut)
+    done = point in ("before it is synced", "after the commit")  # a killed program's writes are not lost
+    assert die_rising(cut, *way) == 0, cut.daemon.tail()
+    for _ in range(2):  # nothing is left to be adopted where it was done
+        assert (die_rising(cut, "books_open", "books_committed") if done else die_rising(cut, *way)) == 0
+    assert check_recovered(cut, notes) == (5 if done else 2)
+
+
+@pytest.mark.timeout(120 + NTH * 10 * SLOW)
+def test_recovery_that_is_killed_at_each_write(cut):
+    """Of the database and its log, one after the other, each time on what the death before has left."""
+    notes, deaths = notes_of(cut), 0
+    for n in range(1, min(NTH, 40) + 1):
+        if die_rising(cut, "books_open", *["unixWrite"] * n) != 0:
+            break
+        deaths += 1
+    assert deaths >= min(NTH, 4)
+    check_recovered(cut, notes)
 
 
 # ---- documents ----

@@ -1,6 +1,10 @@
 /* tests/faults/killer/main.c -- kills a running program at a named point of its code.
  *
  *     fault-killer PID ADDRESS...
+ *     fault-killer --start OFFSET... -- PROGRAM ARGUMENT...
+ *
+ * The second form starts the program itself, for points that are passed before anybody could come; an offset is
+ * an address as its file has it.
  *
  * Puts a breakpoint at the first address (in the memory of PID), says "armed", and when any thread
  * comes there, moves it to the next one; at the last the program is killed with SIGKILL before it has
@@ -29,7 +33,7 @@ int main(void)
 }
 #else
 
-enum { POINTS_MAX = 16, BREAKPOINT = 0xCC };
+enum { POINTS_MAX = 64, BREAKPOINT = 0xCC };
 
 static pid_t pid;
 static int memory; /* of the program: written through the tracer's right, also where it may not */
@@ -125,22 +129,79 @@ static int watch(void)
     return 1;
 }
 
-int main(int argc, char **argv)
+/* Stopped before its first instruction. */
+static bool start(char **argv)
+{
+    int status;
+    pid = fork();
+    if (pid == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+            execv(argv[0], argv);
+        _exit(127);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) &&
+           ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL) == 0;
+}
+
+/* Where its file begins in memory: the first thing that is mapped of it. */
+static uint64_t base_of(const char *program)
+{
+    char path[64], line[4096], real[4096];
+    uint64_t base = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = realpath(program, real) ? fopen(path, "r") : NULL;
+    while (maps && !base && fgets(line, sizeof line, maps))
+        if (strstr(line, real))
+            base = strtoull(line, NULL, 16);
+    if (maps)
+        fclose(maps);
+    return base;
+}
+
+static bool open_memory(void)
 {
     char path[64];
-    if (argc < 3 || argc - 2 > POINTS_MAX)
-        return fprintf(stderr, "usage: fault-killer PID ADDRESS...\n"), 2;
-    pid = (pid_t)strtol(argv[1], NULL, 10);
-    for (points = 0; points < argc - 2; points++)
-        point[points] = strtoull(argv[points + 2], NULL, 0);
     snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+    memory = open(path, O_RDWR | O_CLOEXEC);
+    return memory >= 0;
+}
+
+static int run_started(char **argv)
+{
+    uint64_t base = start(argv) ? base_of(argv[0]) : 0;
+    if (!base)
+        return give_up("the program cannot be started and traced");
+    for (int i = 0; i < points; i++)
+        point[i] += base;
+    if (!open_memory() || !arm() || ptrace(PTRACE_CONT, pid, NULL, NULL) != 0)
+        return give_up("the breakpoint cannot be written");
+    return watch();
+}
+
+static int run_found(void)
+{
     if (!seize_all())
         return give_up("the program cannot be traced");
-    memory = open(path, O_RDWR | O_CLOEXEC);
-    if (memory < 0 || !arm())
+    if (!open_memory() || !arm())
         return give_up("the breakpoint cannot be written");
     puts("armed");
     fflush(stdout);
     return watch();
+}
+
+int main(int argc, char **argv)
+{
+    bool starts = argc > 1 && strcmp(argv[1], "--start") == 0;
+    int i = 2;
+    for (; i < argc && points < POINTS_MAX && strcmp(argv[i], "--") != 0; i++)
+        point[points++] = strtoull(argv[i], NULL, 0);
+    if (points == 0 || (starts ? i + 1 >= argc : i < argc))
+        return fprintf(stderr, "usage: fault-killer PID ADDRESS...\n"
+                               "       fault-killer --start OFFSET... -- PROGRAM ARGUMENT...\n"),
+               2;
+    if (starts)
+        return run_started(argv + i + 1);
+    pid = (pid_t)strtol(argv[1], NULL, 10);
+    return run_found();
 }
 #endif
