@@ -160,19 +160,7 @@ static enum status credited_before(const struct note *n, const struct tax_group 
 
 static enum status add_taxes(struct note *n)
 {
-    size_t count = json_array_size(n->lines), i;
-    json_t *line;
-    AUTO(free_ptr) struct tax_line *taxed = calloc(count + 1, sizeof *taxed);
-    if (!taxed)
-        return STATUS_NO_MEMORY;
-    json_array_foreach (n->lines, i, line) {
-        taxed[i].category = json_string_value(json_object_get(line, "tax_category"));
-        taxed[i].basis_points = points_of(line);
-        if (!decimal_parse_minor(json_string_value(json_object_get(line, "net")), n->digits,
-                                 &taxed[i].net_minor))
-            return STATUS_INTERNAL;
-    }
-    enum status s = tax_groups(taxed, count, n->tax, &n->tax_count);
+    enum status s = document_tax_groups(n->lines, n->digits, n->tax, &n->tax_count);
     for (unsigned g = 0; g < n->tax_count && !s; g++) {
         int64_t before = 0, tax_before = 0, tax_now = 0;
         s = credited_before(n, &n->tax[g], &before);

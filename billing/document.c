@@ -47,6 +47,24 @@ json_t *document_seller(const struct seller *s)
                      s->tax_id);
 }
 
+enum status document_tax_groups(const json_t *lines, int digits,
+                                struct tax_group groups[static TAX_GROUPS_MAX], unsigned *ret_count)
+{
+    size_t count = json_array_size(lines), i;
+    json_t *line;
+    AUTO(free_ptr) struct tax_line *taxed = calloc(count + 1, sizeof *taxed);
+    if (!taxed)
+        return STATUS_NO_MEMORY;
+    json_array_foreach (lines, i, line) {
+        taxed[i].category = json_string_value(json_object_get(line, "tax_category"));
+        taxed[i].basis_points = json_integer_value(json_object_get(line, "tax_basis_points"));
+        if (!decimal_parse_minor(json_string_value(json_object_get(line, "net")), digits,
+                                 &taxed[i].net_minor))
+            return STATUS_INTERNAL;
+    }
+    return tax_groups(taxed, count, groups, ret_count);
+}
+
 json_t *document_taxes(const struct tax_group *groups, unsigned count, int digits)
 {
     char net[DECIMAL_TEXT_BYTES], tax[DECIMAL_TEXT_BYTES];
@@ -72,26 +90,16 @@ static json_t *totals_json(const struct draft *d)
                      decimal_minor(d->gross_minor, digits, gross));
 }
 
-/* net_minor was only for the sums. */
-static json_t *printed_lines(const struct draft *d)
-{
-    json_t *lines = json_deep_copy(d->lines), *line;
-    size_t i;
-    json_array_foreach (lines, i, line)
-        json_object_del(line, "net_minor");
-    return lines;
-}
-
 static json_t *content(const struct draft *d)
 {
     int digits = d->seller->minor_digits;
-    return json_pack("{s:s, s:i, s:s, s:s, s:o, s:O, s:I, s:s, s:o, s:O, s:o, s:o, s:o, s:I}",
+    return json_pack("{s:s, s:i, s:s, s:s, s:o, s:O, s:I, s:s, s:o, s:O, s:O, s:o, s:o, s:I}",
                      "object", "invoice", "type", DOCUMENT_INVOICE, "organization", d->slug,
                      "month", d->month, "period", period_json(d), "currency", d->currency,
                      "minor_digits", (json_int_t)digits, "rounding", "half_up", "seller",
-                     document_seller(d->seller), "buyer", d->buyer, "lines", printed_lines(d),
-                     "taxes", document_taxes(d->tax, d->tax_count, digits), "totals",
-                     totals_json(d), "payment_days", (json_int_t)d->contract.plan.payment_days);
+                     document_seller(d->seller), "buyer", d->buyer, "lines", d->lines, "taxes",
+                     document_taxes(d->tax, d->tax_count, digits), "totals", totals_json(d),
+                     "payment_days", (json_int_t)d->contract.plan.payment_days);
 }
 
 json_t *document_of_draft(const struct draft *d, const char *number, int64_t issued_us)

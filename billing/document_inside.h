@@ -12,5 +12,9 @@ json_t *document_summary(const json_t *document);
 /* The invoice itself takes the line back, or the line is what does so: nothing of it is asked for. */
 bool document_is_reversed(const json_t *line);
 json_t *document_seller(const struct seller *s);
+/* The groups of taxes of lines as they are printed (net.h). */
+MUST_CHECK enum status document_tax_groups(const json_t *lines, int digits,
+                                           struct tax_group groups[static TAX_GROUPS_MAX],
+                                           unsigned *ret_count);
 json_t *document_taxes(const struct tax_group *groups, unsigned count, int digits);
 #endif

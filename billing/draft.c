@@ -7,6 +7,7 @@
  * the sum of its nets (R8), and what the rounding added or took is shown and posted.
  */
 #include "billing/document.h"
+#include "billing/document_inside.h"
 #include "billing/line_price.h"
 #include "base/cleanup.h"
 #include "base/db.h"
@@ -158,11 +159,11 @@ static enum status add_line(struct draft *d, json_t *line, int64_t exact, const 
                __builtin_add_overflow(d->rounding_atoms, net.rounding_atoms, &d->rounding_atoms)))
         s = STATUS_BILLING_OVERFLOW;
     AUTO(json_decref_ptr)
-    json_t *sums = json_pack(
-        "{s:I, s:s, s:s, s:s, s:I, s:I}", "line", (json_int_t)json_array_size(d->lines) + 1,
-        "exact", decimal_exact(exact, exact_text), "net",
-        decimal_minor(net.minor, d->seller->minor_digits, net_text), "tax_category", category,
-        "tax_basis_points", (json_int_t)points, "net_minor", (json_int_t)net.minor);
+    json_t *sums =
+        json_pack("{s:I, s:s, s:s, s:s, s:I}", "line", (json_int_t)json_array_size(d->lines) + 1,
+                  "exact", decimal_exact(exact, exact_text), "net",
+                  decimal_minor(net.minor, d->seller->minor_digits, net_text), "tax_category",
+                  category, "tax_basis_points", (json_int_t)points);
     if (!line || !sums || json_object_update(line, sums) != 0)
         s = s ? s : STATUS_NO_MEMORY;
     if (s) {
@@ -325,18 +326,7 @@ static enum status add_closing(struct db *db, struct draft *d)
 
 static enum status add_taxes(struct draft *d)
 {
-    size_t count = json_array_size(d->lines), i;
-    json_t *line;
-    AUTO(free_ptr) struct tax_line *taxed = calloc(count + 1, sizeof *taxed);
-    if (!taxed)
-        return STATUS_NO_MEMORY;
-    json_array_foreach (d->lines, i, line)
-        taxed[i] = (struct tax_line){
-            json_string_value(json_object_get(line, "tax_category")),
-            json_integer_value(json_object_get(line, "tax_basis_points")),
-            json_integer_value(json_object_get(line, "net_minor")),
-        };
-    enum status s = tax_groups(taxed, count, d->tax, &d->tax_count);
+    enum status s = document_tax_groups(d->lines, d->seller->minor_digits, d->tax, &d->tax_count);
     for (unsigned g = 0; g < d->tax_count && !s; g++)
         if (__builtin_add_overflow(d->tax_minor, d->tax[g].tax_minor, &d->tax_minor))
             s = STATUS_BILLING_OVERFLOW;

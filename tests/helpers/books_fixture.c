@@ -308,3 +308,20 @@ long fixture_audit_problems(struct fixture *f)
     json_decref(result);
     return count;
 }
+
+/* ---- the whole of a test ------------------------------------------------------------------- */
+
+int64_t fixture_rich(struct fixture *f)
+{
+    fixture_init(f);
+    fixture_catalog(f);
+    return fixture_project(f, "rich", 1000 * MONEY_ATOMS_PER_UNIT, "month");
+}
+
+void fixture_end(struct fixture *f)
+{
+    if (f->ledger)
+        fixture_close(f);
+    fixture_audit_clean(f);
+    fixture_free(f);
+}

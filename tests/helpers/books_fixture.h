@@ -22,6 +22,10 @@ void fixture_open(struct fixture *f); /* again, after fixture_close */
 enum status fixture_try_open(struct fixture *f, char err[static 256]);
 void fixture_close(struct fixture *f);
 void fixture_free(struct fixture *f); /* closes and removes the directory */
+/* For a checked fixture of tests that need no more: opened, with a catalog and a project that has money,
+ * whose id is returned; and its end, at which the audit must be clean. */
+int64_t fixture_rich(struct fixture *f);
+void fixture_end(struct fixture *f);
 
 /* With the id that project_id then has; name ids and prices come from fixture_catalog. */
 int64_t fixture_project(struct fixture *f, const char *slug, int64_t budget_atoms,

@@ -1,10 +1,7 @@
 /* tests/helpers/stub_h2.c -- see stub_h2.h.  Blocking and simple: it is a test's upstream. */
 #include "tests/helpers/stub_h2_parts.h"
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +27,7 @@ static unsigned read_counter(struct stub_h2 *s, const unsigned *counter)
 
 bool stub_h2_stopping(struct stub_h2 *s)
 {
-    pthread_mutex_lock(&s->lock);
-    bool now = s->stopping;
-    pthread_mutex_unlock(&s->lock);
-    return now;
+    return s->listener.stopping;
 }
 
 /* ---- what comes ---- */
@@ -204,9 +198,12 @@ static void serve_session(struct connection *c)
     linger(c);
 }
 
-static void *serve(void *arg)
+static void serve(void *arg, int fd)
 {
-    struct connection *c = arg;
+    struct connection *c = calloc(1, sizeof *c);
+    assert(c);
+    c->stub = arg;
+    c->fd = fd;
     c->ssl = SSL_new(c->stub->tls);
     SSL_set_fd(c->ssl, c->fd);
     if (SSL_accept(c->ssl) == 1 && !c->stub->how.declines)
@@ -223,27 +220,6 @@ static void *serve(void *arg)
     SSL_free(c->ssl);
     close(c->fd);
     free(c);
-    return NULL;
-}
-
-static void *accept_all(void *arg)
-{
-    struct stub_h2 *s = arg;
-    struct pollfd p = { .fd = s->listener, .events = POLLIN };
-    while (!stub_h2_stopping(s) && s->connections < STUB_H2_CONNECTIONS_MAX) {
-        if (poll(&p, 1, POLL_MS) <= 0)
-            continue;
-        struct connection *c = calloc(1, sizeof *c);
-        assert(c);
-        c->stub = s;
-        c->fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        assert(c->fd >= 0);
-        pthread_mutex_lock(&s->lock);
-        pthread_create(&s->servers[s->connections++], NULL, serve, c);
-        pthread_mutex_unlock(&s->lock);
-    }
-    return NULL;
 }
 
 /* ---- the outside ---- */
@@ -280,34 +256,21 @@ struct stub_h2 *stub_h2_start(const struct stub_h2_step *steps, size_t count,
                               const struct stub_h2_how *how)
 {
     struct stub_h2 *s = calloc(1, sizeof *s);
-    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof here;
     assert(s && count);
-    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL, at both ends */
     s->steps = steps;
     s->count = count;
     if (how)
         s->how = *how;
     pthread_mutex_init(&s->lock, NULL);
     speak_tls(s);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int bad = bind(s->listener, (struct sockaddr *)&here, len) || listen(s->listener, 64) ||
-              getsockname(s->listener, (struct sockaddr *)&here, &len);
-    assert(!bad);
-    snprintf(s->url, sizeof s->url, "https://127.0.0.1:%u", ntohs(here.sin_port));
-    pthread_create(&s->acceptor, NULL, accept_all, s);
+    stub_listener_open(&s->listener, serve, s);
+    snprintf(s->url, sizeof s->url, "https://127.0.0.1:%u", s->listener.port);
     return s;
 }
 
 void stub_h2_stop(struct stub_h2 *s)
 {
-    pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->acceptor, NULL);
-    for (unsigned i = 0; i < s->connections; i++)
-        pthread_join(s->servers[i], NULL);
-    close(s->listener);
+    stub_listener_close(&s->listener);
     certs_remove(s->certs);
     SSL_CTX_free(s->tls);
     pthread_mutex_destroy(&s->lock);
@@ -327,10 +290,15 @@ const char *stub_h2_ca_file(const struct stub_h2 *s)
 
 /* clang-format off */
 #define COUNTER(name) unsigned stub_h2_##name(struct stub_h2 *s) { return read_counter(s, &s->name); }
-COUNTER(streams) COUNTER(ran) COUNTER(connections) COUNTER(cancelled)
+COUNTER(streams) COUNTER(ran) COUNTER(cancelled)
     /* clang-format on */
 
-    size_t stub_h2_sent(struct stub_h2 *s)
+    unsigned stub_h2_connections(struct stub_h2 *s)
+{
+    return s->listener.connections;
+}
+
+size_t stub_h2_sent(struct stub_h2 *s)
 {
     pthread_mutex_lock(&s->lock);
     size_t n = s->sent;

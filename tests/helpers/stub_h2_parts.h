@@ -7,23 +7,20 @@
 #define MAAS_STUB_H2_PARTS_H
 #include "tests/helpers/certs.h"
 #include "tests/helpers/stub_h2.h"
+#include "tests/helpers/stub_listener.h"
 #include <nghttp2/nghttp2.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
-
-enum { STUB_H2_CONNECTIONS_MAX = 256 };
 
 struct stub_h2 {
     const struct stub_h2_step *steps;
     size_t count;
     struct stub_h2_how how;
-    int listener;
+    struct stub_listener listener;
     char url[64], certs[CERTS_PATH_BYTES], ca_file[CERTS_PATH_BYTES];
     SSL_CTX *tls;
-    pthread_t acceptor, servers[STUB_H2_CONNECTIONS_MAX];
     pthread_mutex_t lock; /* of what follows */
-    bool stopping;
-    unsigned streams, ran, connections, cancelled;
+    unsigned streams, ran, cancelled;
     size_t sent;
     char *last;
 };

@@ -1,36 +1,27 @@
 /* tests/helpers/stub_http.c -- see stub_http.h.  Blocking and simple: it is a test's upstream. */
 #include "tests/helpers/stub_http.h"
 #include "tests/helpers/certs.h"
-#include <arpa/inet.h>
+#include "tests/helpers/stub_listener.h"
 #include <assert.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    CONNECTIONS_MAX = 256,
-    REQUEST_BYTES_MAX = 8 << 20,
-    POLL_MS = 20,
-    PATIENCE_MS = 5000,
-    RESET_AFTER_MS = 100
-};
+enum { REQUEST_BYTES_MAX = 8 << 20, POLL_MS = 20, PATIENCE_MS = 5000, RESET_AFTER_MS = 100 };
 
 struct stub_http {
     const struct stub_http_answer *answers;
     size_t count;
-    int listener;
+    struct stub_listener listener;
     char url[64], ca_file[CERTS_PATH_BYTES], certs[CERTS_PATH_BYTES];
     SSL_CTX *tls;
-    pthread_t acceptor, servers[CONNECTIONS_MAX];
     pthread_mutex_t lock; /* of what follows */
-    bool stopping;
-    unsigned requests, connections, closed;
+    unsigned requests, closed;
     char *last;
 };
 
@@ -42,20 +33,12 @@ struct connection {
     size_t len;
 };
 
-static bool stopping(struct stub_http *s)
-{
-    pthread_mutex_lock(&s->lock);
-    bool now = s->stopping;
-    pthread_mutex_unlock(&s->lock);
-    return now;
-}
-
 /* ---- bytes in ---- */
 
 static bool wait_for(struct connection *c, short events)
 {
     struct pollfd p = { .fd = c->fd, .events = events };
-    while (!stopping(c->stub))
+    while (!c->stub->listener.stopping)
         if (poll(&p, 1, POLL_MS) > 0)
             return true;
     return false;
@@ -177,46 +160,24 @@ static bool serve_one(struct connection *c)
     return true;
 }
 
-static void *serve(void *arg)
+static void serve(void *arg, int fd)
 {
-    struct connection *c = arg;
-    struct stub_http *s = c->stub;
-    c->request = calloc(1, REQUEST_BYTES_MAX);
-    assert(c->request);
+    struct stub_http *s = arg;
+    struct connection c = { .stub = s, .fd = fd, .request = calloc(1, REQUEST_BYTES_MAX) };
+    assert(c.request);
     if (s->tls) {
-        c->ssl = SSL_new(s->tls);
-        SSL_set_fd(c->ssl, c->fd);
+        c.ssl = SSL_new(s->tls);
+        SSL_set_fd(c.ssl, fd);
     }
-    if (!c->ssl || SSL_accept(c->ssl) == 1)
-        while (serve_one(c))
+    if (!c.ssl || SSL_accept(c.ssl) == 1)
+        while (serve_one(&c))
             continue;
-    SSL_free(c->ssl);
-    close(c->fd);
-    free(c->request);
-    free(c);
+    SSL_free(c.ssl);
+    close(fd);
+    free(c.request);
     pthread_mutex_lock(&s->lock);
     s->closed++;
     pthread_mutex_unlock(&s->lock);
-    return NULL;
-}
-
-static void *accept_all(void *arg)
-{
-    struct stub_http *s = arg;
-    struct pollfd p = { .fd = s->listener, .events = POLLIN };
-    while (!stopping(s) && s->connections < CONNECTIONS_MAX) {
-        if (poll(&p, 1, POLL_MS) <= 0)
-            continue;
-        struct connection *c = calloc(1, sizeof *c);
-        assert(c);
-        c->stub = s;
-        c->fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-        assert(c->fd >= 0);
-        pthread_mutex_lock(&s->lock);
-        pthread_create(&s->servers[s->connections++], NULL, serve, c);
-        pthread_mutex_unlock(&s->lock);
-    }
-    return NULL;
 }
 
 /* ---- TLS ---- */
@@ -249,22 +210,14 @@ static struct stub_http *start(const struct stub_http_answer *answers, size_t co
                                const struct stub_tls *tls)
 {
     struct stub_http *s = calloc(1, sizeof *s);
-    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof here;
     assert(s && count);
-    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL, at both ends */
     s->answers = answers;
     s->count = count;
     pthread_mutex_init(&s->lock, NULL);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int bad = bind(s->listener, (struct sockaddr *)&here, len) || listen(s->listener, 64) ||
-              getsockname(s->listener, (struct sockaddr *)&here, &len);
-    assert(!bad);
     if (tls)
         speak_tls(s, tls);
-    snprintf(s->url, sizeof s->url, "%s://127.0.0.1:%u", tls ? "https" : "http",
-             ntohs(here.sin_port));
-    pthread_create(&s->acceptor, NULL, accept_all, s);
+    stub_listener_open(&s->listener, serve, s);
+    snprintf(s->url, sizeof s->url, "%s://127.0.0.1:%u", tls ? "https" : "http", s->listener.port);
     return s;
 }
 
@@ -282,13 +235,7 @@ struct stub_http *stub_http_start_tls(const struct stub_http_answer *answers, si
 
 void stub_http_stop(struct stub_http *s)
 {
-    pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->acceptor, NULL);
-    for (unsigned i = 0; i < s->connections; i++)
-        pthread_join(s->servers[i], NULL);
-    close(s->listener);
+    stub_listener_close(&s->listener);
     if (s->tls)
         certs_remove(s->certs);
     SSL_CTX_free(s->tls);
@@ -327,7 +274,7 @@ unsigned stub_http_requests(struct stub_http *s)
 
 unsigned stub_http_connections(struct stub_http *s)
 {
-    return read_counter(s, &s->connections);
+    return s->listener.connections;
 }
 
 char *stub_http_last(struct stub_http *s)

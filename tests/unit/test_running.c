@@ -15,17 +15,12 @@ static int64_t rich;
 
 static void setup(void)
 {
-    fixture_init(&f);
-    fixture_catalog(&f);
-    rich = fixture_project(&f, "rich", 1000 * UNIT, "month");
+    rich = fixture_rich(&f);
 }
 
 static void teardown(void)
 {
-    if (f.ledger)
-        fixture_close(&f);
-    fixture_audit_clean(&f);
-    fixture_free(&f);
+    fixture_end(&f);
 }
 
 static struct ledger_hold held(int64_t project, int64_t atoms)
