@@ -16,6 +16,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -331,6 +332,13 @@ class Gate:
 
     def ask(self, *words):
         return json.loads(self.cli(*words, "--json").stdout)
+
+    def reconcile(self, *words):
+        """What reconcile.py says of the ledger, and of the journals that it is given: no violation."""
+        done = subprocess.run([sys.executable, ROOT / "tests/flow/reconcile.py", "--db", self.state / "ledger.db", *words],
+                              capture_output=True, text=True, timeout=120 * SLOW, check=False)
+        assert done.returncode == 0 and done.stdout.endswith("violations: 0\n"), done.stdout[-4000:] + done.stderr
+        return done.stdout
 
     def project(self, slug, budget="1000.00", period="month"):
         self.cli("project", "create", slug, "--budget", budget, "--budget-period", period)

@@ -3,25 +3,20 @@ never more than the client has, never less than the ledger was told."""
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 
+import billed
 import pytest
+from billed import tokens_of
 from fault_backend import CATALOG, TRANSPORTS
-from gate import INPUT, OUTPUT, REQUESTS, ROOT, SLOW, Stream, atoms, wait_until
+from gate import OUTPUT, REQUESTS, SLOW, Stream, atoms, wait_until
 from reconcile import rid_of
 from upstream import Upstream, stream
 
 SEED = int(os.environ.get("MAASGATE_SEED", random.randrange(10**6)))
 ROUNDS = int(os.environ.get("MAASGATE_KILL_ROUNDS", "4"))
-PRICE = {REQUESTS: ("0.001", 1), INPUT: ("0.1", 10**6), OUTPUT: ("0.4", 10**6)}
 OFTEN = {"stream_checkpoint_ms": "500ms"}
-
-
-def tokens_of(events):
-    return sum(bool(c["delta"].get("content")) for e in events if isinstance(e, dict) for c in e.get("choices", []))
 
 
 def checkpoints(g):
@@ -54,9 +49,8 @@ def restart(g):
 
 
 def bill(g, request_id):
-    row = g.settlement(request_id)
-    assert row["amount_atoms"] == sum(atoms(*PRICE[m], qty) for m, (qty, _) in row["lines"].items())
-    return row["outcome"], row["evidence"], row["lines"].get(OUTPUT, (0, 0))[0]
+    outcome, evidence, _, output, _ = billed.bill(g, request_id)
+    return outcome, evidence, output
 
 
 @pytest.mark.short
@@ -161,12 +155,6 @@ KINDS = {"graduated": "graduated: [{{up_to: 50, unit: 100/1M}}, {{unit: 60/1M}}]
          "package": "package: 0.01/30"}
 
 
-def reconciled(g):
-    done = subprocess.run([sys.executable, ROOT / "tests/flow/reconcile.py", "--db", g.state / "ledger.db"],
-                          capture_output=True, text=True, timeout=60 * SLOW)
-    assert done.returncode == 0, f"seed {SEED}\n{done.stdout[-3000:]}"
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_prices_by_the_period_go_on(fault_gate, kind):
     """Two streams of such a model and one before them: each goes on where the one before has ended."""
@@ -182,7 +170,7 @@ def test_prices_by_the_period_go_on(fault_gate, kind):
     g.kill_daemon()
     got = {rid_of(s.request_id): tokens_of(what_came(s)) for s in streams}
     restart(g)
-    reconciled(g)
+    g.reconcile()
     before, lines = 0, []
     for row in g.settlements():
         used = output_lines(row)
@@ -238,7 +226,7 @@ def test_sound_that_a_crash_cuts_is_as_if_its_backend_had_died(speaker):
     row = g.settlement(s.request_id)
     assert (row["outcome"], row["evidence"], row["amount_atoms"]) == ("orphan", "estimate", atoms("0.001"))
     assert set(row["lines"]) == {REQUESTS} and row["first_byte_us"] > 0
-    reconciled(g)
+    g.reconcile()
 
 
 def test_sound_that_ends_leaves_no_note(speaker):
@@ -280,7 +268,5 @@ def test_kill_9_under_streams(make_gate):
                 journal.write(json.dumps({"request_id": s.request_id, "status": 200, "complete": "[DONE]" in events,
                                           "tokens": tokens_of(events), "stream": True}) + "\n")
     assert orphans > ROUNDS
-    done = subprocess.run([sys.executable, ROOT / "tests/flow/reconcile.py", "--db", g.state / "ledger.db",
-                           "--client-journal", path, "--worker-journal", g.dir / "worker.journal"],
-                          capture_output=True, text=True, timeout=60 * SLOW)
-    assert done.returncode == 0, f"seed {SEED}\n{done.stdout[-3000:]}"
+    print(f"seed {SEED}")
+    g.reconcile("--client-journal", path, "--worker-journal", g.dir / "worker.journal")

@@ -12,8 +12,9 @@ import socket
 import time
 
 import pytest
+from billed import bill, models, tokens_of
 from fault_backend import FaultBackend, scripted
-from gate import CATALOG, INPUT, OUTPUT, REQUESTS, ROOT, SLOW, Gate, atoms, wait_until
+from gate import CATALOG, OUTPUT, REQUESTS, ROOT, SLOW, Gate, atoms, wait_until
 from reconcile import rid_of
 
 NOT_HERE = {
@@ -26,23 +27,11 @@ NOT_HERE = {
     26: "there is no batch endpoint",
 }
 ELSEWHERE = {11: "test_tokenizer.py"}  # it needs a tokenizer and tiktoken's own count beside it
-PRICE = {REQUESTS: ("0.001", 1), INPUT: ("0.1", 10**6), OUTPUT: ("0.4", 10**6)}
 LAB = """
 backends:
   worker: {{transport: shm, address: '{shm}'}}
   http: {{transport: http, address: 'http://127.0.0.1:{http}/v1', eject_after: 1000}}
-models:
-  base/chat:
-    capabilities: [chat]
-    default_output_tokens: 256
-    price: {{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}
-    routes: [{{backend: http, model: m}}]
-  base/worker:
-    capabilities: [chat]
-    default_output_tokens: 256
-    price: {{requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}}
-    routes: [{{backend: worker, model: m}}]
-"""
+""" + models({"base/chat": "http", "base/worker": "worker"})
 OFTEN = {"stream_checkpoint_ms": "500ms", "first_byte_timeout_ms": "600ms", "chunk_timeout_ms": "600ms"}
 
 
@@ -77,18 +66,6 @@ def lab(tmp_path_factory):
         made.backend.stop()
     finally:
         made.gate.abandon()
-
-
-def tokens_of(events):
-    return sum(bool(c["delta"].get("content")) for e in events if isinstance(e, dict) for c in e.get("choices", []))
-
-
-def bill(g, request_id):
-    """(outcome, evidence, input tokens, output tokens, atoms); each line is the price list's."""
-    row = g.settlement(request_id)
-    assert row["amount_atoms"] == sum(atoms(*PRICE[m], qty) for m, (qty, _) in row["lines"].items())
-    return (row["outcome"], row["evidence"], row["lines"].get(INPUT, (0, 0))[0], row["lines"].get(OUTPUT, (0, 0))[0],
-            row["amount_atoms"])
 
 
 def cost(tokens_in, tokens_out):

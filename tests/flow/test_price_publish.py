@@ -8,24 +8,13 @@ import random
 import re
 import sqlite3
 import subprocess
-import sys
 import time
 
 import pytest
-from gate import BUILD, ROOT, SLOW, Gate, wait_until
+from gate import BUILD, SLOW, Gate, wait_until
+from price_lab import BACKENDS, CHAT, IMAGE, model, write
 
-MODELS = """
-backends:
-  worker: {{transport: {transport}, address: {address}}}
-models:
-  base/chat:
-    capabilities: [chat]
-    context_length: 4096
-    default: true
-    routes: [{{backend: worker, model: ngram-general}}]
-  base/image:
-    capabilities: [images]
-    routes: [{{backend: worker, model: pattern-image}}]
+MODELS = BACKENDS + model("base/chat", CHAT, default=True) + model("base/image", IMAGE) + """\
   industry/mine/chat:
     parent: base/chat
     fallback_to_parent: true
@@ -39,12 +28,6 @@ NOTICE = {"price_source": "published", "price_notice_ms": "1s"}
 def book(name, output="10/1M"):
     return (f"price_book: {name}\nmodels:\n  base/chat:\n    input_uncached_tokens: 1/1M\n"
             f"    output_text_tokens: {output}\n  base/image: {{images: 0.02}}\n")
-
-
-def write(gate, text, name="book.yaml"):
-    path = gate.dir / name
-    path.write_text(text)
-    return path
 
 
 def at(seconds):
@@ -80,9 +63,7 @@ def versions(gate):
 
 
 def reconcile(gate):
-    done = subprocess.run([sys.executable, ROOT / "tests/flow/reconcile.py", "--db",
-                           gate.state / "ledger.db", "--allow-open"], capture_output=True, text=True)
-    assert done.stdout.endswith("violations: 0\n"), done.stdout
+    gate.reconcile("--allow-open")
 
 
 def until(when):

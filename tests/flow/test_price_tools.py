@@ -1,40 +1,22 @@
 """A price book in a file: what lint, diff and simulate say of it.  What a simulation comes to is
 computed once more from the store, in rational numbers."""
 import collections
-import datetime
 import subprocess
 import sys
 
 import pytest
 from gate import BUILD, ROOT, Gate
+from price_lab import BACKENDS, CHAT, IMAGE, MONTH, model, write
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import rate  # noqa: E402
 from invariants import METERS, Store  # noqa: E402
 
-CATALOG = """
-price_book: now
-backends:
-  worker: {{transport: {transport}, address: {address}}}
-models:
-  base/chat:
-    capabilities: [chat]
-    context_length: 4096
-    default: true
-    routes: [{{backend: worker, model: ngram-general}}]
-    price: {{input_uncached_tokens: 2/1M, output_text_tokens: 10/1M}}
-  base/free:
-    capabilities: [chat]
-    context_length: 4096
-    routes: [{{backend: worker, model: ngram-general}}]
-    price: {{input_uncached_tokens: 1/1M, output_text_tokens: 1/1M}}
-  base/image:
-    capabilities: [images]
-    routes: [{{backend: worker, model: pattern-image}}]
-    price: {{images: 0.04}}
-  industry/mine/chat:
-    parent: base/chat
-"""
+CATALOG = ("price_book: now" + BACKENDS
+           + model("base/chat", CHAT, "    price: {{input_uncached_tokens: 2/1M, output_text_tokens: 10/1M}}\n", default=True)
+           + model("base/free", CHAT, "    price: {{input_uncached_tokens: 1/1M, output_text_tokens: 1/1M}}\n")
+           + model("base/image", IMAGE, "    price: {{images: 0.04}}\n")
+           + "  industry/mine/chat:\n    parent: base/chat\n")
 BOOK = """
 price_book: next
 models:
@@ -53,7 +35,6 @@ models:
   base/image:
     images: 0.05
 """
-MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +54,6 @@ def gate():
         g.stop()
     finally:
         g.abandon()
-
-
-def write(gate, text, name="book.yaml"):
-    path = gate.dir / name
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.short

@@ -1,40 +1,26 @@
 """Volume prices through the real daemon: each request at the dearest tier, the invoice gives back what
 that was too much, to who paid it; computed once more in rational numbers from the store."""
-import datetime
 import json
-import subprocess
 import sys
 
 import pytest
 from gate import ROOT, Gate
+from price_lab import BACKENDS, CHAT, MONTH, OTHER_OUTPUT, model
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 from invariants import METERS, Store  # noqa: E402
 
-CATALOG = """
-price_book: volume
-backends:
-  worker: {{transport: {transport}, address: {address}}}
-models:
-  base/chat:
-    capabilities: [chat]
-    context_length: 4096
-    default: true
-    routes: [{{backend: worker, model: ngram-general}}]
+CATALOG = "price_book: volume" + BACKENDS + model("base/chat", CHAT, """
     price:
       input_uncached_tokens: 0
       output_text_tokens:
         volume:
           - {{up_to: 15, unit: 10.00}}
           - {{up_to: 100, unit: 5.00}}
-          - {{unit: {cheap}}}
-      output_reasoning_tokens: 0
-      output_audio_tokens: 0
-      output_image_tokens: 0
+          - {{unit: {cheap}}}""" + OTHER_OUTPUT, default=True) + """
   industry/mine/chat:
     parent: base/chat
 """
-MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 
 
 @pytest.fixture
@@ -43,9 +29,7 @@ def gate():
     try:
         g.start()
         yield g
-        done = subprocess.run([sys.executable, ROOT / "tests/flow/reconcile.py", "--db",
-                               g.state / "ledger.db", "--allow-open"], capture_output=True, text=True)
-        assert done.stdout.endswith("violations: 0\n"), done.stdout
+        g.reconcile("--allow-open")
         g.stop()
     finally:
         g.abandon()
