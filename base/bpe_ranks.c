@@ -1,4 +1,5 @@
 /* base/bpe_ranks.c -- the rank file, and which run of bytes is a token. */
+#include "base/base64.h"
 #include "base/bpe_parts.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,38 +89,6 @@ static bool read_rank(struct span text, uint32_t *ret)
     return text.len > 0 && n < RANKS_MAX;
 }
 
-static int digit64(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-/* Strict: whole groups of four, padded, with nothing left in the last bits.  0: it is none. */
-static size_t decode64(struct span text, char *to)
-{
-    size_t len = 0, pad = 0;
-    if (text.len == 0 || text.len % 4)
-        return 0;
-    while (pad < 2 && text.at[text.len - 1 - pad] == '=')
-        pad++;
-    for (size_t i = 0; i < text.len; i += 4) {
-        uint32_t group = 0;
-        for (size_t k = i; k < i + 4; k++) {
-            int digit = k >= text.len - pad ? 0 : digit64(text.at[k]);
-            if (digit < 0)
-                return 0;
-            group = group << 6 | (uint32_t)digit;
-        }
-        for (int k = 16; k >= 0; k -= 8)
-            to[len++] = (char)(group >> k & 0xFF);
-    }
-    for (size_t k = 1; k <= pad; k++)
-        if (to[len - k])
-            return 0;
-    return len - pad;
-}
-
 static enum status add(struct reader *f, size_t at, size_t len, uint32_t rank)
 {
     struct bpe_ranks *r = f->ranks;
@@ -154,7 +123,7 @@ static enum status read_line(struct reader *f, struct span line)
         return wrong(f, "expected a token in base64, a space and its rank, a number below 4194304");
     if (token > (BPE_TOKEN_BYTES_MAX + 2) / 3 * 4)
         return wrong(f, "a token has at most 1024 bytes");
-    size_t len = decode64((struct span){ line.at, token }, r->bytes + r->bytes_len);
+    size_t len = base64_decode((struct span){ line.at, token }, r->bytes + r->bytes_len);
     if (len == 0 || len > BPE_TOKEN_BYTES_MAX)
         return wrong(f, "this is no token in base64");
     if (r->count == BPE_TOKENS_MAX)
