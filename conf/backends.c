@@ -111,7 +111,7 @@ static enum status read_secret(struct conf_reader *r, const struct yaml_node *at
     return status ? status : take_secret(r, at, f.at, f.len, ret);
 }
 
-static bool url_ok(const char *url)
+bool conf_base_url(const char *url)
 {
     size_t scheme = !strncmp(url, "http://", 7) ? 7 : !strncmp(url, "https://", 8) ? 8 : 0;
     if (!scheme || strpbrk(url, " ?#@\"<>\\"))
@@ -138,7 +138,7 @@ static const char *address_expected(const struct catalog_backend *b)
             return NULL;
         return "unix:/PATH or HOST:PORT";
     case TRANSPORT_HTTP:
-        if (url_ok(b->address))
+        if (conf_base_url(b->address))
             return NULL;
         return "a base URL such as https://host/v1, without user, query or fragment";
     }
@@ -153,7 +153,8 @@ static enum status check_files(struct conf_reader *r, const struct yaml_node *n,
         return conf_fail_key(r, secret, "'secret_file' has no effect with transport %s",
                              transport_name(b->transport));
     const struct yaml_node *version = yaml_get(n, "http_version");
-    enum status status = backend_tls(r, n, b);
+    bool https = b->transport == TRANSPORT_HTTP && !strncmp(b->address, "https:", 6);
+    enum status status = conf_tls(r, n, https, &b->tls);
     if (!status && version && !b->tls)
         return conf_fail_key(r, version, "'http_version' has no effect without https");
     return status || !secret ? status : read_secret(r, secret, &b->secret);

@@ -102,6 +102,10 @@ void catalog_unref(struct catalog *c)
             digest_wipe(b->secret, strlen(b->secret));
         tls_free(b->tls);
     }
+    for (size_t i = 0; i < c->alerts.webhook_count; i++) {
+        hmac_key_wipe(&c->alerts.webhooks[i].key);
+        tls_free(c->alerts.webhooks[i].tls);
+    }
     for (size_t i = 0; !of && i < c->tokenizer_count; i++)
         bpe_free(c->tokenizers[i].bpe);
     arena_free(((struct owned_catalog *)c)->arena);

@@ -10,6 +10,7 @@
 #include "base/span.h"
 #include "base/usage.h"
 #include "conf/capability.h"
+#include "conf/catalog_alerts.h"
 #include "conf/catalog_backend.h"
 #include "conf/catalog_route.h"
 #include "conf/catalog_tokenizer.h"
@@ -76,6 +77,7 @@ struct catalog {
     const struct catalog_tokenizer *tokenizers;
     size_t tokenizer_count;
     struct egress egress;
+    struct catalog_alerts alerts; /* of the configuration: a repriced catalog has none */
     const char *currency;
     const char *price_book;   /* name */
     uint8_t price_sha256[32]; /* of the canonical text of all prices */

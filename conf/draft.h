@@ -78,13 +78,24 @@ MUST_CHECK enum status conf_file(struct conf_reader *r, const struct yaml_node *
                                  bool secret, struct conf_file *ret);
 void conf_file_wipe(struct conf_file *f);
 
-/* The files of https are read, checked and become b->tls. */
-MUST_CHECK enum status backend_tls(struct conf_reader *r, const struct yaml_node *n,
-                                   struct catalog_backend *b);
+/* A URL of http or https with a host, and without user, query and fragment. */
+bool conf_base_url(const char *url);
+/* The files of https that the entry `n` names are read, checked and become *ret. */
+MUST_CHECK enum status conf_tls(struct conf_reader *r, const struct yaml_node *n, bool https,
+                                struct tls **ret);
 
 /* Addresses that stand in the file must be allowed; gives the policy to the backends. */
 MUST_CHECK enum status egress_check(struct conf_reader *r, const struct yaml_node *map,
                                     const struct egress *e);
+/* The same of one URL or HOST:PORT, which stands at `n`. */
+MUST_CHECK enum status egress_check_address(struct conf_reader *r, const struct yaml_node *n,
+                                            const char *address, const struct egress *e);
+/* alerts.c */
+READER(read_alerts); /* struct catalog: its alerts */
+MUST_CHECK enum status alerts_check(struct conf_reader *r, const struct yaml_node *map,
+                                    const struct catalog *c);
+/* alerts_print.c: nothing when there are none */
+MUST_CHECK bool alerts_print(struct buf *b, const struct catalog_alerts *a);
 /* costs.c */
 READER(read_costs); /* struct catalog_backend: its costs */
 /* What a backend's model costs; NULL: it is not said. */

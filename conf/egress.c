@@ -159,18 +159,26 @@ static void host_of(const char *address, char host[static HOST_BYTES])
              from + bracket);
 }
 
+enum status egress_check_address(struct conf_reader *r, const struct yaml_node *n,
+                                 const char *address, const struct egress *e)
+{
+    char host[HOST_BYTES];
+    struct ip ip;
+    host_of(address, host);
+    const char *why = ip_parse(host, &ip) ? egress_refusal(e, &ip) : NULL;
+    if (!why)
+        return STATUS_OK;
+    return conf_fail(r, n, "%s is refused: %s; egress_allow can open it", host, why);
+}
+
 enum status egress_check(struct conf_reader *r, const struct yaml_node *map, const struct egress *e)
 {
-    for (size_t i = 0; i < r->backend_count; i++) {
+    enum status status = STATUS_OK;
+    for (size_t i = 0; !status && i < r->backend_count; i++) {
         struct catalog_backend *b = &r->backends[i];
-        char host[HOST_BYTES];
-        struct ip ip;
         b->egress = e;
-        host_of(b->address, host);
-        const char *why = ip_parse(host, &ip) ? egress_refusal(e, &ip) : NULL;
-        if (why)
-            return conf_fail(r, yaml_get(yaml_get(map, b->name), "address"),
-                             "%s is refused: %s; egress_allow can open it", host, why);
+        status =
+            egress_check_address(r, yaml_get(yaml_get(map, b->name), "address"), b->address, e);
     }
-    return STATUS_OK;
+    return status;
 }

@@ -134,8 +134,8 @@ static void intro(FILE *out)
     fputs(
         "# Settings\n\n"
         "This page is made by `make docs` from the tables that read the file. The file is YAML:\n"
-        "the settings below and, beside them, `backends`, `models`, `tokenizers` and `price_book`. "
-        "`maasgated --check`\nnames the first mistake with its line.\n\n"
+        "the settings below and, beside them, `alerts`, `backends`, `models`, `tokenizers` and "
+        "`price_book`. `maasgated --check`\nnames the first mistake with its line.\n\n"
         "A size may end in K, M or G (powers of two), a time in ms, s, m or h; a time without\n"
         "a unit is in milliseconds. Duplicate keys, anchors, aliases, tags and further documents\n"
         "are refused, and so is a key that would have no effect. Secrets stand in files.\n\n",
@@ -151,6 +151,8 @@ void conf_help(FILE *out, bool markdown)
         settings_text(out);
     keys_of(out, markdown, markdown ? "Beside the settings" : "beside the settings", top_keys);
     keys_of(out, markdown, "backends: NAME", backend_keys);
+    keys_of(out, markdown, "alerts", alert_keys);
+    keys_of(out, markdown, "alerts: webhooks: NAME", webhook_keys);
     keys_of(out, markdown, "tokenizers: NAME", tokenizer_keys);
     keys_of(out, markdown, "models: ID", model_keys);
     keys_of(out, markdown, "models: ID: routes", route_keys);

@@ -6,12 +6,12 @@
 #define AT(field)  offsetof(struct model_draft, field)
 #define TOKENS_MAX 1000000000
 
-static READER(read_capabilities);
-
 /* clang-format off */
 const struct conf_key top_keys[] = {
     { "backends", read_backends, 0, "a map of names", 0, 0, false,
       "where models run; each has at least one route to it" },
+    { "alerts", read_alerts, 0, "a map", 0, 0, false,
+      "who is told by webhook that a budget, a credit or a prepaid fund runs low" },
     { "egress_allow", read_egress, offsetof(struct catalog, egress), "a list of ranges", 0, 256,
       false,
       "addresses that may be connected to, e.g. [10.0.0.0/8, fd00::/8]; when not given all but "
@@ -31,7 +31,7 @@ const struct conf_key model_keys[] = {
       "for people, in the list of models" },
     { "owned_by", read_text, AT(m.owned_by), "a text", 1, 64, false,
       "as the list of models says; `maasgate` when not given" },
-    { "capabilities", read_capabilities, AT(m.capabilities), CAPABILITY_CHOICES, 1,
+    { "capabilities", read_choices, AT(m.capabilities), CAPABILITY_CHOICES, 1,
       CAPABILITY_COUNT,
       false, "list of what it can be asked for; the parent's when not given" },
     { "created", read_date, AT(m.created), "a date such as 2026-11-24", 0, 0, false,
@@ -80,7 +80,7 @@ const struct conf_key model_keys[] = {
 };
 /* clang-format on */
 
-static READER(read_capabilities)
+READER(read_choices)
 {
     enum status status = conf_want(r, value, YAML_LIST);
     if (status)
@@ -241,6 +241,8 @@ enum status catalog_complete(struct conf_reader *r, const struct yaml_node *root
         c->price_book = r->unpriced ? "" : "default";
     const struct yaml_node *backends = yaml_get(root, "backends");
     enum status status = egress_check(r, backends, &c->egress);
+    if (!status)
+        status = alerts_check(r, yaml_get(root, "alerts"), c);
     if (!status)
         status = backends_used(r, backends);
     if (!status)

@@ -5,7 +5,7 @@
  */
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "conf/reader.h"
+#include "conf/draft.h"
 #include <assert.h>
 
 enum { PRINT_BYTES_MAX = 512 << 20 };
@@ -340,7 +340,7 @@ static bool egress(struct buf *b, const struct egress *e)
 static bool print_catalog(struct buf *b, const struct catalog *c)
 {
     if ((*c->price_book && (!buf_text(b, "price_book: ") || !value_quote(b, c->price_book))) ||
-        !egress(b, &c->egress) ||
+        !egress(b, &c->egress) || !alerts_print(b, &c->alerts) ||
         !buf_text(b, c->backend_count ? "\nbackends:\n" : "\nbackends: {}\n"))
         return false;
     for (size_t i = 0; i < c->backend_count; i++)

@@ -39,7 +39,7 @@ struct conf_key {
 extern const struct conf_key top_keys[]; /* what stands beside the settings */
 extern const struct conf_key backend_keys[], model_keys[], route_keys[], recipe_keys[],
     tensor_keys[], tensor_item_keys[], tokenizer_keys[], price_item_keys[], price_tier_keys[],
-    book_keys[];
+    book_keys[], alert_keys[], webhook_keys[];
 
 struct param_row { /* a parameter that a recipe may set */
     const char *key, *expects;
@@ -79,6 +79,7 @@ READER(read_count32); /* uint32_t */
 READER(read_msec);    /* uint64_t */
 READER(read_bool);    /* bool */
 READER(read_choice);  /* an enum, in the order of the words */
+READER(read_choices); /* unsigned: a bit for each of the words in the list */
 READER(read_date);    /* uint64_t, Unix seconds */
 READER(read_node);    /* const struct yaml_node *: looked at later */
 

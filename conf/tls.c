@@ -1,4 +1,4 @@
-/* conf/tls.c -- what https to a backend trusts and shows, from the files that its entry names. */
+/* conf/tls.c -- what https trusts and shows, from the files that an entry names. */
 #include "base/tls.h"
 #include "base/cleanup.h"
 #include "conf/draft.h"
@@ -58,10 +58,9 @@ static enum status read_part(struct conf_reader *r, const struct yaml_node *at, 
     return status;
 }
 
-enum status backend_tls(struct conf_reader *r, const struct yaml_node *n, struct catalog_backend *b)
+enum status conf_tls(struct conf_reader *r, const struct yaml_node *n, bool https, struct tls **ret)
 {
     AUTO(wipe_contents) struct contents c = { 0 };
-    bool https = b->transport == TRANSPORT_HTTP && !strncmp(b->address, "https:", 6);
     enum status status = STATUS_OK;
     for (unsigned i = 0; !status && i < FILES; i++) {
         const struct yaml_node *at = yaml_get(n, files[i].key);
@@ -78,5 +77,5 @@ enum status backend_tls(struct conf_reader *r, const struct yaml_node *n, struct
             return conf_fail_key(r, yaml_get(n, files[i].key), "'%s' needs '%s', too", files[i].key,
                                  files[other].key);
     }
-    return make(r, n, &c, &b->tls);
+    return make(r, n, &c, ret);
 }
