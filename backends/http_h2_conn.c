@@ -34,11 +34,12 @@ static bool prepare(struct http_h2_conn *conn)
     struct http_backend *b = conn->backend;
     conn->easy = curl_easy_init();
     conn->addresses = http_addresses_ref(b->target.addresses);
-    return conn->easy && http_network_set(b, conn->easy) && http_tls_set(b, conn->easy) &&
-           SET(SSL_CTX_FUNCTION, give_trust) && SET(SSL_ENABLE_ALPN, 0L) &&
-           SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(CONNECT_ONLY, 1L) &&
-           SET(URL, b->base.conf->address) && SET(PRIVATE, NULL) && SET(PREREQFUNCTION, on_made) &&
-           SET(PREREQDATA, conn) && SET(RESOLVE, conn->addresses ? conn->addresses->list : NULL);
+    return conn->easy && http_network_set(b, conn->easy) &&
+           http_tls_set(conn->easy, b->base.conf->tls) && SET(SSL_CTX_FUNCTION, give_trust) &&
+           SET(SSL_ENABLE_ALPN, 0L) && SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
+           SET(CONNECT_ONLY, 1L) && SET(URL, b->base.conf->address) && SET(PRIVATE, NULL) &&
+           SET(PREREQFUNCTION, on_made) && SET(PREREQDATA, conn) &&
+           SET(RESOLVE, conn->addresses ? conn->addresses->list : NULL);
 }
 
 static void free_conn(struct http_h2_conn *conn)

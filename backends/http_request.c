@@ -52,13 +52,15 @@ static CURLcode give_trust(CURL *easy, void *ssl_ctx, void *tls)
 }
 
 /* The authorities come from give_trust alone: libcurl would read its own from the disk, on this
- * thread, when it connects. */
-bool http_tls_set(struct http_backend *b, CURL *easy)
+ * thread, when it connects.  Nor may it keep those of one transfer for the others of its multi
+ * handle: it would put them over what give_trust has given. */
+bool http_tls_set(CURL *easy, struct tls *tls)
 {
     return SET_OF(easy, SSL_VERIFYPEER, 1L) && SET_OF(easy, SSL_VERIFYHOST, 2L) &&
+           SET_OF(easy, CA_CACHE_TIMEOUT, 0L) &&
            SET_OF(easy, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && SET_OF(easy, CAINFO, NULL) &&
            SET_OF(easy, CAPATH, NULL) && SET_OF(easy, SSL_CTX_FUNCTION, give_trust) &&
-           SET_OF(easy, SSL_CTX_DATA, b->base.conf->tls);
+           SET_OF(easy, SSL_CTX_DATA, tls);
 }
 
 /* What is libcurl's to speak: HTTP/2 is not, see http_h2.h. */
@@ -86,8 +88,8 @@ struct http_call *http_call_new(struct http_backend *b)
     buf_init(&c->body, HTTP_BODY_BYTES_MAX);
     buf_init(&c->h2.kept, HTTP_H2_WINDOW);
     c->easy = curl_easy_init();
-    if (c->easy && http_network_set(b, c->easy) && http_tls_set(b, c->easy) && set_protocol(c) &&
-        set_callbacks(c))
+    if (c->easy && http_network_set(b, c->easy) && http_tls_set(c->easy, b->base.conf->tls) &&
+        set_protocol(c) && set_callbacks(c))
         return c;
     http_call_free(c);
     return NULL;

@@ -6,6 +6,7 @@
 
 struct http_call;
 struct http_backend;
+struct tls;
 
 enum {
     HTTP_URLS_MAX = 16,
@@ -36,7 +37,7 @@ enum status http_headers_set(struct http_call *c);
 /* http_request.c */
 #define HTTP_USER_AGENT "maasgate/" MAAS_VERSION
 bool http_network_set(struct http_backend *b, CURL *easy); /* how any connection is made */
-bool http_tls_set(struct http_backend *b, CURL *easy);     /* and what it trusts and shows */
+bool http_tls_set(CURL *easy, struct tls *tls);            /* and what it trusts and shows */
 struct http_call *http_call_new(struct http_backend *b);   /* NULL: no memory */
 void http_call_free(struct http_call *c);
 bool http_call_possible(const struct http_backend *b, const struct backend_order *o);
@@ -47,4 +48,8 @@ void http_explain(struct backend *b, struct trace *t);
 bool http_trace_begin(struct http_call *c); /* false: no memory */
 void http_trace_connected(struct http_call *c);
 void http_trace_end(struct http_call *c); /* before libcurl forgets the transfer */
+/* Of any transfer, while it is connected: the steps `connect` and `tls`. */
+void http_trace_connection(CURL *easy, struct trace *t);
+void http_trace_tls(CURL *easy, struct trace *t);
+bool http_trace_is_tls(CURLcode result); /* the connection was made, its TLS was not */
 #endif

@@ -65,46 +65,46 @@ bool http_trace_begin(struct http_call *c)
            curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
 }
 
-static long long micros(struct http_call *c, CURLINFO what)
+static long long micros(CURL *easy, CURLINFO what)
 {
     curl_off_t us = 0;
-    curl_easy_getinfo(c->easy, what, &us);
+    curl_easy_getinfo(easy, what, &us);
     return (long long)us;
 }
 
 /* libcurl lends the connection's SSL only while it is connected. */
-static void note_tls(struct http_call *c)
+void http_trace_tls(CURL *easy, struct trace *t)
 {
     struct curl_tlssessioninfo *tls = NULL;
     char text[TLS_DESCRIPTION_BYTES];
-    curl_easy_getinfo(c->easy, CURLINFO_TLS_SSL_PTR, &tls);
+    curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &tls);
     if (!tls || tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
         return;
     tls_describe(tls->internals, text);
-    trace_ok(c->order.trace, TRACE_TLS, "%s", text);
+    trace_ok(t, TRACE_TLS, "%s", text);
 }
 
-static void note_connection(struct http_call *c)
+void http_trace_connection(CURL *easy, struct trace *t)
 {
     char *ip = NULL;
     long port = 0;
-    long long us = micros(c, CURLINFO_CONNECT_TIME_T);
-    curl_easy_getinfo(c->easy, CURLINFO_PRIMARY_IP, &ip);
-    curl_easy_getinfo(c->easy, CURLINFO_PRIMARY_PORT, &port);
-    trace_ok(c->order.trace, TRACE_CONNECT, "%s port %ld, after %lld.%03lld ms", ip ? ip : "?",
-             port, us / 1000, us % 1000);
+    long long us = micros(easy, CURLINFO_CONNECT_TIME_T);
+    curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip);
+    curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &port);
+    trace_ok(t, TRACE_CONNECT, "%s port %ld, after %lld.%03lld ms", ip ? ip : "?", port, us / 1000,
+             us % 1000);
 }
 
 void http_trace_connected(struct http_call *c)
 {
     if (!c->order.trace)
         return;
-    note_connection(c);
-    note_tls(c);
+    http_trace_connection(c->easy, c->order.trace);
+    http_trace_tls(c->easy, c->order.trace);
     note_signer(c);
 }
 
-static bool is_tls(CURLcode result)
+bool http_trace_is_tls(CURLcode result)
 {
     return result == CURLE_SSL_CONNECT_ERROR || result == CURLE_PEER_FAILED_VERIFICATION ||
            result == CURLE_SSL_CERTPROBLEM || result == CURLE_SSL_CIPHER ||
@@ -115,11 +115,11 @@ static bool is_tls(CURLcode result)
 static void note_no_connection(struct http_call *c)
 {
     const char *why = c->backend->base.trouble;
-    bool tls = is_tls(c->result);
+    bool tls = http_trace_is_tls(c->result);
     if (!why[0])
         why = status_info(c->end.status)->text;
     if (tls)
-        note_connection(c);
+        http_trace_connection(c->easy, c->order.trace);
     trace_failed(c->order.trace, tls ? TRACE_TLS : TRACE_CONNECT, tls ? check_tls : check_server,
                  "%s", why);
 }

@@ -15,4 +15,8 @@ extern const struct json_spec probe_args[];
 /* Main thread.  OK: a loop has it now and ends the job; anything else: it has not begun. */
 enum status probe_run(struct admin_job *job, struct db *db, int64_t now_us);
 
+/* The steps that were tried, as a list; NULL: no memory. */
+struct trace;
+json_t *probe_steps(const struct trace *t);
+
 #endif

@@ -140,7 +140,7 @@ static json_t *usage_object(const struct usage *u)
     return o;
 }
 
-static json_t *step_list(const struct trace *t)
+json_t *probe_steps(const struct trace *t)
 {
     json_t *list = json_array();
     for (enum trace_step s = 0; s < TRACE_STEPS; s++) {
@@ -163,7 +163,7 @@ json_t *probe_report(const struct probe *p)
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:o}", "backend", p->conf->name, "transport",
         transport_name(p->conf->transport), "address", p->conf->address, "model", p->model->id,
         "backend_model", p->route->model, "capability", name, "stream", (int)p->order.stream, "ok",
-        (int)ok, "steps", step_list(&p->trace), "usage", usage_object(&p->end.usage));
+        (int)ok, "steps", probe_steps(&p->trace), "usage", usage_object(&p->end.usage));
     if (report && p->end.retry_after_ms)
         json_object_set_new(report, "retry_after_ms", json_integer(p->end.retry_after_ms));
     json_t *whole = report;
