@@ -38,6 +38,7 @@ void books_close(struct books *b)
 
 enum status books_reload(struct books *b)
 {
+    alert_look_again(b);
     enum status s = budgets_load(&b->budgets, b->db);
     return s ? s : purses_load(&b->purses, b->db, b->batch_us);
 }
@@ -104,10 +105,10 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     enum status s = books_payer(b, h->project, &budget, &purse);
     if (!s && h->idem)
         s = idem_find(b->db, h->project, h->idem);
-    if (s == STATUS_BAD_FIELD || (!s && !budget_hold(budget, h->hold.atoms)))
-        return STATUS_NO_QUOTA;
     if (s)
-        return s;
+        return s == STATUS_BAD_FIELD ? STATUS_NO_QUOTA : s;
+    if (!budget_hold(budget, h->hold.atoms))
+        return alert_budget_stop(b, budget);
     s = purse_plan(purse, h->model, h->hold.atoms, b->batch_us, &draws);
     if (!s)
         s = insert_open(b, h);
@@ -115,11 +116,11 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
         s = take_key(b, h);
     if (!s)
         s = purse_hold(&b->purses, purse, h->rid, &draws);
-    if (s)
-        budget_unhold(budget, h->hold.atoms);
-    else
+    if (!s)
         floor_add(&b->floor, h->rid, 1);
-    return s;
+    else
+        budget_unhold(budget, h->hold.atoms);
+    return s == STATUS_NO_QUOTA ? alert_purse_stop(b, purse) : s;
 }
 
 /* What it had taken of funds is not known any more.  It is taken again, in the same order; what
@@ -298,6 +299,8 @@ enum status books_end(struct books *b)
 {
     enum status s = books_flush(b);
     if (!s)
+        s = alert_sweep(b);
+    if (!s)
         s = idem_sweep(&b->idem, b->db, b->batch_us);
     if (!s)
         s = minutes_write(&b->minutes, b->db);
@@ -315,6 +318,7 @@ void books_committed(struct books *b)
 {
     b->floor_stored = b->floor_written;
     floor_trim(&b->floor);
+    alert_committed(b);
 }
 
 void books_rolled_back(struct books *b)
@@ -324,6 +328,7 @@ void books_rolled_back(struct books *b)
     purses_forget_batch(&b->purses);
     idem_rolled_back(&b->idem);
     minutes_begin(&b->minutes, 0);
+    alert_rolled_back(b);
 }
 
 bool books_must_reload(struct books *b, bool rolled_back)

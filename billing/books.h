@@ -7,6 +7,7 @@
  */
 #ifndef MAAS_BOOKS_H
 #define MAAS_BOOKS_H
+#include "billing/alert.h"
 #include "billing/budget.h"
 #include "billing/counted.h"
 #include "billing/floor.h"
@@ -35,6 +36,7 @@ struct books {
     struct floor floor;
     struct rollup rollup;
     struct minutes minutes;
+    struct alert_watch alerts;
 };
 
 /* Begins a new boot and settles what earlier boots left open, in one transaction

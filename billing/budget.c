@@ -50,6 +50,12 @@ void budgets_free(struct budgets *b)
     *b = (struct budgets){ 0 };
 }
 
+void budget_forget_alerts(struct budget *b)
+{
+    b->alert_at = 0;
+    b->stop_noted = false;
+}
+
 static enum status set_limit(struct budgets *b, struct db_stmt *row)
 {
     if (b->count * 2 >= b->room) {
@@ -64,6 +70,7 @@ static enum status set_limit(struct budgets *b, struct db_stmt *row)
     slot->limit = db_col_int(row, 1);
     slot->monthly = db_col_int(row, 2) != 0;
     slot->organization = db_col_int(row, 3);
+    budget_forget_alerts(slot);
     return STATUS_OK;
 }
 
@@ -124,6 +131,7 @@ void budget_enter_period(struct budget *b, int64_t period_from_us)
         return;
     b->spent_month = 0;
     b->period_from_us = period_from_us;
+    budget_forget_alerts(b);
 }
 
 struct budget *budget_find(struct budgets *b, int64_t project)

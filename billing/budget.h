@@ -23,6 +23,8 @@ struct budget {      /* of one project; all money in atoms */
     int64_t period_from_us; /* which period spent_month is of */
     int64_t unposted;       /* settled in this batch and not yet in its row */
     struct budget *next_unposted;
+    int64_t alert_at; /* when so much is spent alert.h looks again; 0: it has not looked */
+    bool stop_noted;  /* that a request was refused */
 };
 
 struct budgets { /* open addressing by project id; a slot's address changes only in budgets_load */
@@ -39,6 +41,7 @@ MUST_CHECK enum status budgets_load_spent(struct budgets *b, struct db *db, int6
 struct budget *budget_find(struct budgets *b, int64_t project); /* NULL: no such project */
 /* In another period than before nothing is spent yet. */
 void budget_enter_period(struct budget *b, int64_t period_from_us);
+void budget_forget_alerts(struct budget *b);
 MUST_CHECK bool budget_hold(struct budget *b, int64_t atoms); /* false: not covered */
 void budget_unhold(struct budget *b, int64_t atoms);
 void budget_settle(struct budget *b, int64_t hold, int64_t amount);

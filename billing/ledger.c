@@ -172,6 +172,12 @@ enum status ledger_reload_projects(struct ledger *l)
     return STATUS_OK;
 }
 
+void ledger_want_alerts(struct ledger *l, const struct catalog_alerts *wanted,
+                        void (*recorded)(void *arg), void *arg)
+{
+    alert_want(&l->books, wanted, recorded, arg);
+}
+
 /* ---- the next batch ------------------------------------------------------------------------ */
 
 /* The order matters: `sleeping` is announced before the queue is looked at, and a
@@ -200,6 +206,12 @@ static void gather(struct ledger *l)
     atomic_store_explicit(&l->stats.queue, l->count, memory_order_relaxed);
 }
 
+/* Limits have changed, and what they make an alert waits for no request. */
+static bool must_look(const struct ledger *l)
+{
+    return l->books.alerts.sweep && !l->full && !l->lost;
+}
+
 /* False: told to stop, and all is done. */
 static bool next_batch(struct ledger *l)
 {
@@ -207,7 +219,7 @@ static bool next_batch(struct ledger *l)
         if (l->kept > 0 && !l->retry_now)
             sleep_until_push(l, RETRY_MS);
         gather(l);
-        if (l->count > 0)
+        if (l->count > 0 || must_look(l))
             return true;
         if (atomic_load(&l->stop))
             return false;
@@ -422,7 +434,7 @@ static void *ledger_main(void *arg)
     while (next_batch(l)) {
         if (l->lost)
             answer_failed(l, false);
-        else if (l->count > 0)
+        else if (l->count > 0 || must_look(l))
             run_batch(l);
         if (!l->lost && l->full)
             look_for_room(l);

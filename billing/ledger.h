@@ -24,6 +24,7 @@
 #include "billing/marks.h"
 #include <stdatomic.h>
 
+struct catalog_alerts;
 struct db;
 struct ledger;
 struct recount_row;
@@ -145,4 +146,7 @@ MUST_CHECK enum status ledger_publish_costs(struct db *db, const char *text,
 /* After a change of projects, organisations, contracts or funds: what the ledger keeps in memory
  * follows the rows. */
 MUST_CHECK enum status ledger_reload_projects(struct ledger *l);
+/* alert.h: lent until the next such call is committed, or the ledger closed. */
+void ledger_want_alerts(struct ledger *l, const struct catalog_alerts *wanted,
+                        void (*recorded)(void *arg), void *arg);
 #endif

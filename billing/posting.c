@@ -155,6 +155,19 @@ static enum status draw_funds(struct books *b, struct purse *p)
     return s;
 }
 
+/* All sums are written. */
+static enum status look_for_alerts(struct books *b)
+{
+    enum status s = STATUS_OK;
+    for (struct budget *p = b->unposted_budgets; p && !s; p = p->next_unposted)
+        if (alert_budget_due(p))
+            s = alert_budget(b, p);
+    for (struct purse *p = b->unposted_purses; p && !s; p = p->next_unposted)
+        if (alert_purse_due(p))
+            s = alert_purse(b, p);
+    return s;
+}
+
 enum status posting_flush(struct books *b)
 {
     enum status s = STATUS_OK;
@@ -167,6 +180,8 @@ enum status posting_flush(struct books *b)
         if (!s)
             s = draw_funds(b, p);
     }
+    if (!s)
+        s = look_for_alerts(b);
     posting_forget(b);
     return s;
 }

@@ -99,6 +99,13 @@ void purse_enter_period(struct purse *o, int64_t now_us)
         return;
     zone_month(o->zone, now_us, &o->period_from_us, &o->period_to_us);
     o->period = 0;
+    purse_forget_alerts(o);
+}
+
+void purse_forget_alerts(struct purse *o)
+{
+    o->credit_alert_at = o->prepaid_to_alert = 0;
+    o->stop_noted = false;
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -133,6 +140,7 @@ static enum status set_terms(struct purses *p, struct db_stmt *row)
     o->credit_limit = db_col_int(row, 1);
     o->contract = db_col_int(row, 2);
     o->credit_used = db_col_int(row, 4);
+    purse_forget_alerts(o);
     return find_zone(p, db_col_text(row, 3, NULL), &o->zone);
 }
 

@@ -40,6 +40,10 @@ struct purse {               /* of one organisation; all money in atoms */
     int64_t cost, wasted; /* of backends' work, likewise; wasted: of the cost */
     bool unposted;
     struct purse *next_unposted;
+    /* When so much credit is used, so much drawn on prepaid funds, alert.h looks again; 0: it has
+     * not looked. */
+    int64_t credit_alert_at, prepaid_to_alert;
+    bool stop_noted; /* that a request was refused */
 };
 
 struct purses { /* open addressing by organisation; an address changes only in purses_load */
@@ -65,6 +69,8 @@ MUST_CHECK enum status purse_load(struct purses *p, struct db *db, int64_t now_u
 /* Enters the period that now_us lies in, when that is another one than before: its row is not
  * known then. */
 void purse_enter_period(struct purse *o, int64_t now_us);
+
+void purse_forget_alerts(struct purse *o);
 
 /* Where a hold would come from; nothing is taken.  NO_QUOTA: it is not covered. */
 MUST_CHECK enum status purse_plan(const struct purse *o, int64_t model, int64_t atoms,

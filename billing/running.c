@@ -24,16 +24,16 @@ enum status books_more(struct books *b, struct ledger_more *m)
     struct budget *budget;
     struct purse *purse;
     enum status s = books_payer(b, m->project, &budget, &purse);
-    if (s == STATUS_BAD_FIELD || (!s && !budget_hold(budget, m->more.atoms)))
-        return STATUS_NO_QUOTA;
     if (s)
-        return s;
+        return s == STATUS_BAD_FIELD ? STATUS_NO_QUOTA : s;
+    if (!budget_hold(budget, m->more.atoms))
+        return alert_budget_stop(b, budget);
     s = purse_plan(purse, m->model, m->more.atoms, b->batch_us, &m->added);
     if (!s)
         s = purse_hold_more(&b->purses, purse, m->rid, m->held.atoms, &m->added, &m->before);
     if (s) {
         budget_unhold(budget, m->more.atoms);
-        return s;
+        return s == STATUS_NO_QUOTA ? alert_purse_stop(b, purse) : s;
     }
     s = insert_more(b, m);
     if (s)
