@@ -83,7 +83,8 @@ enum exit_code show_models(json_t *result);
 enum exit_code show_reloaded(json_t *result);
 enum exit_code show_status(json_t *result);
 enum exit_code show_backend_test(json_t *result);
-enum exit_code verdict_backend_test(json_t *result);
+enum exit_code verdict_test(json_t *result);
+enum exit_code show_steps(json_t *result); /* of a test, with its verdict */
 enum exit_code show_backends(json_t *result);
 enum exit_code show_backend(json_t *result);
 enum exit_code show_audit(json_t *result);
@@ -109,6 +110,11 @@ enum exit_code run_count(const struct session *s, json_t *args);
 enum exit_code show_fund(json_t *result);
 enum exit_code show_funds(json_t *result);
 enum exit_code show_charge(json_t *result);
+
+/* ---- alert.c ---- */
+enum exit_code show_alerts(json_t *result);
+enum exit_code show_alert_test(json_t *result);
+enum exit_code show_redelivered(json_t *result);
 
 /* ---- price.c ---- */
 enum exit_code run_price_lint(const struct session *s, json_t *args);

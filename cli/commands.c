@@ -187,6 +187,19 @@ static const struct option_row approve_options[] = {
     { 0 },
 };
 
+static const struct option_row alert_options[] = {
+    { "--webhook", "name", OPTION_TEXT, "NAME", "that are for it" },
+    { "--state", "state", OPTION_TEXT, "STATE", "waiting, delivered or given_up somewhere" },
+    { "--org", "organization", OPTION_TEXT, "SLUG", "of one organization" },
+    { "--limit", "limit", OPTION_NUMBER, "N", "at most so many, the newest first; 100" },
+    { 0 },
+};
+static const struct option_row redeliver_options[] = {
+    { "--webhook", "name", OPTION_TEXT, "NAME",
+      "to this one alone, though it was not told before; default: to those that were" },
+    { 0 },
+};
+
 static const struct option_row test_options[] = {
     { "--model", "model", OPTION_TEXT, "ID", "one that has a route to it; default: the cheapest" },
     { "--stream", "stream", OPTION_FLAG, NULL, "ask for a stream (chat, completions)" },
@@ -426,6 +439,25 @@ const struct command commands[] = {
       .ask = "price.approver.revoke",
       .show = show_approver,
       .help = "end an approver's key" },
+    { .words = "alert list",
+      .options = alert_options,
+      .ask = "alert.list",
+      .show = show_alerts,
+      .help = "money that ran low, and what became of telling it" },
+    { .words = "alert test",
+      .positions = { "name" },
+      .required = 1,
+      .ask = "alert.test",
+      .show = show_alert_test,
+      .verdict = verdict_test,
+      .help = "one event to a webhook, told step by step; exit 1 when one fails" },
+    { .words = "alert redeliver",
+      .positions = { "alert" },
+      .required = 1,
+      .options = redeliver_options,
+      .ask = "alert.redeliver",
+      .show = show_redelivered,
+      .help = "send an alert (its number or its evt_ id) once more" },
     { .words = "audit",
       .ask = "audit",
       .show = show_audit,
@@ -479,7 +511,7 @@ const struct command commands[] = {
       .options = test_options,
       .ask = "backend.test",
       .show = show_backend_test,
-      .verdict = verdict_backend_test,
+      .verdict = verdict_test,
       .help = "one request to a backend, told step by step; exit 1 when one fails" },
     { .words = "worker-test",
       .positions = { "address" },

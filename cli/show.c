@@ -182,7 +182,7 @@ enum exit_code show_status(json_t *result)
 
 /* ---- the test of a backend ---- */
 
-enum exit_code verdict_backend_test(json_t *result)
+enum exit_code verdict_test(json_t *result)
 {
     return json_is_true(json_object_get(result, "ok")) ? EXIT_OK : EXIT_REFUSED;
 }
@@ -197,18 +197,23 @@ static void show_step(json_t *step)
         printf("%-18s what to do: %s\n", "", hint);
 }
 
-enum exit_code show_backend_test(json_t *result)
+enum exit_code show_steps(json_t *result)
 {
     size_t i;
     json_t *step;
+    json_array_foreach (json_object_get(result, "steps"), i, step)
+        show_step(step);
+    enum exit_code verdict = verdict_test(result);
+    puts(verdict == EXIT_OK ? "\nit works" : "\nit does NOT work");
+    return verdict;
+}
+
+enum exit_code show_backend_test(json_t *result)
+{
     printf("%-10s %s over %s, %s\n", "backend", text_or_dash(result, "backend"),
            text_or_dash(result, "transport"), text_or_dash(result, "address"));
     printf("%-10s %s there called %s, for %s%s\n", "asked", text_or_dash(result, "model"),
            text_or_dash(result, "backend_model"), text_or_dash(result, "capability"),
            json_is_true(json_object_get(result, "stream")) ? ", streamed" : "");
-    json_array_foreach (json_object_get(result, "steps"), i, step)
-        show_step(step);
-    enum exit_code verdict = verdict_backend_test(result);
-    puts(verdict == EXIT_OK ? "\nit works" : "\nit does NOT work");
-    return verdict;
+    return show_steps(result);
 }

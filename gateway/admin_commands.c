@@ -12,6 +12,7 @@
 #include "billing/recount.h"
 #include "conf/catalog.h"
 #include "gateway/admin.h"
+#include "gateway/admin_alerts.h"
 #include "gateway/admin_args.h"
 #include "gateway/admin_backends.h"
 #include "gateway/admin_documents.h"
@@ -20,6 +21,7 @@
 #include "gateway/admin_prices.h"
 #include "gateway/admin_spec.h"
 #include "gateway/admin_store.h"
+#include "gateway/courier.h"
 #include "gateway/price_json.h"
 #include "gateway/probe.h"
 #include "gateway/status_report.h"
@@ -420,6 +422,9 @@ static const struct json_spec margin_args[] = {
 
 /* clang-format off */
 const struct admin_command admin_commands[] = {
+    { "alert.list",         ADMIN_READER, false, admin_alert_list_args, NULL,          run_alert_list,     "budgets, credits and prepaid funds that ran low, and who was told" },
+    { "alert.redeliver",    ADMIN_LEDGER, false, admin_redeliver_args,prepare_redeliver,run_redeliver,     "tell the webhooks of an alert once more" },
+    { "alert.test",         ADMIN_LATER,  false, courier_test_args,   NULL,            courier_test,       "one event that stands for nothing to a webhook, told step by step" },
     { "archive",            ADMIN_LATER,  false, admin_archive_args,  prepare_archive, run_archive,        "move the requests of a closed month, or of the oldest that is due, to a file" },
     { "archive.list",       ADMIN_READER, false, no_args,             NULL,            run_archive_list,   "months whose requests are in files of their own" },
     { "audit",              ADMIN_READER, false, no_args,             NULL,            run_audit,          "recompute every balance and total from the rows alone" },

@@ -36,6 +36,7 @@ struct admin_args {
     const char *version, *secret, *digest;
     const char *owner; /* whose book it is: an organization's slug; NULL: the list */
     int64_t draft;
+    const char *alert, *state;
 };
 
 static inline const char *or_empty(const char *text)
@@ -73,6 +74,7 @@ struct admin_job {
     int64_t from_us, to_us, expires_us;
     struct limits key_defaults;
     struct seller seller;
+    int64_t alert;
     int64_t notice_us;                           /* of a price book's publication */
     struct catalog *books[2];                    /* price books of the arguments, read; owned */
     struct catalog *list;                        /* that they are about; owned */

@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "gateway/admin.h"
+#include "gateway/courier.h"
 #include "gateway/http.h"
 #include "gateway/listen.h"
 #include "gateway/loop.h"
@@ -96,6 +97,11 @@ static enum status open_reader(struct daemon *d, char *err)
     return reader_open(path, READER_DEADLINE_MS, &d->reader, err);
 }
 
+static enum status open_courier(struct daemon *d, char *err)
+{
+    return courier_open(d, &d->courier, err);
+}
+
 static unsigned wanted_loops(const struct conf *conf)
 {
     uint64_t n = conf->loop_threads ? conf->loop_threads : uv_available_parallelism();
@@ -145,8 +151,8 @@ enum status daemon_open(struct daemon *d, const char *conf_path,
                         char err[static DAEMON_ERROR_BYTES])
 {
     static enum status (*const steps[])(struct daemon *, char *) = {
-        open_conf,   open_ledger, open_words, open_keys,    open_prices,
-        open_reader, open_loops,  open_admin, open_metrics, open_door
+        open_conf,  open_ledger,  open_words, open_keys,    open_prices, open_reader,
+        open_loops, open_courier, open_admin, open_metrics, open_door
     };
     d->conf_path = conf_path;
     open_routing(d);
@@ -169,7 +175,8 @@ void daemon_close(struct daemon *d)
 {
     acceptor_close(d->acceptor);
     d->acceptor = NULL;
-    upkeep_stop(&d->upkeep); /* the admin socket waits for its job */
+    upkeep_stop(&d->upkeep);  /* the admin socket waits for its job */
+    courier_stop(d->courier); /* and for its tests */
     if (d->admin)
         admin_close(d->admin);
     d->admin = NULL;
@@ -182,6 +189,8 @@ void daemon_close(struct daemon *d)
     upkeep_join(&d->upkeep);
     if (d->ledger)
         ledger_close(d->ledger);
+    courier_free(d->courier);
+    d->courier = NULL;
     keyring_free(d->keyring);
     free(d->loops);
     d->loops = NULL;
@@ -228,6 +237,8 @@ static enum status publish(struct daemon *d, struct conf *next, char *err)
     }
     g->pricing = pricing;
     serve(d, g);
+    if (courier_configure(d->courier, next->catalog) != STATUS_OK)
+        log_env("alerts_not_followed reason=\"the ledger cannot be written\"");
     return STATUS_OK;
 }
 

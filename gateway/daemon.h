@@ -15,6 +15,7 @@
 
 struct acceptor;
 struct admin;
+struct courier;
 struct generation;
 struct loop;
 struct metrics_server;
@@ -32,6 +33,7 @@ struct daemon {
     struct keyring *keyring;
     struct generation *generation; /* conf's owner */
     struct reader *reader;
+    struct courier *courier;
     struct upkeep upkeep;
     struct acceptor *acceptor;
     struct admin *admin;

@@ -1,6 +1,7 @@
 /* gateway/metrics.c -- see metrics.h. */
 #include "gateway/metrics.h"
 #include "base/log.h"
+#include "gateway/courier.h"
 #include "gateway/daemon.h"
 #include "gateway/loop.h"
 #include "gateway/status_report.h"
@@ -69,6 +70,21 @@ static bool put_ledger(struct daemon *d, struct buf *out)
            put(out, "maasgate_ledger_queue", "gauge", "operations that wait", READ(queue)) &&
            put(out, "maasgate_ledger_wal_bytes", "gauge", "size of the write-ahead log",
                READ(wal_bytes));
+#undef READ
+}
+
+static bool put_alerts(struct daemon *d, struct buf *out)
+{
+    const struct courier_stats *s = courier_stats(d->courier);
+#define READ(field) atomic_load_explicit(&s->field, memory_order_relaxed)
+    return put(out, "maasgate_alerts_delivered_total", "counter", "alerts that a webhook has taken",
+               READ(delivered)) &&
+           put(out, "maasgate_alert_attempts_failed_total", "counter",
+               "attempts to deliver an alert that failed", READ(failed)) &&
+           put(out, "maasgate_alerts_given_up_total", "counter",
+               "alerts that a webhook will not get unless they are redelivered", READ(given_up)) &&
+           put(out, "maasgate_alerts_waiting", "gauge", "alerts that wait for a webhook",
+               READ(waiting));
 #undef READ
 }
 
@@ -146,6 +162,6 @@ enum status metrics_text(struct daemon *d, struct buf *out)
         put(out, "maasgate_connections", "gauge", "open client connections", connections(d)) &&
         put(out, "maasgate_log_lines_dropped_total", "counter", "log lines dropped",
             log_dropped()) &&
-        put_ledger(d, out) && put_backends(d, out);
+        put_ledger(d, out) && put_alerts(d, out) && put_backends(d, out);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
