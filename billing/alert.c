@@ -275,6 +275,12 @@ void alert_want(struct books *b, const struct catalog_alerts *wanted, void (*rec
 void alert_look_again(struct books *b)
 {
     b->alerts.sweep = wanted(b);
+    b->alerts.failed = false;
+}
+
+bool alert_waits(const struct books *b)
+{
+    return b->alerts.sweep && !b->alerts.failed;
 }
 
 /* The period that has begun and lasts; 0: nothing was settled in it yet. */
@@ -329,7 +335,7 @@ enum status alert_sweep(struct books *b)
         s = sweep_budget(b, &b->budgets.slots[i]);
     for (size_t i = 0; i < b->purses.room && !s; i++)
         s = sweep_purse(b, &b->purses.slots[i]);
-    return s ? STATUS_STORE_FAILED : s; /* whatever it was, it is tried again, and not at once */
+    return books_is_answer(s) && s ? STATUS_STORE_FAILED : s;
 }
 
 void alert_committed(struct books *b)
@@ -347,6 +353,7 @@ void alert_rolled_back(struct books *b)
         budget_forget_alerts(&b->budgets.slots[i]);
     for (size_t i = 0; i < b->purses.room; i++)
         purse_forget_alerts(&b->purses.slots[i]);
+    b->alerts.failed |= b->alerts.swept;
     b->alerts.sweep |= b->alerts.swept;
     b->alerts.swept = b->alerts.news = false;
 }

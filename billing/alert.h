@@ -4,7 +4,7 @@
  * with the amount at which its next threshold lies; nothing is compared per request.
  * What is crossed becomes a row of `alert`, and one of `alert_delivery` for each
  * webhook that takes it, in the transaction of the settlements that crossed: a crash
- * loses both or none.  A row is unique by its limit and its round (schema/0020.sql),
+ * loses both or none.  A row is unique by its limit and its round (schema/0021.sql),
  * so whoever looks twice writes once: after a start, a change of limits, a new period
  * or a rollback everything is simply looked at again.
  *
@@ -25,9 +25,10 @@ struct alert_watch {                     /* zeroed: nobody wants alerts */
     const struct catalog_alerts *wanted; /* lent until the next alert_want */
     void (*recorded)(void *arg);         /* on the ledger thread, after the commit */
     void *arg;
-    bool sweep; /* all have to be looked at in the next batch */
-    bool swept; /* and were, in this one */
-    bool news;  /* something was recorded in this batch */
+    bool sweep;  /* all have to be looked at in the next batch */
+    bool swept;  /* and were, in this one */
+    bool failed; /* that went wrong: it comes with the next batch that has other work */
+    bool news;   /* something was recorded in this batch */
 };
 
 /* From now on; `wanted` NULL, or without webhooks: nothing is recorded. */
@@ -35,6 +36,7 @@ void alert_want(struct books *b, const struct catalog_alerts *wanted, void (*rec
                 void *arg);
 /* Limits have changed. */
 void alert_look_again(struct books *b);
+bool alert_waits(const struct books *b); /* for a batch, and none may come by itself */
 
 /* Of one that has paid in this batch, when its sums are written: false costs a comparison. */
 bool alert_budget_due(const struct budget *p);

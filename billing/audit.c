@@ -33,6 +33,7 @@ static const struct {
     { "documents", audit_documents }, /* no gap in the numbers, sums right, posted as printed */
     { "shares", audit_shares },       /* parts of what is left of lines, posted as written */
     { "costs", audit_costs },         /* of backends: rated right, summed up, posted as they are */
+    { "alerts", audit_alerts },       /* say what the sums were when they were recorded */
 };
 
 void audit_problem(struct audit *a, const char *format, ...)

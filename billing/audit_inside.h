@@ -45,6 +45,9 @@ struct audit {
         int64_t version, list, own;
     } * layers;
     size_t layer_count;
+    struct audit_alert_sums { /* of one organisation's accounts, entry by entry */
+        int64_t organization, owed, prepaid, last_archived;
+    } alert_sums;
 };
 
 struct audit_facts { /* what a settlement says of the request that it prices */
@@ -135,4 +138,5 @@ enum status audit_documents(struct audit *a);
 enum status audit_shares(struct audit *a);
 enum status audit_costs(struct audit *a);
 enum status audit_recounts(struct audit *a);
+enum status audit_alerts(struct audit *a);
 #endif

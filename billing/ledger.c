@@ -209,7 +209,7 @@ static void gather(struct ledger *l)
 /* Limits have changed, and what they make an alert waits for no request. */
 static bool must_look(const struct ledger *l)
 {
-    return l->books.alerts.sweep && !l->full && !l->lost;
+    return alert_waits(&l->books) && !l->full && !l->lost;
 }
 
 /* False: told to stop, and all is done. */

@@ -279,6 +279,8 @@ void courier_stop(struct courier *c)
     atomic_store(&c->stop, true);
     courier_wake(c);
     pthread_join(c->thread, NULL);
+    db_close(c->db); /* before the ledger's: the last connection leaves no WAL behind */
+    c->db = NULL;
 }
 
 void courier_free(struct courier *c)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The invariants of money (I1 to I25), checked in a store by code that shares nothing with its writer.
+"""The invariants of money (I1 to I26), checked in a store by code that shares nothing with its writer.
 
 Python's own sqlite3 and json, and the rules of rates in rational numbers (rate.py).  Reads only: a
 live store, or a copy together with its -wal file.  Months that have left it are read from their files
@@ -39,7 +39,8 @@ UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "hold_more", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
           "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
-          "recount", "price_proposal", "price_publication", "price_layer", "archive", "archived_balance", "archived_draw"]
+          "recount", "price_proposal", "price_publication", "price_layer", "archive", "archived_balance", "archived_draw",
+          "alert"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -728,6 +729,44 @@ def check_currency(store, args):
             violation("I22", f"document {d.number} is in {d.body['currency']}, the ledger in {currency}")
 
 
+def spent_by(store, alert):
+    """What a budget's project had spent: before the batch of the alert, and with it."""
+    before = until = 0
+    for s in store.settled.values():
+        period = store.periods.get(store.period_of(s))
+        if s["project"] == alert["owner"] and (not alert["round"] or (period and period["starts_us"] == alert["round"])):
+            before += s["amount_atoms"] if s["settled_us"] < alert["at_us"] else 0
+            until += s["amount_atoms"] if s["settled_us"] <= alert["at_us"] else 0
+    return before, until
+
+
+def balance_by(store, alert, *codes):
+    account = [32 * alert["organization"] + code for code in codes]
+    return store.db.execute("SELECT coalesce(sum(atoms), 0) FROM ledger_entry WHERE tx <= ? AND account IN"
+                            f" ({', '.join('?' * len(codes))})", (alert["last_tx"], *account)).fetchone()[0]
+
+
+def check_alerts(store, args):
+    for a in store.db.execute("SELECT * FROM alert"):
+        spent, limit, what = a["spent_atoms"], a["limit_atoms"], f"alert {a['id']}: {a['type']}"
+        if a["threshold"] and (not limit or Fraction(spent, limit) < Fraction(a["threshold"], 100)):
+            violation("I26", f"{what}: {spent} is not {a['threshold']} % of {limit}")
+        if a["type"].startswith("budget."):
+            low, high = spent_by(store, a)
+        elif a["type"].startswith("credit."):
+            low = high = max(balance_by(store, a, 1, 3), 0)
+        else:
+            funds = [f for f in store.funds.values() if f["organization"] == a["organization"]
+                     and f["kind"] == "prepaid" and f["created_us"] <= a["at_us"]]
+            low = high = max(limit + balance_by(store, a, 8), 0)
+            if any(not f["from_us"] <= a["at_us"] < f["to_us"] for f in funds):
+                high = limit  # what is not of its time is in the account, and cannot be used
+            if limit != (store.funds[a["round"]]["amount_atoms"] if a["round"] in store.funds else 0):
+                violation("I26", f"{what}: its limit is not the top-up")
+        if not low <= spent <= high:
+            violation("I26", f"{what}: {spent} is said, it was {low} to {high}")
+
+
 CHECKS = [
     ("I1", "every transaction of the ledger sums to 0", check_transactions),
     ("I2", "balances are the sums of their entries; pending is rebuilt from rows at each start", check_balances),
@@ -754,6 +793,7 @@ CHECKS = [
     ("I20", "an Idempotency-Key stands for one request", check_keys),
     ("I22", "one currency in every leg, book and document", check_currency),
     ("I25", "what backends cost is rated by its book, summed up and posted", check_costs),
+    ("I26", "an alert says what the sums of its moment were", check_alerts),
 ]
 NOT_YET = {
     "I8": "the gapless number of an account's settlements: there are no receipts yet; what has numbers is asked",

@@ -7,6 +7,7 @@
 #include "billing/document.h"
 #include "billing/fund.h"
 #include "billing/organization.h"
+#include "conf/catalog_alerts.h"
 #include "gen/schema.h"
 #include "tests/sim/disk.h"
 #include <assert.h>
@@ -134,6 +135,14 @@ static enum status make_all(struct db *d, void *arg)
     return s;
 }
 
+/* Alerts are recorded with what they are about, or not at all: the audit sees it. */
+static struct catalog_webhook everybody = { .name = "all", .types = (1u << ALERT_TYPE_COUNT) - 1 };
+static const struct catalog_alerts alerts = { .thresholds = { 10, 50, 100 },
+                                              .threshold_count = 3,
+                                              .attempts = 1,
+                                              .webhooks = &everybody,
+                                              .webhook_count = 1 };
+
 static bool open_books(void)
 {
     uint64_t recovered = 0;
@@ -141,6 +150,7 @@ static bool open_books(void)
     enum status s = books_open(&books, db, now_us, &recovered);
     world_stats.orphans += recovered;
     world_stats.starts++;
+    alert_want(&books, &alerts, NULL, NULL);
     return s == STATUS_OK;
 }
 

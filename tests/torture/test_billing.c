@@ -2,6 +2,7 @@
  * with each allocation failing in turn. */
 #include "base/cleanup.h"
 #include "billing/document.h"
+#include "conf/catalog_alerts.h"
 #include "gen/torture_suites.h"
 #include "tests/helpers/books_fixture.h"
 #include "tests/helpers/fault.h"
@@ -9,6 +10,8 @@
 
 static struct fixture f;
 static int64_t project;
+
+#define MILLION INT64_C(1000000)
 
 static void setup(void)
 {
@@ -56,13 +59,25 @@ END_TEST
 static unsigned armed;
 static bool fired;
 
+/* Another limit each time, a hundredth of which is spent: an alert is recorded without memory, too. */
 static enum status arm(struct ledger_call *call, struct db *db, int64_t now_us)
 {
+    static struct catalog_webhook everybody = { .name = "all",
+                                                .types = (1u << ALERT_TYPE_COUNT) - 1 };
+    static const struct catalog_alerts alerts = {
+        .thresholds = { 1 }, .threshold_count = 1, .webhooks = &everybody, .webhook_count = 1
+    };
+    static const char sql[] = "UPDATE project SET budget_atoms = ?1";
     (void)call;
-    (void)db;
     (void)now_us;
+    struct db_stmt *s = db_prepare(db, sql);
+    db_int(s, 1, 1000 * MILLION + armed);
+    enum status status = db_run(s);
+    ledger_want_alerts(f.ledger, &alerts, NULL, NULL);
+    if (!status)
+        status = ledger_reload_projects(f.ledger);
     fault_arm(armed);
-    return STATUS_OK;
+    return status;
 }
 
 static enum status disarm(struct ledger_call *call, struct db *db, int64_t now_us)
@@ -106,6 +121,9 @@ START_TEST(test_a_batch_without_memory_is_refused_or_kept)
     } while (fired);
     ck_assert_int_gt(failures, 5);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM settlement"), settled);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM alert"),
+                     fixture_int(&f, "SELECT count(*) FROM alert_delivery"));
+    ck_assert_int_eq(fixture_int(&f, "SELECT max(limit_atoms) FROM alert"), 1000 * MILLION + armed);
     ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM request_open"), settled);
 }
 END_TEST

@@ -1,6 +1,7 @@
 /* tests/unit/test_alert.c -- money that runs low: each crossing is recorded once, whatever comes twice,
  * and waits for its webhooks until that is noted. */
 #include "billing/alert_due.h"
+#include "billing/fund.h"
 #include "conf/catalog_alerts.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
@@ -92,6 +93,12 @@ static void teardown(void)
     db_close(reader);
     fixture_close(&f);
     fixture_audit_clean(&f);
+    fixture_free(&f);
+}
+
+static void teardown_lie(void)
+{
+    db_close(reader);
     fixture_free(&f);
 }
 
@@ -234,31 +241,74 @@ START_TEST(test_credit)
 }
 END_TEST
 
-#define TOP_UP(tokens)                                                                           \
-    administer("INSERT INTO fund (organization, kind, from_us, to_us, amount_atoms, created_us)" \
-               " VALUES (1, 'prepaid', 0, 4000000000000000, " tokens " * 25000, 0)")
+static enum status run_fund(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    const struct fund_new fund = { .organization = 1,
+                                   .kind = "prepaid",
+                                   .model = "",
+                                   .note = "",
+                                   .to_us = INT64_MAX,
+                                   .amount = { *(const int64_t *)call->arg } };
+    int64_t id;
+    enum status s = fund_add(db, &fund, now_us, &id);
+    return s ? s : ledger_reload_projects(f.ledger);
+}
+
+static void top_up(int64_t tokens)
+{
+    int64_t atoms = tokens * INPUT;
+    call_ledger(run_fund, &atoms);
+    call_ledger(run_nothing, NULL);
+}
 
 START_TEST(test_prepaid)
 {
     administer("UPDATE project SET budget_atoms = 1000000 * 25000");
     administer("INSERT INTO contract (organization, starts_us, credit_atoms, created_us)"
                " VALUES (1, 1, 0, 1)");
-    TOP_UP("40");
+    top_up(40);
     ck_assert_int_eq(spend(19), STATUS_OK);
     ck_assert_int_eq(count("1"), 0);
     ck_assert_int_eq(spend(1), STATUS_OK);
     ck_assert_int_eq(count("threshold = 50 AND round = 1 AND spent_atoms = 20 * 25000"), 1);
     ck_assert_int_eq(spend(21), STATUS_NO_QUOTA);
     ck_assert_int_eq(count("type = 'prepaid.hard_stop' AND round = 1"), 1);
-    TOP_UP("30"); /* 50 are left: more than it, so nothing of it is used */
+    top_up(30); /* 50 are left: more than it, so nothing of it is used */
     ck_assert_int_eq(spend(34), STATUS_OK);
     ck_assert_int_eq(count("1"), 2);
     ck_assert_int_eq(spend(1), STATUS_OK);
     ck_assert_int_eq(count("threshold = 50 AND round = 2 AND spent_atoms = 15 * 25000"), 1);
     ck_assert_int_eq(spend(15), STATUS_OK);
     ck_assert_int_eq(count("round = 2"), 3);
-    TOP_UP("100");
+    top_up(100);
     ck_assert_int_eq(count("round = 3"), 0);
+}
+END_TEST
+
+/* ---- what the audit sees of it ------------------------------------------------------------- */
+
+static const char *const lies[] = {
+    "UPDATE alert SET spent_atoms = spent_atoms + 1 WHERE type LIKE 'budget%' AND threshold = 50",
+    "UPDATE alert SET spent_atoms = spent_atoms + 1 WHERE type LIKE 'credit%' AND threshold = 50",
+    "UPDATE alert SET spent_atoms = spent_atoms + 1 WHERE type LIKE 'prepaid%' AND threshold = 50",
+    "UPDATE alert SET threshold = 90 WHERE threshold = 50 AND type LIKE 'budget%'",
+    "UPDATE alert SET limit_atoms = limit_atoms - 1 WHERE type LIKE 'prepaid%' AND threshold = 50",
+    "UPDATE alert SET owner = 99 WHERE type LIKE 'budget%' AND threshold = 50",
+    "UPDATE alert_delivery SET state = 'delivered' WHERE alert = 1",
+};
+
+START_TEST(test_a_lie_is_seen)
+{
+    administer("INSERT INTO contract (organization, starts_us, credit_atoms, created_us)"
+               " VALUES (1, 1, 40 * 25000, 1)");
+    top_up(40);
+    ck_assert_int_eq(spend(60), STATUS_OK);
+    ck_assert_int_eq(count("threshold = 50"), 3);
+    fixture_close(&f);
+    fixture_audit_clean(&f);
+    fixture_tamper(&f, "DROP TRIGGER alert_stays_u");
+    fixture_tamper(&f, lies[_i]);
+    ck_assert_int_gt(fixture_audit_problems(&f), 0);
 }
 END_TEST
 
@@ -422,6 +472,10 @@ Suite *alert_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(t, tests[i]);
+    suite_add_tcase(s, t);
+    t = tcase_create("audit");
+    tcase_add_checked_fixture(t, setup, teardown_lie);
+    tcase_add_loop_test(t, test_a_lie_is_seen, 0, sizeof lies / sizeof *lies);
     suite_add_tcase(s, t);
     return s;
 }
