@@ -1,11 +1,13 @@
 """Money that runs low is told by webhook: what crossed, once; signed, at least once, whatever dies."""
 import base64
+import re
 import threading
 import time
 
 import certs
+import openai
 import pytest
-from gate import CATALOG, SLOW, Gate, free_port, wait_until
+from gate import CATALOG, ROOT, SLOW, Gate, free_port, wait_until
 from receiver import Receiver
 from test_egress import Canary
 from test_exactly_k import BODY
@@ -125,6 +127,26 @@ def test_nothing_of_a_request_is_told(g, fin):
                                     "webhook-timestamp", "webhook-signature"}
 
 
+def test_the_receiver_of_the_manual(g, fin, capsys):
+    """What docs/developer.md shows, as it stands there."""
+    text = (ROOT / "docs" / "developer.md").read_text()
+    code = re.search(r"```python\n(client = openai[^`]*unwrap[^`]*)```", text)[1].replace("whsec_...", SECRET)
+    names = {"openai": openai, "new": lambda id_: id_.startswith("evt_")}
+    exec(code, names)
+    conf(g, hook(g, fin.url))
+    g.start()
+    one = price(g)
+    g.project("p", money(2 * one))
+    assert spend(g, g.key("p")) == 200
+    wait_until(lambda: fin.attempts, what="50 %")
+    came = fin.attempts[0]
+    names["hook"](came["bytes"], came["headers"])
+    assert capsys.readouterr().out == "budget.threshold_reached p p 50\n"
+    with pytest.raises(openai.InvalidWebhookSignatureError):
+        names["hook"](came["bytes"].replace(b"50", b"51"), came["headers"])
+
+
+@pytest.mark.short
 def test_credit_and_prepaid(g, fin):
     conf(g, hook(g, fin.url))
     g.start()
