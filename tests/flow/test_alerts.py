@@ -1,5 +1,7 @@
 """Money that runs low is told by webhook: what crossed, once; signed, at least once, whatever dies."""
 import base64
+import contextlib
+import http.client
 import re
 import threading
 import time
@@ -11,6 +13,7 @@ from gate import CATALOG, ROOT, SLOW, Gate, free_port, wait_until
 from receiver import Receiver
 from test_egress import Canary
 from test_exactly_k import BODY
+from test_kill_points import Killer
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 PROMPT = "the-prompt-that-nobody-is-told"
@@ -212,6 +215,39 @@ def test_killed_between_the_crossing_and_its_delivery(g):
     wait_until(lambda: states(g) == ["delivered"] * 2, what="both delivered")
     assert fin.crossings() == REACHED[:2]
     fin.stop()
+
+
+POINTS = {
+    "before the commit of the crossing": ["alert_budget", "db_commit"],
+    "recorded, and nobody knows": ["alert_budget", "books_committed"],
+    "before it is sent": ["courier_sign", "http_poster_begin"],
+    "sent, and not noted": ["courier_sign", "alert_note"],
+    "before the commit of the note": ["alert_note", "db_commit"],
+    "noted": ["alert_note", "books_committed"],
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_point(g, fin, point):
+    """The crossings that the store's sums have come to are told, each under one id, and no others."""
+    conf(g, hook(g, fin.url))
+    g.start()
+    one = price(g)
+    g.project("p", money(2 * one))
+    key = g.key("p")
+    killer = Killer(g, *POINTS[point])
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        spend(g, key)
+    killer.wait()
+    g.start_daemon()
+    g.wait_backend()
+    assert spend(g, key) == 200
+    with g.ledger() as db:
+        spent = db.execute("SELECT atoms FROM project_spent JOIN project ON id = project WHERE slug = 'p'").fetchone()[0]
+    expected = [r for r in REACHED if spent * 100 >= r[1] * 2 * one]
+    wait_until(lambda: states(g) == ["delivered"] * len(expected), what="all of them")
+    assert fin.crossings() == expected and len(fin.events()) == len(expected)
+    assert len(fin.attempts) <= len(expected) + 1
 
 
 @pytest.mark.short
@@ -535,3 +571,31 @@ def test_what_the_configuration_refuses(tmp_path, text, said):
     done = subprocess.run([BUILD / "maasgated", "--check", "--config", file], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and said in done.stderr + done.stdout
     assert SECRET not in done.stderr + done.stdout and "user:pass" not in done.stderr
+
+
+@pytest.mark.short
+def test_the_configuration_as_it_is_printed(tmp_path):
+    """It can be read again, says the same, and nothing secret."""
+    import subprocess
+    from gate import BUILD
+    (tmp_path / "s").write_text(SECRET)
+    (tmp_path / "s").chmod(0o600)
+    file = tmp_path / "c.yaml"
+    file.write_text(f"""
+alerts:
+  thresholds: [33, 99]
+  retry_ms: 2m
+  webhooks:
+    b: {{url: "https://b.example/x", secret_file: {tmp_path}/s}}
+    a: {{url: "http://a.example:81", secret_file: {tmp_path}/s, types: [credit.hard_stop], organizations: [acme, other]}}
+""")
+
+    def printed():
+        return subprocess.run([BUILD / "maasgated", "--print-config", "--config", file], capture_output=True, text=True,
+                              check=True, timeout=60).stdout
+
+    first = printed()
+    assert SECRET not in first and "********" in first
+    assert "thresholds: [33, 99]" in first and 'organizations: ["acme", "other"]' in first and "retry_ms: 2m" in first
+    file.write_text(first)
+    assert printed().replace(" # default", "") == first.replace(" # default", "")
