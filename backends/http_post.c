@@ -105,6 +105,17 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *transfer)
     return t->bytes > ANSWER_BYTES_MAX ? 0 : size * count;
 }
 
+/* A status counts when its head is whole: the empty line is the last one. */
+static size_t on_header(char *line, size_t size, size_t count, void *transfer)
+{
+    struct http_post_transfer *t = transfer;
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if ((line[0] == '\r' || line[0] == '\n') && status >= 200)
+        t->post->http_status = (int)status;
+    return on_bytes(line, size, count, transfer);
+}
+
 #define SET(option, value) (curl_easy_setopt(t->easy, CURLOPT_##option, (value)) == CURLE_OK)
 
 /* No session of TLS is remembered: one that was begun with other authorities would be believed. */
@@ -135,7 +146,8 @@ static bool set_request(struct http_post_transfer *t)
     return SET(URL, t->post->url) && SET(POST, 1L) && SET(USERAGENT, HTTP_USER_AGENT) &&
            SET(POSTFIELDSIZE_LARGE, (curl_off_t)t->post->body.len) &&
            SET(POSTFIELDS, t->post->body.at) && set_headers(t) && SET(PRIVATE, t) &&
-           SET(WRITEFUNCTION, on_bytes) && SET(WRITEDATA, t);
+           SET(HEADERFUNCTION, on_header) && SET(HEADERDATA, t) && SET(WRITEFUNCTION, on_bytes) &&
+           SET(WRITEDATA, t);
 }
 
 static void transfer_free(struct http_post_transfer *t)
@@ -221,11 +233,8 @@ static void answered(struct http_post *post)
 static void end(struct http_poster *p, CURL *easy, CURLcode result)
 {
     struct http_post_transfer *t = NULL;
-    long status = 0;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     struct http_post *post = t->post;
-    post->http_status = status >= 200 ? (int)status : 0;
     if (post->http_status)
         answered(post);
     else

@@ -1,6 +1,7 @@
 /* billing/alert.c -- see alert.h. */
 #include "billing/alert.h"
 #include "base/db.h"
+#include "billing/accounts.h"
 #include "billing/books.h"
 #include "conf/catalog_alerts.h"
 #include <string.h>
@@ -15,6 +16,8 @@ static const char sql_is[] = "SELECT count(*) FROM organization WHERE id = ?1 AN
 static const char sql_period[] = "SELECT starts_us FROM billing_period WHERE organization = ?1"
                                  " AND starts_us <= ?2 AND ends_us > ?2"
                                  " ORDER BY starts_us DESC LIMIT 1";
+static const char sql_owed[] = "SELECT max(coalesce(sum(posted_atoms), 0), 0) FROM account_balance"
+                               " WHERE account IN (?1, ?2)";
 static const char sql_prepaid[] =
     "SELECT f.id, f.amount_atoms,"
     " CASE WHEN f.to_us > ?2 THEN f.amount_atoms - b.drawn_atoms - b.expired_atoms ELSE 0 END"
@@ -151,14 +154,21 @@ enum status alert_budget(struct books *b, struct budget *p)
     return wanted(b) ? look(b, &f, &p->alert_at) : STATUS_OK;
 }
 
-static struct fact credit_fact(const struct purse *o)
+/* By the rows: a payment in this very batch is not in memory yet. */
+static enum status credit_fact(struct books *b, const struct purse *o, int64_t round,
+                               struct fact *ret)
 {
-    return (struct fact){ .type = ALERT_CREDIT_REACHED,
+    *ret = (struct fact){ .type = ALERT_CREDIT_REACHED,
                           .owner = o->organization,
                           .organization = o->organization,
-                          .round = o->period_from_us,
-                          .limit = o->credit_limit,
-                          .spent = o->credit_used > 0 ? o->credit_used : 0 };
+                          .round = round,
+                          .limit = o->credit_limit };
+    struct db_stmt *s = db_prepare(b->db, sql_owed);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, account_id(o->organization, ACCOUNT_UNBILLED));
+    db_int(s, 2, account_id(o->organization, ACCOUNT_RECEIVABLE));
+    return db_first_int(b->db, s, &ret->spent);
 }
 
 /* Of the newest top-up so much is used as all prepaid funds together have less than it.  round 0:
@@ -188,11 +198,11 @@ static enum status prepaid_fact(struct books *b, const struct purse *o, struct f
     return row == DB_FAILED ? db_status(b->db) : STATUS_OK;
 }
 
-static enum status look_at_credit(struct books *b, struct purse *o)
+static enum status look_at_credit(struct books *b, struct purse *o, int64_t round)
 {
-    const struct fact f = credit_fact(o);
-    o->credit_alert_at = INT64_MAX;
-    return look(b, &f, &o->credit_alert_at);
+    struct fact f;
+    enum status s = credit_fact(b, o, round, &f);
+    return s ? s : look(b, &f, &o->credit_alert_at);
 }
 
 static enum status look_at_prepaid(struct books *b, struct purse *o)
@@ -224,7 +234,7 @@ enum status alert_purse(struct books *b, struct purse *o)
     if (o->prepaid_to_alert <= 0)
         s = look_at_prepaid(b, o);
     if (!s && o->credit_used >= o->credit_alert_at)
-        s = look_at_credit(b, o);
+        s = look_at_credit(b, o, o->period_from_us);
     return s;
 }
 
@@ -250,12 +260,13 @@ enum status alert_budget_stop(struct books *b, struct budget *p)
 enum status alert_purse_stop(struct books *b, struct purse *o)
 {
     int64_t left;
+    struct fact f = { .round = 0 };
     if (!wanted(b) || o->stop_noted)
         return STATUS_NO_QUOTA;
     enum status s = books_flush(b);
-    struct fact f = credit_fact(o);
-    if (!s && !o->credit_limit)
-        s = prepaid_fact(b, o, &f, &left);
+    if (!s)
+        s = o->credit_limit ? credit_fact(b, o, o->period_from_us, &f)
+                            : prepaid_fact(b, o, &f, &left);
     if (!f.round)
         f.round = o->period_from_us;
     o->stop_noted = true;
@@ -317,11 +328,7 @@ static enum status sweep_purse(struct books *b, struct purse *o)
     if (s || !near(b, o->credit_limit, o->credit_used))
         return s;
     s = period_of(b, o->organization, &from_us);
-    if (s || !from_us)
-        return s;
-    struct fact f = credit_fact(o);
-    f.round = from_us;
-    return look(b, &f, &o->credit_alert_at);
+    return s || !from_us ? s : look_at_credit(b, o, from_us);
 }
 
 enum status alert_sweep(struct books *b)

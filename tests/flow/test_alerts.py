@@ -3,13 +3,15 @@ import base64
 import contextlib
 import http.client
 import re
+import socket
+import subprocess
 import threading
 import time
 
 import certs
 import openai
 import pytest
-from gate import CATALOG, ROOT, SLOW, Gate, free_port, wait_until
+from gate import BUILD, CATALOG, ROOT, SLOW, Gate, free_port, wait_until
 from receiver import Receiver
 from test_egress import Canary
 from test_exactly_k import BODY
@@ -504,10 +506,58 @@ def test_whose_events_and_which(g, fin):
     stops.stop()
 
 
+def drip(c):
+    """A byte now and then, of a head that never ends."""
+    c.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+    while True:
+        time.sleep(0.05)
+        c.sendall(b"y")
+
+
+def flood(c):
+    while True:
+        c.sendall(b"HTTP/1.1 103 Early Hints\r\nx: " + b"y" * 1000 + b"\r\n\r\n")
+
+
+LIES = {
+    "nothing": b"", "no HTTP": b"hello\r\n\r\n", "no status": b"HTTP/1.1 abc\r\n\r\n", "HTTP/0.9": b"<html>taken</html>",
+    "only an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n", "a status of its own": b"HTTP/1.1 999 X\r\n\r\n",
+    "control characters": b"HTTP/1.1 500 \x1b[31m\x00\r\ncontent-length: 0\r\n\r\n", "a head that never ends": drip,
+    "interim answers without end": flood, "another protocol": b"HTTP/1.1 101 Switching\r\nupgrade: h2c\r\n\r\n",
+}
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("lie", LIES)
+def test_a_hostile_receiver(g, lie):
+    """It is told what went wrong, in printable words, and the courier goes on."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                c, _ = listener.accept()
+                with c, contextlib.suppress(OSError):
+                    c.recv(65536)
+                    LIES[lie](c) if callable(LIES[lie]) else c.sendall(LIES[lie])
+
+    threading.Thread(target=serve, daemon=True).start()
+    fin = Receiver(SECRET)
+    g.with_worker = False
+    conf(g, hook(g, f"http://127.0.0.1:{listener.getsockname()[1]}/x", "bad"), hook(g, fin.url), timeout="1s")
+    g.start()
+    done = g.cli("alert", "test", "bad", check=False)
+    assert done.returncode == 1 and "answer     FAILED" in done.stdout, done.stdout
+    assert done.stdout.isprintable() or set(done.stdout) - {"\n"} <= set(map(chr, range(32, 127)))
+    assert "it works" in g.cli("alert", "test", "fin").stdout
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    fin.stop()
+
+
 @pytest.mark.short
 def test_an_endless_answer(g):
     """Its status is the answer; what follows is cut off."""
-    import socket
     listener = socket.create_server(("127.0.0.1", 0))
     sent = []
 
@@ -553,8 +603,6 @@ WRONG = [
 @pytest.mark.short
 @pytest.mark.parametrize("text, said", WRONG, ids=[w[1] for w in WRONG])
 def test_what_the_configuration_refuses(tmp_path, text, said):
-    import subprocess
-    from gate import BUILD
     for name, words, mode in (("good", SECRET, 0o600), ("bad", "whsec_c2hvcnQ=", 0o600), ("open", SECRET, 0o644)):
         (tmp_path / name).write_text(words)
         (tmp_path / name).chmod(mode)
@@ -576,8 +624,6 @@ def test_what_the_configuration_refuses(tmp_path, text, said):
 @pytest.mark.short
 def test_the_configuration_as_it_is_printed(tmp_path):
     """It can be read again, says the same, and nothing secret."""
-    import subprocess
-    from gate import BUILD
     (tmp_path / "s").write_text(SECRET)
     (tmp_path / "s").chmod(0o600)
     file = tmp_path / "c.yaml"

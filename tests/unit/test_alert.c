@@ -2,9 +2,11 @@
  * and waits for its webhooks until that is noted. */
 #include "billing/alert_due.h"
 #include "billing/fund.h"
+#include "billing/posting.h"
 #include "conf/catalog_alerts.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include "gen/unit_suites.h"
@@ -241,6 +243,69 @@ START_TEST(test_credit)
 }
 END_TEST
 
+/* ---- a batch of several ---- */
+
+static sem_t batch_may_end, in_the_batch, ended;
+
+static enum status run_waits(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    (void)call, (void)db, (void)now_us;
+    sem_post(&in_the_batch);
+    while (sem_wait(&batch_may_end))
+        ;
+    return STATUS_OK;
+}
+
+static enum status run_pays(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    const struct transfer t = { .kind = "payment",
+                                .organization = 1,
+                                .debit = ACCOUNT_CASH,
+                                .credit = ACCOUNT_UNBILLED,
+                                .atoms = 30 * INPUT };
+    (void)call;
+    enum status s = posting_transfer(db, &t, now_us);
+    return s ? s : ledger_reload_projects(f.ledger);
+}
+
+static void on_ended(struct ledger_op *op)
+{
+    (void)op;
+    sem_post(&ended);
+}
+
+/* What is owed is told by the rows: memory learns of the payment only after the commit. */
+START_TEST(test_a_payment_in_the_same_batch)
+{
+    administer("INSERT INTO contract (organization, starts_us, credit_atoms, created_us)"
+               " VALUES (1, 1, 80 * 25000, 1)");
+    ck_assert_int_eq(spend(35), STATUS_OK);
+    struct ledger_hold h = fixture_hold_of(&f, project, 10 * INPUT);
+    ck_assert_int_eq(fixture_hold(&f, &h), STATUS_OK);
+    struct ledger_call first = { { .kind = LEDGER_CALL, .done = on_ended }, .run = run_waits };
+    struct ledger_call pays = { { .kind = LEDGER_CALL, .done = on_ended }, .run = run_pays };
+    struct ledger_settle settles = fixture_settle_of(&h, 10, 0);
+    settles.op.done = on_ended;
+    sem_init(&batch_may_end, 0, 0);
+    sem_init(&in_the_batch, 0, 0);
+    sem_init(&ended, 0, 0);
+    ledger_submit(f.ledger, &first.op);
+    while (sem_wait(&in_the_batch))
+        ;
+    ledger_submit(f.ledger, &pays.op); /* the next batch has both */
+    ledger_submit(f.ledger, &settles.op);
+    sem_post(&batch_may_end);
+    for (int i = 0; i < 3; i++)
+        while (sem_wait(&ended))
+            ;
+    ck_assert_int_eq(settles.op.status, STATUS_OK);
+    ck_assert_int_eq(count("type LIKE 'credit%'"), 0); /* 35 + 10 - 30 of 80 */
+    ck_assert_int_eq(spend(25), STATUS_OK);
+    ck_assert_int_eq(count("type LIKE 'credit%' AND threshold = 50 AND spent_atoms = 40 * 25000"),
+                     1);
+}
+END_TEST
+
 static enum status run_fund(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     const struct fund_new fund = { .organization = 1,
@@ -459,6 +524,7 @@ Suite *alert_suite(void)
         test_a_refusal_once,
         test_only_their_organization,
         test_credit,
+        test_a_payment_in_the_same_batch,
         test_prepaid,
         test_it_waits_until_it_is_noted,
         test_attempts_end,
