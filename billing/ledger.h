@@ -84,9 +84,8 @@ struct ledger_settle {
     struct draws held, paid;           /* the ledger's: what the hold had taken, and what paid */
 };
 
-/* Anything else that writes (administration) or must see the newest rows.  Runs
- * on the ledger thread inside the batch's transaction, in a savepoint of its own
- * that is rolled back unless it returns STATUS_OK. */
+/* Anything else that writes (administration) or must see the newest rows.  On the ledger thread in the
+ * batch's transaction, in a savepoint of its own that is rolled back unless it returns STATUS_OK. */
 struct ledger_call {
     struct ledger_op op;
     enum status (*run)(struct ledger_call *call, struct db *db, int64_t now_us);
@@ -143,8 +142,7 @@ MUST_CHECK enum status ledger_publish_prices(struct db *db, const char *book, co
 MUST_CHECK enum status ledger_publish_costs(struct db *db, const char *text,
                                             const uint8_t sha256[static 32], int64_t now_us,
                                             int64_t *ret_version);
-/* After a change of projects, organisations, contracts or funds: what the ledger keeps in memory
- * follows the rows. */
+/* Projects, organisations, contracts or funds have changed: what is in memory follows the rows. */
 MUST_CHECK enum status ledger_reload_projects(struct ledger *l);
 /* alert.h: lent until the next such call is committed, or the ledger closed. */
 void ledger_want_alerts(struct ledger *l, const struct catalog_alerts *wanted,
