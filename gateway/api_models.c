@@ -37,17 +37,37 @@ static bool put_items(struct buf *b, const struct price_items *items)
     return ok;
 }
 
+static bool put_amount(struct buf *b, struct price p)
+{
+    char amount[MONEY_TEXT_BYTES];
+    return buf_printf(b, "\"amount\":\"%s\",\"per\":%" PRId64,
+                      money_text((money_t){ p.atoms }, 2, amount), p.per_units);
+}
+
+/* For every request; what others pay may stand beside it. */
+static bool put_plain(struct buf *b, const struct price_item *i)
+{
+    return buf_printf(b, ",\"%s\":{", meter_name(i->meter)) && put_amount(b, i->price) &&
+           buf_printf(b, ",\"unit\":\"%s\"", meter_unit(i->meter)) &&
+           (!i->list.per_units ||
+            (buf_text(b, ",\"list\":{") && put_amount(b, i->list) && buf_text(b, "}"))) &&
+           buf_text(b, "}");
+}
+
+static bool is_plain(const struct price_item *i)
+{
+    struct price_item bare = *i;
+    bare.list = (struct price){ 0, 0 };
+    return price_item_plain(&bare);
+}
+
 /* An amount for so many units; or, of a meter with more than that, the prices it has. */
 static bool put_meter(struct buf *b, const struct catalog_model *m, enum meter meter)
 {
-    char amount[MONEY_TEXT_BYTES];
     struct price_item plain;
     struct price_items items = model_prices(m, meter, &plain);
-    if (items.count == 1 && price_item_plain(items.at))
-        return buf_printf(b, ",\"%s\":{\"amount\":\"%s\",\"per\":%" PRId64 ",\"unit\":\"%s\"}",
-                          meter_name(meter),
-                          money_text((money_t){ items.at->price.atoms }, 2, amount),
-                          items.at->price.per_units, meter_unit(meter));
+    if (items.count == 1 && is_plain(items.at))
+        return put_plain(b, items.at);
     return items.count == 0 || (buf_printf(b, ",\"%s\":{\"unit\":\"%s\",\"prices\":[",
                                            meter_name(meter), meter_unit(meter)) &&
                                 put_items(b, &items) && buf_text(b, "]}"));
