@@ -81,6 +81,7 @@ void delivery_add_bytes(struct delivery *d, size_t waiting)
 void delivery_sent(struct delivery *d)
 {
     d->sent = d->taken;
+    d->sent_bytes = d->taken_bytes;
 }
 
 /* The last event that lies before the place that was taken. */

@@ -22,8 +22,8 @@ struct progress {
 
 struct delivery {
     struct progress added, taken, sent;
-    uint64_t taken_bytes;
-    struct buf marks; /* of events that wait */
+    uint64_t taken_bytes, sent_bytes; /* of the stream */
+    struct buf marks;                 /* of events that wait */
     size_t marks_used;
 };
 

@@ -257,7 +257,8 @@ bool meter_so_far(struct request *r, struct ledger_settle *ret)
 {
     const struct delivery *d = &r->work.delivery;
     struct judgement j = partial(r, OUTCOME_ORPHAN, &d->sent);
-    if (d->sent.events < d->added.events) /* how much of it was sent nobody counts */
+    bool all = r->answer.taken == r->answer.body.len && d->sent_bytes == d->taken_bytes;
+    if (!all) /* how much of this was sent nobody counts */
         j.usage.present &= ~(METER_BIT(OUTPUT_AUDIO) | METER_BIT(OUTPUT_IMAGE));
     add_own_counts(r, &j);
     return rate(r, &j, ret) == STATUS_OK;

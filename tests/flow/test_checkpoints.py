@@ -16,6 +16,7 @@ from upstream import Upstream, stream
 
 SEED = int(os.environ.get("MAASGATE_SEED", random.randrange(10**6)))
 ROUNDS = int(os.environ.get("MAASGATE_KILL_ROUNDS", "4"))
+AUDIO = 12  # output_audio_tokens
 OFTEN = {"stream_checkpoint_ms": "500ms"}
 
 
@@ -118,6 +119,26 @@ def test_a_slow_readers_backlog_is_not_billed(fault_gate):
     got = tokens_of(what_came(s))
     restart(g)
     assert 0 < bill(g, s.request_id)[2] <= got < 30000
+
+
+@pytest.mark.parametrize("receive_buffer, paid", [(4096, False), (None, True)])
+def test_sound_in_a_chat_is_billed_when_all_of_it_was_sent(fault_gate, receive_buffer, paid):
+    """Its tokens are counted as a whole: while a part of the stream waits for its reader, none of them was surely sent."""
+    usage = {"prompt_tokens": 2, "completion_tokens": 500, "completion_tokens_details": {"audio_tokens": 400}}
+    g, key, b = fault_gate("http", {"do": [{"usage": {"json": usage}, "each": True}, {"tokens": 30 if paid else 30000},
+                                           {"wait": 900}, {"tokens": 1}, "hang"]},
+                           catalog=CATALOG.replace("output_text_tokens: 0.40/1M", "output_text_tokens: 0.40/1M,"
+                                                   " output_audio_tokens: 1.00/1M"), stream_buffer_max="64K", **OFTEN)
+    s = g.stream(key, "x", receive_buffer=receive_buffer, max_tokens=40000)
+    request_id = s.request_id
+    if paid:
+        s.read(31)
+    wait_until(lambda: checkpoints(g), 20, "a checkpoint")
+    g.kill_daemon()
+    s.close()
+    restart(g)
+    row = g.settlement(request_id)
+    assert row["outcome"] == "orphan" and (AUDIO in row["lines"]) == paid, row
 
 
 def test_a_prepaid_fund_pays_for_it(fault_gate):

@@ -2,6 +2,7 @@
  * reported, and audited. */
 #include "base/cleanup.h"
 #include "base/digest.h"
+#include "billing/contract.h"
 #include "billing/margin.h"
 #include "billing/period.h"
 #include "conf/conf.h"
@@ -156,6 +157,44 @@ START_TEST(test_a_loss_and_nothing_earned)
 }
 END_TEST
 
+static enum status in_india(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    char err[256];
+    (void)call;
+    const struct contract_change c = { .starts_us = now_us,
+                                       .credit_atoms = MONEY_ATOMS_MAX,
+                                       .time_zone = "Asia/Kolkata" };
+    enum status s = contract_change(db, 1, &c, now_us, err);
+    return s ? s : ledger_reload_projects(f.ledger);
+}
+
+/* Months of India end at half past: an hour that lies in two periods has a sum of each. */
+START_TEST(test_an_hour_in_two_periods)
+{
+    fixture_free(&f);
+    fixture_init(&f);
+    fixture_catalog(&f);
+    acme = fixture_project(&f, "acme", 100000 * MONEY_ATOMS_PER_UNIT, "month");
+    struct ledger_call costs = { .op.kind = LEDGER_CALL, .run = publish };
+    struct ledger_call zone = { .op.kind = LEDGER_CALL, .run = in_india };
+    ck_assert_int_eq(fixture_submit(&f, &costs.op), STATUS_OK);
+    ck_assert_int_eq(fixture_submit(&f, &zone.op), STATUS_OK);
+    const struct ledger_attempt one[] = { attempt_of(10, 0) };
+    f.wall_us = INT64_C(1796062800000000); /* 2026-11-30T18:20:00Z */
+    request(acme, OUTCOME_OK, 10, one, 1);
+    f.wall_us += INT64_C(20) * 60 * 1000000;
+    request(acme, OUTCOME_OK, 10, one, 1);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) = 2 AND count(DISTINCT hour_us) = 1 AND"
+                                     " count(DISTINCT period) = 2 FROM cost_rollup"),
+                     1);
+    fixture_audit_clean(&f);
+    fixture_close(&f);
+    fixture_tamper(&f, "UPDATE cost_rollup SET attempts = 2 WHERE period = (SELECT min(period)"
+                       " FROM cost_rollup); DELETE FROM cost_rollup WHERE attempts = 1");
+    ck_assert_int_gt(fixture_audit_problems(&f), 0);
+}
+END_TEST
+
 #define OPEN(rest) "DROP TRIGGER attempt_stays_u; UPDATE attempt SET " rest
 #define GONE(rest) "DROP TRIGGER attempt_stays_d; DELETE FROM attempt WHERE " rest
 
@@ -271,6 +310,7 @@ Suite *costs_suite(void)
     tcase_add_test(t, test_costs_are_posted_apart_from_revenue);
     tcase_add_test(t, test_margins);
     tcase_add_test(t, test_a_loss_and_nothing_earned);
+    tcase_add_test(t, test_an_hour_in_two_periods);
     tcase_add_loop_test(t, test_damage_is_found, 0, sizeof damage / sizeof *damage);
     tcase_add_test(t, test_attempts_are_never_changed);
     suite_add_tcase(s, t);
