@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from gate import BUILD, SLOW, wait_until
+from gate import BUILD, ROOT, SLOW, wait_until
 
 DAEMON = BUILD / "maasgated"
 
@@ -266,6 +266,26 @@ def test_numbers_that_are_none(lived, words):
     done = restore(lived, lived.copy, *words)
     assert done.returncode == 1 and ("SERIES=LAST" in done.stderr or "invoice_series" in done.stderr)
     lived.start_daemon()
+
+
+def test_audit_of_a_file_of_an_older_version(tmp_path):
+    """It stays as it is; a copy of it is read, and removed."""
+    file = tmp_path / "old.db"
+    texts = [path.read_text() for path in sorted((ROOT / "billing" / "schema").glob("*.sql"))[:12]]
+    db = sqlite3.connect(file)
+    db.executescript("PRAGMA application_id=0x6d616173; PRAGMA user_version=12;" + "".join(texts))
+    db.execute("INSERT INTO meta VALUES (1, 'USD', 0)")
+    db.execute("INSERT INTO boot VALUES (1, 0, 0, 0, 1)")
+    db.commit()
+    db.close()
+    before = file.read_bytes()
+    done = subprocess.run([DAEMON, "--audit", file], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 0 and '"ok": true' in done.stdout, done.stderr
+    assert file.read_bytes() == before and os.listdir(tmp_path) == ["old.db"]
+    (tmp_path / "old.db.audit").write_text("somebody's")
+    done = subprocess.run([DAEMON, "--audit", file], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == 1 and "old.db.audit" in done.stderr
+    assert (tmp_path / "old.db.audit").read_text() == "somebody's"
 
 
 def test_audit_of_a_file(used):
