@@ -5,13 +5,19 @@
 #include "tests/helpers/fault.h"
 #include <check.h>
 #include "gen/torture_suites.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static const char text[] =
+static const char with_secret[] = /* "%s" is the path of one */
     "listen: 127.0.0.1:1\nseller_name: A\nprice_book: p\n"
     "backends:\n  w: {transport: shm, address: /run/w.sock}\n"
     "  h: {transport: http, address: 'http://127.0.0.1:1/v1', concurrency: 3, headers: {x-a: b}}\n"
     "  t: {transport: http, address: 'http://127.0.0.1:1', dialect: oip2}\n"
+    "alerts:\n  thresholds: [9, 10]\n  webhooks:\n"
+    "    x: {url: 'http://h/x', secret_file: %s, types: [budget.threshold_reached]}\n"
+    "    y: {url: 'https://h/y', secret_file: %s, organizations: [a, b]}\n"
     "models:\n  base/a:\n    description: d\n    owned_by: o\n    capabilities: [chat]\n"
     "    routes: [{backend: w, model: a, cost_max: 1}, {backend: h, model: b, priority: 2}]\n"
     "    price: {input_uncached_tokens: 1/1M, output_text_tokens: 2}\n"
@@ -24,12 +30,29 @@ static const char text[] =
     "  industry/f/b:\n    parent: base/a\n    life: deprecated\n    life_note: n\n"
     "    recipe: {system: s, params: {temperature: 1, stop: x}}\n";
 
+static char text[4096], secret_path[32];
+
+static void make_secret(void)
+{
+    static const char secret[] = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+    snprintf(secret_path, sizeof secret_path, "/tmp/maas-secret-XXXXXX");
+    int fd = mkstemp(secret_path);
+    ck_assert(fd >= 0 && write(fd, secret, sizeof secret - 1) == (ssize_t)sizeof secret - 1);
+    close(fd);
+    snprintf(text, sizeof text, with_secret, secret_path, secret_path);
+}
+
+static void remove_secret(void)
+{
+    unlink(secret_path);
+}
+
 START_TEST(test_parse)
 {
     for (unsigned nth = 0; fault_next(&nth);) {
         struct conf *c = NULL;
         char err[CONF_ERROR_BYTES] = "";
-        enum status status = conf_parse("t.yaml", text, sizeof text - 1, &c, err);
+        enum status status = conf_parse("t.yaml", text, strlen(text), &c, err);
         fault_arm(0);
         ck_assert_int_eq(status, fault_fired() ? STATUS_NO_MEMORY : STATUS_OK);
         ck_assert((c != NULL) == (status == STATUS_OK));
@@ -56,7 +79,7 @@ START_TEST(test_print)
 {
     struct conf *c = NULL;
     char err[CONF_ERROR_BYTES];
-    ck_assert_int_eq(conf_parse("t.yaml", text, sizeof text - 1, &c, err), STATUS_OK);
+    ck_assert_int_eq(conf_parse("t.yaml", text, strlen(text), &c, err), STATUS_OK);
     for (unsigned nth = 0; fault_next(&nth);) {
         static char shown[1 << 16];
         FILE *out = fmemopen(shown, sizeof shown, "w");
@@ -74,6 +97,7 @@ Suite *conf_suite(void)
     Suite *s = suite_create("conf");
     TCase *t = tcase_create("torture");
     tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, make_secret, remove_secret);
     tcase_add_test(t, test_parse);
     tcase_add_test(t, test_load);
     tcase_add_test(t, test_print);
