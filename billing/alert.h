@@ -19,6 +19,7 @@
 struct books;
 struct budget;
 struct catalog_alerts;
+struct ledger;
 struct purse;
 
 struct alert_watch {                     /* zeroed: nobody wants alerts */
@@ -34,6 +35,9 @@ struct alert_watch {                     /* zeroed: nobody wants alerts */
 /* From now on; `wanted` NULL, or without webhooks: nothing is recorded. */
 void alert_want(struct books *b, const struct catalog_alerts *wanted, void (*recorded)(void *arg),
                 void *arg);
+/* The same, inside a ledger_call: lent until the next such call is committed, or the ledger closed. */
+void ledger_want_alerts(struct ledger *l, const struct catalog_alerts *wanted,
+                        void (*recorded)(void *arg), void *arg);
 /* Limits have changed. */
 void alert_look_again(struct books *b);
 bool alert_waits(const struct books *b); /* for a batch, and none may come by itself */

@@ -24,7 +24,6 @@
 #include "billing/marks.h"
 #include <stdatomic.h>
 
-struct catalog_alerts;
 struct db;
 struct ledger;
 struct recount_row;
@@ -144,7 +143,4 @@ MUST_CHECK enum status ledger_publish_costs(struct db *db, const char *text,
                                             int64_t *ret_version);
 /* Projects, organisations, contracts or funds have changed: what is in memory follows the rows. */
 MUST_CHECK enum status ledger_reload_projects(struct ledger *l);
-/* alert.h: lent until the next such call is committed, or the ledger closed. */
-void ledger_want_alerts(struct ledger *l, const struct catalog_alerts *wanted,
-                        void (*recorded)(void *arg), void *arg);
 #endif

@@ -1,6 +1,7 @@
 /* gateway/courier.c -- see courier.h. */
 #include "base/db.h"
 #include "base/log.h"
+#include "billing/alert.h"
 #include "gateway/courier_parts.h"
 #include <assert.h>
 #include <limits.h>

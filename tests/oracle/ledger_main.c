@@ -9,6 +9,7 @@
  */
 #include "base/cleanup.h"
 #include "base/db.h"
+#include "billing/alert.h"
 #include "conf/catalog_alerts.h"
 #include "tests/oracle/ledger_oracle.h"
 #include <pthread.h>

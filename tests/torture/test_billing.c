@@ -1,6 +1,7 @@
 /* tests/torture/test_billing.c -- opening the store, a batch, and finance's questions,
  * with each allocation failing in turn. */
 #include "base/cleanup.h"
+#include "billing/alert.h"
 #include "billing/document.h"
 #include "conf/catalog_alerts.h"
 #include "gen/torture_suites.h"

@@ -1,5 +1,6 @@
 /* tests/unit/test_alert.c -- money that runs low: each crossing is recorded once, whatever comes twice,
  * and waits for its webhooks until that is noted. */
+#include "billing/alert.h"
 #include "billing/alert_due.h"
 #include "billing/fund.h"
 #include "billing/posting.h"
