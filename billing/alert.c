@@ -93,6 +93,7 @@ static enum status add(struct books *b, const struct fact *f, enum alert_type ty
     return db_run(s);
 }
 
+/* A row that the store refuses would be our mistake: no settlement waits for it. */
 static enum status record(struct books *b, const struct fact *f, enum alert_type type,
                           unsigned threshold)
 {
@@ -105,7 +106,7 @@ static enum status record(struct books *b, const struct fact *f, enum alert_type
         if (a->webhooks[i].types >> type & 1)
             s = deliver(b, &a->webhooks[i], id, f->organization);
     b->alerts.news = true;
-    return s;
+    return books_is_answer(s) ? STATUS_OK : s;
 }
 
 /* What is crossed, and in *ret_next how much more must be spent to cross another. */
@@ -244,7 +245,7 @@ enum status alert_purse(struct books *b, struct purse *o)
 static enum status stop(struct books *b, const struct fact *f)
 {
     enum status s = record(b, f, f->type + 1, 0);
-    return !s ? STATUS_NO_QUOTA : books_is_answer(s) ? STATUS_STORE_FAILED : s;
+    return s ? s : STATUS_NO_QUOTA;
 }
 
 enum status alert_budget_stop(struct books *b, struct budget *p)

@@ -3,7 +3,6 @@ its journal is the truth of what came."""
 import http.server
 import json
 import threading
-import time
 
 import openai
 
@@ -53,7 +52,7 @@ class Receiver:
             self.wrong.append(repr(e))
         with self.lock:
             number = len(self.attempts)
-            self.attempts.append({"at": time.monotonic(), "path": request.path, "bytes": body, "event": json.loads(body),
+            self.attempts.append({"path": request.path, "bytes": body, "event": json.loads(body),
                                   "headers": {k.lower(): v for k, v in request.headers.items()}})
         status = self.answer(number) if callable(self.answer) else self.answer
         if status is None:

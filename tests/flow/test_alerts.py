@@ -1,6 +1,7 @@
 """Money that runs low is told by webhook: what crossed, once; signed, at least once, whatever dies."""
 import base64
 import contextlib
+import datetime
 import http.client
 import re
 import socket
@@ -102,7 +103,9 @@ def test_thresholds_of_a_budget(g, fin):
     wait_until(lambda: ("budget.hard_stop", 0) in fin.crossings(), what="the stop")
     wait_until(lambda: states(g) == ["delivered"] * 4, what="all delivered")
     first = fin.events()[0]
-    assert first["object"] == "event" and abs(first["created_at"] - time.time()) < 3600
+    listed = next(a for a in alerts(g) if a["id"] == first["id"])
+    at = datetime.datetime.fromisoformat(listed["at"].replace("Z", "+00:00"))
+    assert first["object"] == "event" and first["created_at"] == int(at.timestamp())
     data = first["data"]
     assert (data["organization"], data["project"], data["currency"]) == ("p", "p", "USD")
     assert data["limit"].rstrip("0") == money(10 * one).rstrip("0")
@@ -318,8 +321,6 @@ def test_a_receiver_that_is_down_and_comes_up(g):
     wait_until(lambda: states(g) == ["delivered"], what="the fourth attempt")
     assert len(fin.attempts) == 4 and len(fin.events()) == 1
     assert len({a["headers"]["webhook-id"] for a in fin.attempts}) == 1
-    gaps = [b["at"] - a["at"] for a, b in zip(fin.attempts, fin.attempts[1:])]
-    assert gaps[0] >= 0.09 and gaps[1] >= 0.39 and gaps[2] >= 1.59  # lower bounds: no machine is too slow for them
     assert g.metric("maasgate_alert_attempts_failed_total") == 3
     fin.stop()
 
