@@ -1,6 +1,7 @@
 /* tests/helpers/badfs.c -- the system's VFS with three of its file methods replaced. */
 #include "tests/helpers/badfs.h"
 #include <assert.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stddef.h>
 
@@ -10,15 +11,16 @@ static struct table {
     const sqlite3_io_methods *real;
     sqlite3_io_methods bad;
 } tables[8];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of tables that are made */
 static struct {
-    unsigned count, from; /* from: the first call that fails, 0: none */
-    int rc;
+    _Atomic unsigned count, from; /* from: the first call that fails, 0: none */
+    _Atomic int rc;
 } calls[BADFS_CALLS];
 
 static int answer(enum badfs_call call)
 {
-    calls[call].count++;
-    return calls[call].from && calls[call].count >= calls[call].from ? calls[call].rc : SQLITE_OK;
+    unsigned now = ++calls[call].count;
+    return calls[call].from && now >= calls[call].from ? calls[call].rc : SQLITE_OK;
 }
 
 static const sqlite3_io_methods *real_of(const sqlite3_file *f)
@@ -50,14 +52,18 @@ static int bad_read(sqlite3_file *f, void *bytes, int len, sqlite3_int64 at)
 static const sqlite3_io_methods *bad_table(const sqlite3_io_methods *real)
 {
     struct table *t = tables;
+    pthread_mutex_lock(&lock);
     while (t->real && t->real != real)
         t++;
     assert(t < tables + sizeof tables / sizeof *tables);
-    t->real = real;
-    t->bad = *real;
-    t->bad.xWrite = bad_write;
-    t->bad.xSync = bad_sync;
-    t->bad.xRead = bad_read;
+    if (!t->real) {
+        t->real = real;
+        t->bad = *real;
+        t->bad.xWrite = bad_write;
+        t->bad.xSync = bad_sync;
+        t->bad.xRead = bad_read;
+    }
+    pthread_mutex_unlock(&lock);
     return &t->bad;
 }
 

@@ -1,7 +1,8 @@
 /* tests/helpers/badfs.h -- a disk that fails on demand, under SQLite.
  *
  * Connections that are opened after badfs_install go through it.  It has to lie under the layers of
- * base/db_open.c, so tests/unit/main.c installs it first of all.  One process, one thread: for tests.
+ * base/db_open.c, so tests/unit/main.c installs it first of all.  Threads may use what is open;
+ * breaking and healing is for the one thread that tests.
  */
 #ifndef MAAS_TEST_BADFS_H
 #define MAAS_TEST_BADFS_H
