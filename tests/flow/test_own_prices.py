@@ -328,3 +328,32 @@ def test_a_month_under_an_own_book_leaves(gate):
     assert rows(file, "SELECT price_version FROM price_layer") == [(held,)]
     assert len(rows(file, "SELECT id FROM price_version")) == 3
     assert gate.ask("audit")["ok"]
+
+
+DEAD = MODELS.replace("address: {address}}}", "address: {address}}}\n  dead: {{transport: socket, address: '127.0.0.1:1'}}").replace(
+    "    fallback_to_parent: true\n    routes: [{{backend: worker", "    fallback_to_parent: true\n    routes: [{{backend: dead")
+
+
+def test_the_cheaper_when_a_parent_answers(gate):
+    """A model whose backends are down falls back to its parent: what is compared are the prices of who asks,
+    of the parent, of the model, or of neither its own."""
+    gate.write_conf(catalog=DEAD)
+    gate.cli("reload")
+    both = publish(gate, LIST.format(10) + "  industry/mine/chat: {input_uncached_tokens: 1/1M, output_text_tokens: 20/1M}\n",
+                   at(1), gate.ada)
+    until(both["effective"])
+    mine = give(gate, own(output="6/1M"), at(1), "acme", gate.ada)
+    theirs = give(gate, own(output="4/1M").replace("base/chat", "industry/mine/chat"), at(1), "zeta", gate.ada)
+    until(mine["effective"])
+    until(theirs["effective"])
+    others = gate.key("others")
+    billed = {}
+    for name, key in (("acme", gate.acme), ("zeta", gate.zeta), ("others", others)):
+        answer = gate.chat(key, "#tokens=4 hi", model="industry/mine/chat")
+        assert answer.status == 200 and answer.headers["x-maas-model"] == "base/chat", answer
+    with gate.ledger() as db:
+        for slug, name, lines in db.execute("SELECT p.slug, n.name, s.lines FROM settlement s JOIN project p"
+                                            " ON p.id = s.project JOIN name n ON n.id = s.model"):
+            output = next(line for line in json.loads(lines) if isinstance(line, list) and line[0] == 4)
+            billed[slug] = name, output[2] // output[1]
+    assert billed == {"acme": ("base/chat", 60000), "zeta": ("industry/mine/chat", 40000), "others": ("base/chat", 100000)}
