@@ -2,11 +2,12 @@
 when, and what the tools, the holds, the documents and the audit say of it."""
 import concurrent.futures
 import json
+import random
 import subprocess
 import time
 
 import pytest
-from gate import SLOW, Gate, wait_until
+from gate import BUILD, SLOW, Gate, wait_until
 from test_archive import DAEMON, age, rows
 from test_price_publish import MODELS, approver, at, publish, reconcile, until, write
 
@@ -357,3 +358,25 @@ def test_the_cheaper_when_a_parent_answers(gate):
             output = next(line for line in json.loads(lines) if isinstance(line, list) and line[0] == 4)
             billed[slug] = name, output[2] // output[1]
     assert billed == {"acme": ("base/chat", 60000), "zeta": ("industry/mine/chat", 40000), "others": ("base/chat", 100000)}
+
+
+def test_kill_in_the_middle_of_a_publication(gate):
+    """A book of an organization is there with all that is made of it and the list, or not at all."""
+    dice = random.Random(11)
+    for round_ in range(6):
+        draft = propose(gate, own(f"b{round_}", f"{round_ + 1}/1M"), at(3000 + round_), "acme")
+        call = subprocess.Popen([BUILD / "maasgate", "price", "approve", str(draft), "--key-file", gate.ada,
+                                 "--socket", gate.socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(dice.uniform(0, 0.02))
+        gate.kill_daemon()
+        answered = call.communicate(timeout=30)[0].startswith("version")
+        with gate.ledger() as db:
+            published = db.execute("SELECT count(*) FROM price_publication WHERE proposal = ?", (draft,)).fetchone()[0]
+            layers = db.execute("SELECT count(*) FROM price_layer y JOIN price_publication u"
+                                " ON u.price_version = y.own_version WHERE u.proposal = ?", (draft,)).fetchone()[0]
+        assert (published, layers) in ((0, 0), (1, 1)) and published >= answered
+        gate.start_daemon()
+        if not published:
+            gate.ask("price", "approve", draft, "--key-file", gate.ada)
+    gate.wait_backend()
+    assert len([r for r in gate.ask("price", "list")["data"] if r["state"] == "scheduled"]) == 6
