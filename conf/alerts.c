@@ -41,7 +41,7 @@ const struct conf_key webhook_keys[] = {
       "where events are sent by POST; addresses as `egress_allow` has them, no redirect is followed" },
     { "secret_file", read_path, HOOK(secret_file), "an absolute path", 1, 4095, true,
       "file with what events are signed by, not readable by everyone: `whsec_` and 24 to 64 bytes in "
-      "base64" },
+      "base64; with a second line they are signed by both, while receivers change" },
     { "ca_file", read_path, HOOK(ca_file), "an absolute path", 1, 4095, false,
       "https: certificates to trust instead of the system's" },
     { "client_cert_file", read_path, HOOK(client_cert_file), "an absolute path", 1, 4095, false,
@@ -127,33 +127,48 @@ static READER(read_organizations)
 
 /* ---- one webhook ---- */
 
-/* The text is never repeated: it is the secret. */
-static enum status take_key(struct conf_reader *r, const struct yaml_node *at,
-                            const struct conf_file *f, struct hmac_key *ret)
+static bool take_key(struct span line, struct hmac_key *ret)
 {
     static const char front[] = "whsec_";
     char bytes[SECRET_TEXT_MAX];
-    size_t skip = sizeof front - 1, len = f->len;
-    if (len && f->at[len - 1] == '\n')
-        len--;
-    bool fronted = len > skip && !memcmp(f->at, front, skip);
-    size_t got = fronted ? base64_decode((struct span){ f->at + skip, len - skip }, bytes) : 0;
-    if (got >= KEY_BYTES_MIN && got <= KEY_BYTES_MAX)
+    size_t skip = sizeof front - 1;
+    bool fronted = line.len > skip && !memcmp(line.at, front, skip);
+    size_t got =
+        fronted ? base64_decode((struct span){ line.at + skip, line.len - skip }, bytes) : 0;
+    bool ok = got >= KEY_BYTES_MIN && got <= KEY_BYTES_MAX;
+    if (ok)
         hmac_key_init(ret, bytes, got);
     digest_wipe(bytes, sizeof bytes);
-    if (got >= KEY_BYTES_MIN && got <= KEY_BYTES_MAX)
-        return STATUS_OK;
-    return conf_fail(r, at,
-                     "'%.120s' does not hold whsec_ and %d to %d bytes in base64; make one: "
-                     "echo whsec_$(openssl rand -base64 32)",
-                     at->text, KEY_BYTES_MIN, KEY_BYTES_MAX);
+    return ok;
 }
 
-static enum status read_key(struct conf_reader *r, const struct yaml_node *at, struct hmac_key *ret)
+/* A key a line. */
+static bool take_keys(struct span text, struct catalog_webhook *w)
+{
+    const char *at = text.at, *end = text.at + text.len;
+    while (at < end && w->key_count < ALERT_KEYS_MAX) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((stop ? stop : end) - at);
+        if (!take_key((struct span){ at, len }, &w->keys[w->key_count]))
+            return false;
+        w->key_count++;
+        at += len + (stop ? 1 : 0);
+    }
+    return at == end && w->key_count;
+}
+
+/* The text is never repeated: it is the secret. */
+static enum status read_keys(struct conf_reader *r, const struct yaml_node *at,
+                             struct catalog_webhook *w)
 {
     AUTO(conf_file_wipe) struct conf_file f = { 0 };
     enum status status = conf_file(r, at, SECRET_TEXT_MAX, true, &f);
-    return status ? status : take_key(r, at, &f, ret);
+    if (status || take_keys((struct span){ f.at, f.len }, w))
+        return status;
+    return conf_fail(r, at,
+                     "'%.120s' does not hold whsec_ and %d to %d bytes in base64, once or on two "
+                     "lines; make one: echo whsec_$(openssl rand -base64 32)",
+                     at->text, KEY_BYTES_MIN, KEY_BYTES_MAX);
 }
 
 static enum status read_webhook(struct conf_reader *r, const struct yaml_node *n,
@@ -174,7 +189,7 @@ static enum status read_webhook(struct conf_reader *r, const struct yaml_node *n
         return conf_fail(r, yaml_get(n, "url"),
                          "is not a URL such as https://host/path, without user, query or fragment");
     status = conf_tls(r, n, !strncmp(w->url, "https:", 6), &w->tls);
-    return status ? status : read_key(r, yaml_get(n, "secret_file"), &w->key);
+    return status ? status : read_keys(r, yaml_get(n, "secret_file"), w);
 }
 
 static int by_name(const void *a, const void *b)

@@ -103,7 +103,8 @@ void catalog_unref(struct catalog *c)
         tls_free(b->tls);
     }
     for (size_t i = 0; i < c->alerts.webhook_count; i++) {
-        hmac_key_wipe(&c->alerts.webhooks[i].key);
+        for (unsigned k = 0; k < ALERT_KEYS_MAX; k++)
+            hmac_key_wipe(&c->alerts.webhooks[i].keys[k]);
         tls_free(c->alerts.webhooks[i].tls);
     }
     for (size_t i = 0; !of && i < c->tokenizer_count; i++)

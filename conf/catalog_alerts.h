@@ -24,12 +24,18 @@ enum alert_type {
         ALERT_TYPE_COUNT
 };
 
-enum { ALERT_THRESHOLDS_MAX = 8, ALERT_WEBHOOKS_MAX = 16, ALERT_ORGANIZATIONS_MAX = 1024 };
+enum {
+    ALERT_THRESHOLDS_MAX = 8,
+    ALERT_WEBHOOKS_MAX = 16,
+    ALERT_ORGANIZATIONS_MAX = 1024,
+    ALERT_KEYS_MAX = 2, /* the new one and the old one, while receivers change */
+};
 
 struct catalog_webhook {
     const char *name, *url;
-    const char *secret_file;                                  /* `whsec_` and base64 */
-    struct hmac_key key;                                      /* what it held at load */
+    const char *secret_file;              /* `whsec_` and base64 */
+    struct hmac_key keys[ALERT_KEYS_MAX]; /* what it held at load; each event is signed by all */
+    unsigned key_count;
     const char *ca_file, *client_cert_file, *client_key_file; /* "" none; at load in `tls` */
     struct tls *tls;                  /* the catalog's own; NULL without https */
     unsigned types;                   /* a bit for each alert_type */

@@ -476,6 +476,30 @@ def test_test_explains_each_step(g, fin):
 
 
 @pytest.mark.short
+def test_a_new_secret(g):
+    """Signed by both while the file has two lines, then by the new one alone."""
+    new = "whsec_" + base64.b64encode(bytes(64)).decode()
+    old_one, new_one = Receiver(SECRET), Receiver(new)
+    hooks = [hook(g, old_one.url, "a", secret=f"{SECRET}\n{new}"), hook(g, new_one.url, "b", secret=f"{SECRET}\n{new}")]
+    conf(g, *hooks)
+    g.with_worker = False
+    g.start()
+    for name in ("a", "b"):
+        assert "it works" in g.cli("alert", "test", name).stdout
+    assert not old_one.wrong and not new_one.wrong
+    assert len(new_one.attempts[0]["headers"]["webhook-signature"].split()) == 2
+    (g.dir / "b.whsec").write_text(new + "\n")
+    g.cli("reload")
+    g.cli("alert", "test", "b")
+    assert not new_one.wrong and len(new_one.attempts[1]["headers"]["webhook-signature"].split()) == 1
+    (g.dir / "b.whsec").write_text(f"{new}\n{SECRET}\n{SECRET[:20]}\n")
+    refused = g.cli("reload", check=False)
+    assert refused.returncode == 1 and "once or on two lines" in refused.stderr and "whsec_AAAA" not in refused.stderr
+    old_one.stop()
+    new_one.stop()
+
+
+@pytest.mark.short
 def test_https(g, tmp_path):
     """A private authority is trusted where the webhook names it, and a client certificate is shown."""
     root = certs.Authority(tmp_path / "root")
