@@ -141,10 +141,12 @@ enum key_role key_role_find(const char *name)
 enum query { NEW_KEYS, REVOKED_NAMES };
 
 static const char *const sql[] = {
-    [NEW_KEYS] = "SELECT k.id, k.project, k.name, k.digest, k.requests_per_minute,"
-                 " k.tokens_per_minute, k.concurrency, k.expires_us, k.revoked_us, k.role,"
-                 " p.organization FROM api_key k JOIN project p ON p.id = k.project"
-                 " WHERE k.id > ? ORDER BY k.id",
+    [NEW_KEYS] =
+        "SELECT k.id, k.project, k.name, k.digest, k.requests_per_minute,"
+        " k.tokens_per_minute, k.concurrency, k.expires_us, k.revoked_us, k.role,"
+        " w.organization, w.id, w.id <> k.project FROM api_key k"
+        " JOIN project p ON p.id = k.project"
+        " JOIN project w ON w.id = coalesce(p.wholesale, p.id) WHERE k.id > ? ORDER BY k.id",
     [REVOKED_NAMES] = "SELECT name FROM api_key WHERE revoked_us > 0",
 };
 
@@ -168,6 +170,8 @@ static bool key_of_row(struct db_stmt *s, const struct limits *defaults, struct 
         .key_id = db_col_int(s, 0),
         .project_id = db_col_int(s, 1),
         .organization_id = db_col_int(s, 10),
+        .payer_id = db_col_int(s, 11),
+        .resold = db_col_int(s, 12) != 0,
         .role = role,
         .expires_us = expires_us > 0 ? expires_us : INT64_MAX,
         .revoked = db_col_int(s, 8) != 0,

@@ -30,7 +30,10 @@ enum key_role {
 enum key_role key_role_find(const char *name);
 
 struct key { /* what a request needs to know about its caller; immutable but for the atomics */
-    int64_t key_id, project_id, organization_id; /* row ids; the organization pays */
+    int64_t key_id, project_id; /* row ids */
+    int64_t payer_id;           /* the project that is held and settled for: its own, or its twin */
+    int64_t organization_id;    /* who pays for that one */
+    bool resold; /* who pays is a reseller: the key's own organization owes it, too */
     enum key_role role;
     char name[KEY_NAME_DIGITS + 1]; /* public part, safe to log */
     uint8_t digest[KEY_DIGEST_BYTES];

@@ -37,8 +37,10 @@ static json_t *time_or_null(int64_t us)
 static json_t *project_of_row(struct db_stmt *s, const void *arg)
 {
     (void)arg;
-    char budget[MONEY_TEXT_BYTES];
-    money_text((money_t){ db_col_int(s, 2) }, 2, budget);
+    char text[MONEY_TEXT_BYTES];
+    const char *budget = db_col_int(s, 2) == MONEY_ATOMS_MAX
+                             ? "no limit" /* of a twin (billing/schema/0022.sql) */
+                             : money_text((money_t){ db_col_int(s, 2) }, 2, text);
     return json_pack("{s:s, s:s?, s:s, s:s?, s:s?, s:s?, s:o}", "slug", db_col_text(s, 0, NULL),
                      "display_name", db_col_text(s, 1, NULL), "budget", budget, "budget_period",
                      db_col_text(s, 3, NULL), "organization", db_col_text(s, 4, NULL),

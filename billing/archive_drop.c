@@ -37,6 +37,8 @@ static const char sql_drop_settlements[] =
         "(SELECT organization FROM project WHERE id = s.project)", "s.settled_us") ")"
 /* What refers to settlements and requests goes before them. */
 static const char *const sql_drop_parts[] = { "DELETE FROM attempt WHERE rid IN " LEAVING,
+                                              "DELETE FROM resale WHERE rid IN " LEAVING,
+                                              "DELETE FROM resale_hold WHERE rid IN " LEAVING,
                                               "DELETE FROM recount WHERE rid IN " LEAVING,
                                               "DELETE FROM hold_more WHERE rid IN " LEAVING };
 static const char sql_drop_request[] = "DELETE FROM request_open WHERE rid = ?1";

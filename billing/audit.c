@@ -22,6 +22,7 @@ static const struct {
     { "archives",
       audit_archives }, /* the sums that stand for their requests are as they were left */
     { "requests", audit_requests },   /* held, settled once, rated right, within the hold, paid */
+    { "resale", audit_resale },       /* both legs of what resellers sell on, and who sells it */
     { "keys", audit_keys },           /* of clients stand for requests of their project */
     { "recounts", audit_recounts },   /* our own counts: nothing beyond them and their tolerance */
     { "counts", audit_counts },       /* of a period: each unit once, one behind the other */

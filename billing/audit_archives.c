@@ -18,6 +18,12 @@ static const char sql_rollups[] =
     " sum(r.atoms), sum(r.covered_atoms), b.archive, b.organization FROM billing_period b"
     " CROSS JOIN usage_rollup r ON r.hour_us >= b.starts_us - 3600000000 AND r.hour_us < b.ends_us"
     " AND r.period = b.id WHERE b.archive IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6";
+/* What a reseller paid for what it sold on is its cost. */
+static const char sql_resold[] =
+    "SELECT b.archive, p.organization, sum(r.atoms), 0, -sum(r.atoms) FROM billing_period b"
+    " CROSS JOIN usage_rollup r ON r.hour_us >= b.starts_us - 3600000000 AND r.hour_us < b.ends_us"
+    " AND r.period = b.id JOIN project p ON p.wholesale = r.project WHERE b.archive IS NOT NULL"
+    " GROUP BY 1, 2";
 static const char sql_costs[] =
     "SELECT b.archive, b.organization, sum(r.cost_atoms - r.wasted_atoms), sum(r.wasted_atoms),"
     " -sum(r.cost_atoms) FROM billing_period b CROSS JOIN cost_rollup r"
@@ -130,5 +136,7 @@ enum status audit_archives(struct audit *a)
         s = audit_query(a, sql_draws, draw_row);
     if (!s)
         s = audit_query(a, sql_costs, cost_row);
+    if (!s)
+        s = audit_query(a, sql_resold, cost_row);
     return s ? s : audit_query(a, sql_balances, balance_row);
 }

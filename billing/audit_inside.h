@@ -36,7 +36,8 @@ struct audit {
     size_t item_count, item_room;
     struct arena *words; /* that the items name, and their tiers */
     struct
-        audit_term { /* of books that two people published, by organization (0: the list) and start */
+        audit_term { /* of books that two people published, by organization (0: the list, negative: what the
+                       * customers of one pay) and start */
         int64_t organization, from_us, version, version_from_us;
         bool says; /* anything: else the list holds */
     } * terms;
@@ -117,6 +118,10 @@ void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t acc
 MUST_CHECK enum status audit_layers(struct audit *a);
 const struct audit_layer *audit_layer_of(const struct audit *a, int64_t version); /* NULL: none */
 
+/* audit_requests.c: a row of the columns above. */
+enum status audit_request(struct audit *a, struct db_stmt *s);
+/* audit_resale.c: what customers of resellers owe. */
+enum status audit_resale(struct audit *a);
 enum status audit_boots(struct audit *a);
 /* audit_archives.c: what stands for months that have left. */
 enum status audit_archives(struct audit *a);

@@ -13,13 +13,14 @@ static const char sql_publications[] =
     "SELECT u.proposal, u.effective_us, u.notice_us, u.published_us, u.published_by, p.proposed_us,"
     " p.proposed_by, p.effective_us, v.text = p.text AND v.book = p.book"
     " AND v.currency = p.currency AND v.sha256 = p.sha256, a.created_us, a.revoked_us,"
-    " u.price_version, v.effective_from_us, u.owner_kind, u.organization,"
+    " u.price_version, v.effective_from_us, u.owner_kind,"
+    " iif(u.owner_kind = 'resale', -u.organization, u.organization),"
     " u.owner_kind IS p.owner_kind AND u.organization IS p.organization,"
     " instr(v.text, char(10)) < length(v.text) FROM price_publication u"
     " LEFT JOIN price_proposal p ON p.id = u.proposal"
     " LEFT JOIN price_version v ON v.id = u.price_version"
     " LEFT JOIN price_approver a ON 'key:' || a.name = u.published_by"
-    " ORDER BY u.organization, u.owner_kind, u.effective_us";
+    " ORDER BY 15, u.effective_us";
 
 enum {
     U_PROPOSAL,
@@ -102,8 +103,6 @@ static enum status publication_row(struct audit *a, struct db_stmt *s)
     if (!db_col_int(s, U_SAME_OWNER))
         audit_problem(a, "draft %" PRId64 " was published for another than it was proposed for",
                       id);
-    if (strcmp(db_col_text(s, U_KIND, NULL), "resale") == 0) /* no request is held by it */
-        return STATUS_OK;
     return keep_term(a, s) ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -151,11 +150,14 @@ static void check_list(struct audit *a, int64_t rid, int64_t version, int64_t ac
                 rid, version);
 }
 
-/* The list of then, with the book on it that the organization had then. */
+/* The list of then, with the book on it that the organization had then; a reseller without one for its
+ * customers (negative) asks what it pays. */
 void audit_acceptance(struct audit *a, int64_t rid, int64_t version, int64_t accepted_us,
                       int64_t organization)
 {
     const struct audit_term *own = organization ? term_at(a, organization, accepted_us) : NULL;
+    if (organization < 0 && !(own && own->says))
+        own = term_at(a, -organization, accepted_us);
     const struct audit_layer *layer = audit_layer_of(a, version);
     if (a->is_archive) /* which has no publications */
         return;

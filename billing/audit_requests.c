@@ -296,7 +296,7 @@ static void check_open(struct audit *a, struct db_stmt *s)
         audit_problem(a, "request %" PRId64 " has been open for more than a day", rid);
 }
 
-static enum status request_row(struct audit *a, struct db_stmt *s)
+enum status audit_request(struct audit *a, struct db_stmt *s)
 {
     int64_t rid = db_col_int(s, O_RID), amount = db_col_int(s, S_AMOUNT);
     if (db_col_int(s, O_BOOT) > a->newest_boot || db_col_int(s, O_BOOT) < 1)
@@ -371,7 +371,7 @@ static enum status lost_minute_row(struct audit *a, struct db_stmt *s)
 
 enum status audit_requests(struct audit *a)
 {
-    enum status s = audit_query(a, sql_requests, request_row);
+    enum status s = audit_query(a, sql_requests, audit_request);
     if (!s)
         s = audit_query(a, sql_left_over, left_over_row);
     if (!s)

@@ -28,4 +28,9 @@ struct ledger_attempt {              /* a call to a backend of which a cost is k
     unsigned line_count;
     const char *facts; /* as in ledger_settle */
 };
+
+struct resale_hold { /* of a reseller's customer, beside the reseller's hold (resale.h) */
+    int64_t project, price_version;
+    money_t hold;
+};
 #endif

@@ -5,12 +5,14 @@
 #include "base/db.h"
 #include "billing/attempt.h"
 #include "billing/books_rate.h"
+#include "billing/books_roll.h"
 #include "billing/checkpoint.h"
 #include "billing/lines.h"
 #include "billing/opening.h"
 #include "billing/period.h"
 #include "billing/posting.h"
 #include "billing/recount.h"
+#include "billing/resale.h"
 #include "billing/running.h"
 #include <assert.h>
 #include <string.h>
@@ -96,15 +98,19 @@ static enum status take_key(struct books *b, const struct ledger_hold *h)
     return books_is_answer(s) && s ? STATUS_STORE_FAILED : s;
 }
 
+/* What all refuse is refused before the first row is written; what fails later ends the batch. */
 enum status books_hold(struct books *b, const struct ledger_hold *h)
 {
     assert(h->rid > 0 && h->hold.atoms >= 0);
     struct budget *budget;
     struct purse *purse;
     struct draws draws;
+    struct resale_leg retail;
     enum status s = books_payer(b, h->project, &budget, &purse);
     if (!s && h->idem)
         s = idem_find(b->db, h->project, h->idem);
+    if (!s && h->resale)
+        s = resale_plan(b, h, &retail);
     if (s)
         return s == STATUS_BAD_FIELD ? STATUS_NO_QUOTA : s;
     if (!budget_hold(budget, h->hold.atoms))
@@ -116,6 +122,8 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
         s = take_key(b, h);
     if (!s)
         s = purse_hold(&b->purses, purse, h->rid, &draws);
+    if (!s && h->resale && (s = resale_take(b, h, &retail)) != STATUS_OK)
+        purse_unhold(&b->purses, purse, h->rid, h->hold.atoms);
     if (!s)
         floor_add(&b->floor, h->rid, 1);
     else
@@ -123,9 +131,7 @@ enum status books_hold(struct books *b, const struct ledger_hold *h)
     return s == STATUS_NO_QUOTA ? alert_purse_stop(b, purse) : s;
 }
 
-/* What it had taken of funds is not known any more.  It is taken again, in the same order; what
- * funds do not cover now (one has expired meanwhile) is credit, whatever that allows: it was held. */
-bool books_adopt(struct books *b, const struct ledger_settle *t)
+static bool adopt(struct books *b, const struct ledger_settle *t)
 {
     struct draws draws = { .credit = t->hold.atoms };
     struct budget *budget = budget_find(&b->budgets, t->project);
@@ -137,9 +143,16 @@ bool books_adopt(struct books *b, const struct ledger_settle *t)
                               : STATUS_OK;
     if (covered == STATUS_NO_QUOTA)
         covered = STATUS_OK;
-    if (covered || __builtin_add_overflow(budget->held, t->hold.atoms, &budget->held) ||
-        INT64_MAX - draws.credit < purse->credit_held ||
-        purse_hold(&b->purses, purse, t->rid, &draws) != STATUS_OK)
+    return !covered && !__builtin_add_overflow(budget->held, t->hold.atoms, &budget->held) &&
+           INT64_MAX - draws.credit >= purse->credit_held &&
+           purse_hold(&b->purses, purse, resale_mark(t), &draws) == STATUS_OK;
+}
+
+/* What it had taken of funds is not known any more.  It is taken again, in the same order; what
+ * funds do not cover now (one has expired meanwhile) is credit, whatever that allows: it was held. */
+bool books_adopt(struct books *b, const struct ledger_settle *t)
+{
+    if (!adopt(b, t) || (t->resale && !adopt(b, t->resale)))
         return false;
     floor_add(&b->floor, t->rid, 1);
     return true;
@@ -191,87 +204,62 @@ static void assert_amounts(const struct ledger_settle *t)
     assert(sum == t->amount.atoms && t->amount.atoms <= t->hold.atoms);
 }
 
-/* The words that chose the prices are stored as they are: the tier is what they say. */
-static enum rollup_tier tier_of(const char *facts)
+/* Who pays what for one leg; nothing is changed. */
+static enum status quote(struct books *b, struct ledger_settle *t, struct budget **ret_budget,
+                         struct purse **ret_purse)
 {
-    if (!facts)
-        return TIER_STANDARD;
-    return strstr(facts, "\"service_tier\":\"flex\"")       ? TIER_FLEX
-           : strstr(facts, "\"service_tier\":\"priority\"") ? TIER_PRIORITY
-                                                            : TIER_STANDARD;
-}
-
-static int64_t how_called(const struct ledger_settle *t)
-{
-    uint64_t input = 0; /* of at most BILL_LINES_MAX lines within a bound: no overflow */
-    for (unsigned i = 0; i < t->line_count; i++)
-        if (METERS_TOKENS_IN >> t->lines[i].meter & 1)
-            input += t->lines[i].qty;
-    return rollup_how(t->endpoint, t->line_count ? tier_of(t->facts) : TIER_STANDARD,
-                      input > ROLLUP_LONG_CONTEXT);
-}
-
-static enum status roll_up(struct books *b, const struct ledger_settle *t, int64_t period,
-                           int64_t how, unsigned line, int64_t covered)
-{
-    static const struct bill_line nothing = { .meter = METER_REQUESTS };
-    const struct bill_line *l = t->line_count ? &t->lines[line] : &nothing;
-    const struct rollup_key key = { t->project,       t->key,  t->model, l->meter,
-                                    t->price_version, l->item, period,   how };
-    struct rollup_row *row = rollup_row(&b->rollup, &key);
-    if (!row) {
-        enum status s = rollup_write(&b->rollup, b->db, period_hour(b->batch_us));
-        if (s)
-            return s;
-        row = rollup_row(&b->rollup, &key);
-        assert(row);
-    }
-    row->qty += (int64_t)l->qty;
-    row->atoms += l->amount.atoms;
-    row->covered += covered;
-    row->requests += line == 0;
+    enum status s = books_payer(b, t->project, ret_budget, ret_purse);
+    if (!s)
+        s = books_rate(b, *ret_purse, t);
+    if (s)
+        return s;
+    assert_amounts(t);
+    purse_quote(&b->purses, resale_mark(t), t->hold.atoms, t->amount.atoms, &t->held, &t->paid);
     return STATUS_OK;
 }
 
-/* What funds paid covers the lines in their order. */
-static enum status roll_up_lines(struct books *b, const struct ledger_settle *t, int64_t period)
+static void pay(struct books *b, struct ledger_settle *t, struct budget *budget,
+                struct purse *purse)
 {
-    int64_t covered = t->amount.atoms - t->paid.credit, how = how_called(t);
-    enum status s = STATUS_OK;
-    for (unsigned i = 0; !s && (i == 0 || i < t->line_count); i++) {
-        int64_t atoms = t->line_count ? t->lines[i].amount.atoms : 0;
-        int64_t part = covered < atoms ? covered : atoms;
-        s = roll_up(b, t, period, how, i, part);
-        covered -= part;
-    }
-    return s;
+    purse_settle(&b->purses, purse, resale_mark(t), &t->held, &t->paid);
+    budget_settle(budget, t->hold.atoms, t->amount.atoms);
+    books_count(b, purse, t, false);
+    posting_note(b, budget, purse, t->amount.atoms);
+}
+
+/* What stands with the settlement that is inserted: a failure is no answer to it alone. */
+static enum status insert_beside(struct books *b, struct purse *purse,
+                                 const struct ledger_settle *t)
+{
+    enum status s = t->attempt_count ? attempt_write(b, purse, t) : STATUS_OK;
+    if (!s && t->recount)
+        s = recount_insert(b->db, t->rid, t->recount);
+    if (!s && t->resale)
+        s = resale_insert(b, t->resale);
+    return s ? STATUS_STORE_FAILED : STATUS_OK;
 }
 
 enum status books_settle(struct books *b, struct ledger_settle *t)
 {
-    struct budget *budget;
-    struct purse *purse;
-    enum status s = books_payer(b, t->project, &budget, &purse);
+    struct budget *budget, *retail_budget;
+    struct purse *purse, *retail_purse;
+    enum status s = quote(b, t, &budget, &purse);
+    if (!s && t->resale)
+        s = quote(b, t->resale, &retail_budget, &retail_purse);
     if (!s)
-        s = books_rate(b, purse, t);
+        s = insert_settlement(b, t);
+    if (!s)
+        s = insert_beside(b, purse, t);
     if (s)
         return s;
-    assert_amounts(t);
-    purse_quote(&b->purses, t->rid, t->hold.atoms, t->amount.atoms, &t->held, &t->paid);
-    s = insert_settlement(b, t);
-    if (!s && t->attempt_count)
-        s = attempt_write(b, purse, t);
-    if (!s && t->recount && recount_insert(b->db, t->rid, t->recount))
-        s = STATUS_STORE_FAILED; /* the settlement stands already: not an answer to it alone */
-    if (s)
-        return s;
-    purse_settle(&b->purses, purse, t->rid, &t->held, &t->paid);
-    budget_settle(budget, t->hold.atoms, t->amount.atoms);
-    books_count(b, purse, t, false);
+    pay(b, t, budget, purse);
+    if (t->resale)
+        pay(b, t->resale, retail_budget, retail_purse);
     floor_add(&b->floor, t->rid, -1);
     minutes_note(&b->minutes, t->rid);
-    posting_note(b, budget, purse, t->amount.atoms);
-    s = roll_up_lines(b, t, purse->period);
+    s = books_roll_up(b, t, purse->period);
+    if (!s && t->resale)
+        s = resale_settled(b, t, retail_purse);
     if (!s && t->checkpointed)
         s = books_forget_checkpoint(b, t->rid);
     if (!s && t->idem)
@@ -338,22 +326,35 @@ bool books_must_reload(struct books *b, bool rolled_back)
     return must;
 }
 
+static void unhold(struct books *b, int64_t project, rid_t mark, int64_t atoms)
+{
+    struct budget *budget = budget_find(&b->budgets, project);
+    budget_unhold(budget, atoms);
+    purse_unhold(&b->purses, purse_find(&b->purses, budget->organization), mark, atoms);
+}
+
+static void unpay(struct books *b, const struct ledger_settle *t)
+{
+    struct budget *budget = budget_find(&b->budgets, t->project);
+    struct purse *purse = purse_find(&b->purses, budget->organization);
+    budget_unsettle(budget, t->hold.atoms, t->amount.atoms);
+    purse_unsettle(&b->purses, purse, resale_mark(t), &t->held, &t->paid);
+    books_count(b, purse, t, true);
+}
+
 void books_undo(struct books *b, const struct ledger_op *op)
 {
     if (op->kind == LEDGER_HOLD) {
         const struct ledger_hold *h = (const struct ledger_hold *)op;
-        struct budget *budget = budget_find(&b->budgets, h->project);
-        budget_unhold(budget, h->hold.atoms);
-        purse_unhold(&b->purses, purse_find(&b->purses, budget->organization), h->rid,
-                     h->hold.atoms);
+        unhold(b, h->project, h->rid, h->hold.atoms);
+        if (h->resale)
+            unhold(b, h->resale->project, -h->rid, h->resale->hold.atoms);
         floor_add(&b->floor, h->rid, -1);
     } else if (op->kind == LEDGER_SETTLE) {
         const struct ledger_settle *t = (const struct ledger_settle *)op;
-        struct budget *budget = budget_find(&b->budgets, t->project);
-        struct purse *purse = purse_find(&b->purses, budget->organization);
-        budget_unsettle(budget, t->hold.atoms, t->amount.atoms);
-        purse_unsettle(&b->purses, purse, t->rid, &t->held, &t->paid);
-        books_count(b, purse, t, true);
+        unpay(b, t);
+        if (t->resale)
+            unpay(b, t->resale);
         floor_add(&b->floor, t->rid, 1);
     } else if (op->kind == LEDGER_MORE) {
         books_more_undo(b, (const struct ledger_more *)op);

@@ -142,13 +142,18 @@ struct budget *budget_find(struct budgets *b, int64_t project)
     return slot->project ? slot : NULL;
 }
 
-bool budget_hold(struct budget *b, int64_t atoms)
+bool budget_admits(const struct budget *b, int64_t atoms)
 {
     assert(atoms >= 0);
     int64_t spent = b->monthly ? b->spent_month : b->spent_total;
     int64_t taken;
-    if (__builtin_add_overflow(spent, b->held, &taken) ||
-        __builtin_add_overflow(taken, atoms, &taken) || taken > b->limit)
+    return !__builtin_add_overflow(spent, b->held, &taken) &&
+           !__builtin_add_overflow(taken, atoms, &taken) && taken <= b->limit;
+}
+
+bool budget_hold(struct budget *b, int64_t atoms)
+{
+    if (!budget_admits(b, atoms))
         return false;
     b->held += atoms;
     return true;

@@ -42,6 +42,7 @@ struct budget *budget_find(struct budgets *b, int64_t project); /* NULL: no such
 /* In another period than before nothing is spent yet. */
 void budget_enter_period(struct budget *b, int64_t period_from_us);
 void budget_forget_alerts(struct budget *b);
+bool budget_admits(const struct budget *b, int64_t atoms);    /* nothing is held */
 MUST_CHECK bool budget_hold(struct budget *b, int64_t atoms); /* false: not covered */
 void budget_unhold(struct budget *b, int64_t atoms);
 void budget_settle(struct budget *b, int64_t hold, int64_t amount);

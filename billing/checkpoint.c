@@ -7,7 +7,23 @@
 static const char sql_put[] =
     "INSERT INTO checkpoint VALUES (?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT (rid) DO UPDATE SET"
     " at_us = ?2, model = ?3, model_served = ?4, backend = ?5, amount_atoms = ?6, lines = ?7";
+static const char sql_put_resale[] =
+    "INSERT INTO resale_checkpoint VALUES (?1,?2,?3,?4) ON CONFLICT (rid) DO UPDATE SET"
+    " model = ?2, amount_atoms = ?3, lines = ?4";
 static const char sql_forget[] = "DELETE FROM checkpoint WHERE rid = ?1";
+
+/* Both or neither: what fails here ends the batch. */
+static enum status put_resale(struct books *b, const struct ledger_checkpoint *c)
+{
+    struct db_stmt *s = db_prepare(b->db, sql_put_resale);
+    if (!s)
+        return db_status(b->db);
+    db_int(s, 1, c->rid);
+    db_int(s, 2, c->resale->model);
+    db_int(s, 3, c->resale->amount.atoms);
+    db_text(s, 4, c->resale->lines, -1);
+    return db_run(s) ? STATUS_STORE_FAILED : STATUS_OK;
+}
 
 enum status books_checkpoint(struct books *b, const struct ledger_checkpoint *c)
 {
@@ -22,7 +38,8 @@ enum status books_checkpoint(struct books *b, const struct ledger_checkpoint *c)
     db_int(s, 6, c->amount.atoms);
     db_text(s, 7, c->lines, -1);
     db_int(s, 8, c->first_byte_us);
-    return db_run(s);
+    enum status status = db_run(s);
+    return status || !c->resale ? status : put_resale(b, c);
 }
 
 enum status books_forget_checkpoint(struct books *b, rid_t rid)

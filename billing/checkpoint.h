@@ -19,6 +19,11 @@ struct ledger_checkpoint {
     int64_t model, model_served, backend, first_byte_us; /* as in the settlement */
     money_t amount;
     char lines[LINES_TEXT_BYTES];
+    struct resale_checkpoint { /* the customer's of a reseller; NULL: nobody sells on */
+        int64_t model;
+        money_t amount;
+        char lines[LINES_TEXT_BYTES];
+    } * resale;
 };
 
 /* The answer of the operation as that of books_hold (books.h). */

@@ -25,7 +25,8 @@ static const char sql_line[] = "INSERT INTO credit_line VALUES (?1,?2,?3,?4)";
 struct note {
     struct db *db;
     const char *invoice, *reason;
-    const struct seller *seller;
+    const struct seller *seller; /* borrowed, or: */
+    struct seller_own own_seller;
     int64_t organization;
     json_t *body;      /* owned: of the invoice */
     json_t *lines;     /* owned: of the note */
@@ -42,6 +43,7 @@ static void note_clear(struct note *n)
     json_decref(n->body);
     json_decref(n->lines);
     zone_free(n->zone);
+    seller_clear(&n->own_seller);
 }
 
 __attribute__((format(printf, 2, 3))) static enum status wrong(struct note *n, const char *fmt, ...)
@@ -311,6 +313,8 @@ enum status credit_note_issue(struct db *db, const char *invoice, int64_t line, 
                       .err = err };
     *err = '\0';
     enum status status = n.lines ? read_invoice(&n) : STATUS_NO_MEMORY;
+    if (!status)
+        status = seller_to(db, n.organization, s, &n.own_seller, &n.seller);
     if (!status)
         status = add_lines(&n, line, amount);
     if (!status)

@@ -16,6 +16,7 @@
 #include "billing/contract.h"
 #include "billing/net.h"
 #include "billing/report.h"
+#include "billing/seller.h"
 #include "billing/volume.h"
 
 struct zone;
@@ -23,8 +24,9 @@ struct zone;
 enum { DOCUMENT_INVOICE = 380, DOCUMENT_CREDIT_NOTE = 381 }; /* UNTDID 1001 */
 
 struct draft {
-    const struct seller *seller;
-    const char *slug, *month; /* borrowed */
+    const struct seller *seller;  /* the operator, borrowed, or: */
+    struct seller_own own_seller; /* a reseller; owned */
+    const char *slug, *month;     /* borrowed */
     int64_t organization;
     int64_t period; /* its row; 0: nothing was used in it */
     int64_t from_us, to_us;
@@ -71,10 +73,15 @@ MUST_CHECK enum status document_list(struct db *db, const char *organization, js
 /* document_page.c: what one organization may read. */
 struct payer {
     int64_t organization;
+    int64_t project; /* one of its own; 0: it has none */
     char slug[64];
 };
 /* Who pays for the project's usage. */
 MUST_CHECK enum status document_payer(struct db *db, int64_t project, struct payer *ret);
+/* The same of `customer`, who buys from that organization; NULL: of itself.  NOT_FOUND: nobody of that
+ * name does. */
+MUST_CHECK enum status document_customer(struct db *db, int64_t project, const char *customer,
+                                         struct payer *ret);
 /* document_find, of that organization's only: NOT_FOUND for another's, too. */
 MUST_CHECK enum status document_find_of(struct db *db, int64_t organization, const char *number,
                                         json_t **ret);

@@ -4,13 +4,29 @@
 #include "base/db_list.h"
 #include <string.h>
 
-static const char sql_payer[] = "SELECT o.id, o.slug FROM project p"
+static const char sql_payer[] = "SELECT o.id, o.slug, p.id FROM project p"
                                 " JOIN organization o ON o.id = p.organization WHERE p.id = ?1";
+static const char sql_customer[] =
+    "SELECT o.id, o.slug, (SELECT min(id) FROM project WHERE organization = o.id)"
+    " FROM organization o WHERE o.reseller = ?1 AND o.slug = ?2";
 static const char sql_owns[] = "SELECT 1 FROM document WHERE number = ?1 AND organization = ?2";
 static const char sql_page[] =
     "SELECT number FROM document WHERE organization = ?1 AND number > ?2"
     " AND (?3 = 0 OR type = ?3) AND (?4 IS NULL OR json_extract(body, '$.month') = ?4)"
     " ORDER BY number LIMIT ?5";
+
+static enum status read_payer(struct db *db, struct db_stmt *s, struct payer *ret)
+{
+    enum db_row row = db_step(s);
+    if (row == DB_ROW) {
+        ret->organization = db_col_int(s, 0);
+        ret->project = db_col_int(s, 2);
+        snprintf(ret->slug, sizeof ret->slug, "%s", db_col_text(s, 1, NULL));
+    }
+    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
+    db_reset(s);
+    return status || row == DB_ROW ? status : STATUS_NOT_FOUND;
+}
 
 enum status document_payer(struct db *db, int64_t project, struct payer *ret)
 {
@@ -18,14 +34,19 @@ enum status document_payer(struct db *db, int64_t project, struct payer *ret)
     if (!s)
         return db_status(db);
     db_int(s, 1, project);
-    enum db_row row = db_step(s);
-    if (row == DB_ROW) {
-        ret->organization = db_col_int(s, 0);
-        snprintf(ret->slug, sizeof ret->slug, "%s", db_col_text(s, 1, NULL));
-    }
-    enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
-    db_reset(s);
-    return status || row == DB_ROW ? status : STATUS_NOT_FOUND;
+    return read_payer(db, s, ret);
+}
+
+enum status document_customer(struct db *db, int64_t project, const char *customer,
+                              struct payer *ret)
+{
+    enum status status = document_payer(db, project, ret);
+    struct db_stmt *s = status || !customer ? NULL : db_prepare(db, sql_customer);
+    if (!s)
+        return status || !customer ? status : db_status(db);
+    db_int(s, 1, ret->organization);
+    db_text(s, 2, customer, -1);
+    return read_payer(db, s, ret);
 }
 
 static enum status owns(struct db *db, int64_t organization, const char *number)

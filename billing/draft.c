@@ -45,6 +45,7 @@ void draft_clear(struct draft *d)
     json_decref(d->lines);
     volume_free(&d->volume);
     zone_free(d->zone);
+    seller_clear(&d->own_seller);
     *d = (struct draft){ 0 };
 }
 
@@ -340,6 +341,8 @@ enum status draft_begin(struct db *db, const char *organization, const char *mon
 {
     *ret = (struct draft){ .seller = s, .slug = organization, .month = month };
     enum status status = read_organization(db, ret);
+    if (!status)
+        status = seller_to(db, ret->organization, s, &ret->own_seller, &ret->seller);
     return status ? status : read_period(db, ret, now_us);
 }
 

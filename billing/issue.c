@@ -131,7 +131,9 @@ static enum status close_period(struct db *db, struct draft *d, int64_t now_us)
 static enum status freeze(struct db *db, struct draft *d, int64_t now_us, json_t **ret)
 {
     char series[64], number[DOCUMENT_NUMBER_BYTES];
-    enum status s = close_period(db, d, now_us);
+    enum status s = seller_may_issue(db, d->seller, &d->own_seller);
+    if (!s)
+        s = close_period(db, d, now_us);
     if (!s)
         s = document_number(db, d->seller->series, d->zone, now_us, series, number);
     if (s)
@@ -147,7 +149,7 @@ static enum status freeze(struct db *db, struct draft *d, int64_t now_us, json_t
     const struct volume_period p = { d->organization, d->from_us, d->to_us, number };
     if (!s)
         s = volume_post(db, &d->volume, &p, now_us);
-    if (!s)
+    if (!s && !d->own_seller.name) /* partners earn by what the operator sells, once */
         s = payout_share(db, document, now_us);
     if (!s)
         *ret = TAKE(document);

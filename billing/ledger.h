@@ -54,6 +54,7 @@ struct ledger_hold {
     money_t hold; /* >= 0: an upper bound of what the request can cost */
     int64_t accepted_us;
     struct idem *idem; /* CONFLICT: its key is taken, idem->found; NULL: it brings no key */
+    const struct resale_hold *resale; /* lent until done; NULL: nobody sells on.  Both or neither */
 };
 
 struct ledger_settle {
@@ -81,6 +82,8 @@ struct ledger_settle {
     bool checkpointed;                 /* it has a row of checkpoint.h, which goes with this */
     const struct recount_row *recount; /* lent until done; NULL: the gateway did not count */
     struct draws held, paid;           /* the ledger's: what the hold had taken, and what paid */
+    struct ledger_settle *resale; /* its leg at retail (resale.h), lent; NULL: nobody sells on */
+    bool is_resale;               /* this is such a leg */
 };
 
 /* Anything else that writes (administration) or must see the newest rows.  On the ledger thread in the

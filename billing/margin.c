@@ -10,19 +10,30 @@
 enum { ROWS_MAX = 10000 };
 enum column { MODEL, ORGANIZATION, REQUESTS, REVENUE, CALLS, COST, WASTED };
 
-static const char sql_margin[] =
-    "WITH both AS ("
+#define MARGIN_SQL(both)                                                                           \
+    "WITH both AS (" both ")"                                                                      \
+    " SELECT CASE WHEN ?3 & 1 THEN n.name END, CASE WHEN ?3 & 2 THEN o.slug END, sum(b.requests)," \
+    " sum(b.revenue), sum(b.calls), sum(b.cost), sum(b.wasted) FROM both b"                        \
+    " JOIN name n ON n.id = b.m JOIN organization o ON o.id = b.o GROUP BY 1, 2 ORDER BY 1, 2"
+static const char sql_margin[] = MARGIN_SQL(
     " SELECT p.organization AS o, u.model AS m, sum(u.requests) AS requests, sum(u.atoms) AS revenue,"
     "  0 AS calls, 0 AS cost, 0 AS wasted FROM usage_rollup u JOIN project p ON p.id = u.project"
-    "  WHERE u.hour_us >= ?1 AND u.hour_us < ?2 GROUP BY 1, 2 UNION ALL"
+    "  WHERE u.hour_us >= ?1 AND u.hour_us < ?2 AND p.wholesale IS NULL GROUP BY 1, 2 UNION ALL"
     " SELECT p.organization, c.model, 0, 0, sum(c.attempts), sum(c.cost_atoms), sum(c.wasted_atoms)"
     "  FROM cost_rollup c JOIN project p ON p.id = c.project"
-    "  WHERE c.hour_us >= ?1 AND c.hour_us < ?2 GROUP BY 1, 2)"
-    " SELECT CASE WHEN ?3 & 1 THEN n.name END, CASE WHEN ?3 & 2 THEN o.slug END, sum(b.requests),"
-    " sum(b.revenue), sum(b.calls), sum(b.cost), sum(b.wasted) FROM both b"
-    " JOIN name n ON n.id = b.m JOIN organization o ON o.id = b.o GROUP BY 1, 2 ORDER BY 1, 2";
-static const char sql_house[] = "SELECT count(*) FROM project p JOIN organization o"
-                                " ON o.id = p.organization WHERE p.id = ?1 AND o.slug = ?2";
+    "  WHERE c.hour_us >= ?1 AND c.hour_us < ?2 GROUP BY 1, 2");
+static const char sql_resold[] = MARGIN_SQL(
+    " SELECT p.organization AS o, u.model AS m, sum(u.requests) AS requests, sum(u.atoms) AS revenue,"
+    "  0 AS calls, 0 AS cost, 0 AS wasted FROM usage_rollup u JOIN project p ON p.id = u.project"
+    "  JOIN organization c ON c.id = p.organization AND c.reseller = ?4"
+    "  WHERE u.hour_us >= ?1 AND u.hour_us < ?2 GROUP BY 1, 2 UNION ALL"
+    " SELECT p.organization, u.model, 0, 0, sum(u.requests), sum(u.atoms), 0 FROM usage_rollup u"
+    "  JOIN project p ON p.wholesale = u.project JOIN organization c ON c.id = p.organization"
+    "  AND c.reseller = ?4 WHERE u.hour_us >= ?1 AND u.hour_us < ?2 GROUP BY 1, 2");
+static const char sql_whose[] =
+    "SELECT CASE WHEN o.slug = ?2 THEN 0 WHEN EXISTS (SELECT 1 FROM organization c"
+    " WHERE c.reseller = o.id) THEN o.id ELSE -1 END FROM project p JOIN organization o"
+    " ON o.id = p.organization WHERE p.id = ?1";
 
 bool margin_group(const char *text, unsigned *ret)
 {
@@ -97,9 +108,11 @@ static enum status add_row(json_t *data, struct db_stmt *s, struct sums *total)
 static enum status read_rows(struct db *db, const struct margin_query *q, json_t *data,
                              struct sums *total)
 {
-    struct db_stmt *s = db_prepare(db, sql_margin);
+    struct db_stmt *s = db_prepare(db, q->reseller ? sql_resold : sql_margin);
     if (!s)
         return db_status(db);
+    if (q->reseller)
+        db_int(s, 4, q->reseller);
     db_int(s, 1, q->from_us);
     db_int(s, 2, q->to_us);
     db_int(s, 3, q->group);
@@ -131,14 +144,13 @@ enum status margin_report(struct db *db, const struct margin_query *q, json_t **
     return *ret ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-enum status margin_may(struct db *db, int64_t project, const char *house)
+enum status margin_whose(struct db *db, int64_t project, const char *house, int64_t *ret_reseller)
 {
-    struct db_stmt *s = db_prepare(db, sql_house);
-    int64_t count = 0;
+    struct db_stmt *s = db_prepare(db, sql_whose);
     if (!s)
         return db_status(db);
     db_int(s, 1, project);
     db_text(s, 2, house, -1);
-    enum status status = db_first_int(db, s, &count);
-    return status ? status : count ? STATUS_OK : STATUS_FORBIDDEN;
+    enum status status = db_first_int(db, s, ret_reseller);
+    return status ? status : *ret_reseller < 0 ? STATUS_FORBIDDEN : STATUS_OK;
 }

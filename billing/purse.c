@@ -131,7 +131,8 @@ static enum status find_zone(struct purses *p, const char *name, const struct zo
 
 static enum status set_terms(struct purses *p, struct db_stmt *row)
 {
-    if (2 * p->count >= p->room && !grow(p))
+    /* One that is known stays where it is: pointers to purses outlive purse_load. */
+    if (!purse_find(p, db_col_int(row, 0)) && 2 * p->count >= p->room && !grow(p))
         return STATUS_NO_MEMORY;
     struct purse *o = slot_for(p->slots, p->room, db_col_int(row, 0));
     if (!o->organization)

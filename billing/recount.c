@@ -16,7 +16,8 @@ static const char sql_list[] =
     " JOIN project p ON p.id = s.project JOIN name m ON m.id = s.model"
     " LEFT JOIN name b ON b.id = s.backend"
     " WHERE c.rid >= ((?1 / 1000 - 1704067200000 - 31 * 86400000) << 22)"
-    " AND s.settled_us >= ?1 AND s.settled_us < ?2 AND (?3 = 0 OR s.project = ?3) AND"
+    " AND s.settled_us >= ?1 AND s.settled_us < ?2 AND (?3 = 0 OR s.project ="
+    "  (SELECT coalesce(wholesale, id) FROM project WHERE id = ?3)) AND"
     " (?4 OR abs(c.input_reported - c.input_counted) > c.input_tolerance"
     " OR abs(c.output_reported - c.output_counted) > c.output_tolerance)"
     " ORDER BY c.rid LIMIT ?5";

@@ -11,6 +11,7 @@
 #include "billing/books.h"
 #include "billing/checkpoint.h"
 #include "billing/recover_rate.h"
+#include "billing/resale.h"
 #include <string.h>
 
 enum { ORPHANS_AT_ONCE = 16 };
@@ -31,6 +32,7 @@ static const char sql_orphans[] =
     " FROM request_open o LEFT JOIN checkpoint c USING (rid) WHERE rid >= ?1"
     " AND NOT EXISTS (SELECT 1 FROM settlement s WHERE s.rid = o.rid) ORDER BY rid LIMIT ?2";
 static const char sql_forget_checkpoints[] = "DELETE FROM checkpoint";
+static const char sql_forget_resale[] = "DELETE FROM resale_checkpoint";
 
 struct last_boot {
     int64_t floor, settled_us;
@@ -153,24 +155,50 @@ static enum status read_orphans(struct books *b, rid_t from, struct orphan *orph
     return status;
 }
 
-static enum status settle_orphan(struct books *b, struct recover_sheet *sheet, struct orphan *o)
+/* Of both legs of what is resold, or of neither. */
+static enum status rate_retail(struct books *b, struct recover_sheet *sheet, struct orphan *o,
+                               struct orphan *retail, bool *ret_found)
 {
     struct ledger_settle *t = &o->settle;
+    enum status s = resale_orphan(b, t, &retail->settle, retail->facts, ret_found);
+    if (s || !*ret_found || t->outcome != OUTCOME_ORPHAN)
+        return s;
+    s = recover_rate(sheet, b, o->accepted_us, &retail->settle);
+    if (s != STATUS_BAD_FIELD)
+        return s;
+    *t = o->unpaid;
+    return resale_orphan(b, t, &retail->settle, retail->facts, ret_found);
+}
+
+static enum status settle_orphan(struct books *b, struct recover_sheet sheets[static 2],
+                                 struct orphan *o)
+{
+    struct ledger_settle *t = &o->settle;
+    struct orphan retail;
+    bool found = false;
     enum status s =
-        t->outcome == OUTCOME_ORPHAN ? recover_rate(sheet, b, o->accepted_us, t) : STATUS_OK;
+        t->outcome == OUTCOME_ORPHAN ? recover_rate(&sheets[0], b, o->accepted_us, t) : STATUS_OK;
     if (s == STATUS_BAD_FIELD)
         *t = o->unpaid;
     else if (s)
         return s;
-    return books_adopt(b, t) ? books_settle(b, t) : STATUS_STORE_FAILED;
+    s = rate_retail(b, &sheets[1], o, &retail, &found);
+    if (s)
+        return s;
+    t->resale = found ? &retail.settle : NULL;
+    s = books_adopt(b, t) ? books_settle(b, t) : STATUS_STORE_FAILED;
+    t->resale = NULL;
+    return s;
 }
 
 static enum status settle_orphans(struct books *b, struct orphan *orphans, unsigned count)
 {
-    AUTO(recover_sheet_free) struct recover_sheet sheet = { .words = NULL };
+    struct recover_sheet sheets[2] = { { .words = NULL } }; /* of each leg */
     enum status s = STATUS_OK;
     for (unsigned i = 0; i < count && !s; i++)
-        s = settle_orphan(b, &sheet, &orphans[i]);
+        s = settle_orphan(b, sheets, &orphans[i]);
+    recover_sheet_free(&sheets[0]);
+    recover_sheet_free(&sheets[1]);
     return s;
 }
 
@@ -189,8 +217,10 @@ static enum status recover(struct books *b, rid_t floor, uint64_t *ret_recovered
             floor = orphans[count - 1].settle.rid + 1;
     } while (count == ORPHANS_AT_ONCE);
     floor_init(&b->floor, b->floor_stored); /* nothing older is open any more */
-    struct db_stmt *s = db_prepare(b->db, sql_forget_checkpoints);
-    return s ? db_run(s) : db_status(b->db);
+    struct db_stmt *forget = db_prepare(b->db, sql_forget_checkpoints);
+    struct db_stmt *resale = db_prepare(b->db, sql_forget_resale);
+    enum status s = forget && resale ? db_run(forget) : db_status(b->db);
+    return s ? s : db_run(resale);
 }
 
 struct opening { /* for the transaction's body */

@@ -11,11 +11,23 @@
 enum { ROWS_DEFAULT = 1000, ROWS_MAX = 10000 };
 
 static const char sql_currency[] = "SELECT currency FROM meta";
+static const char sql_resold[] =
+    "SELECT count(*) FROM project WHERE id = ?1 AND wholesale IS NOT NULL";
 static const char sql_project[] = "SELECT id FROM project WHERE slug = ?1";
 
+/* Without a project: all that the operator bills, and not what resellers ask for the same. */
 #define USAGE_SQL(group, join)                                                  \
     "SELECT " group " AS g, r.meter, sum(r.qty), sum(r.requests), sum(r.atoms)" \
     " FROM usage_rollup r " join " WHERE r.hour_us >= ?1 AND r.hour_us < ?2"    \
+    " AND CASE ?3 WHEN 0 THEN r.project NOT IN (SELECT id FROM project"         \
+    "  WHERE wholesale IS NOT NULL) ELSE r.project = ?3 END"                    \
+    " AND (?4 = 0 OR r.key = ?4) GROUP BY g, r.meter ORDER BY 1, 2"
+
+/* Whoever gets an invoice, of the operator or of a reseller. */
+#define PAYER_SQL                                                                            \
+    "SELECT o.slug AS g, r.meter, sum(r.qty), sum(r.requests), sum(r.atoms)"                 \
+    " FROM usage_rollup r JOIN project p ON p.id = r.project"                                \
+    " JOIN organization o ON o.id = p.organization WHERE r.hour_us >= ?1 AND r.hour_us < ?2" \
     " AND (?3 = 0 OR r.project = ?3) AND (?4 = 0 OR r.key = ?4) GROUP BY g, r.meter ORDER BY 1, 2"
 
 /* The sums know neither: these read settlements, of which a request's id, which is its time, finds
@@ -44,6 +56,7 @@ static const struct grouping {
       USAGE_SQL("o.slug", "JOIN project p ON p.id = r.project"
                           " JOIN organization o ON o.id = p.organization"),
       false },
+    { "payer", PAYER_SQL, false },
     { "served", SETTLED_SQL("model_served"), true },
     { "backend", SETTLED_SQL("backend"), true },
     { "day", USAGE_SQL("date(r.hour_us / 1000000, 'unixepoch')", ""), false },
@@ -78,6 +91,18 @@ enum status report_currency(struct db *db, json_t **ret)
     enum status status = row == DB_FAILED ? db_status(db) : STATUS_OK;
     db_reset(s);
     return status;
+}
+
+/* What is resold is nobody's request at retail. */
+static enum status check_own_requests(struct db *db, int64_t project)
+{
+    struct db_stmt *s = db_prepare(db, sql_resold);
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, project);
+    int64_t resold;
+    enum status status = db_first_int(db, s, &resold);
+    return !status && resold ? STATUS_UNSUPPORTED_FIELD : status;
 }
 
 struct usage_rows {
@@ -176,9 +201,11 @@ enum status report_usage(struct db *db, const struct usage_query *q, json_t **re
         q->limit < 0 || q->limit > ROWS_MAX)
         return STATUS_BAD_FIELD;
     u.limit = q->limit ? q->limit : ROWS_DEFAULT;
-    int64_t project = 0;
+    int64_t project = q->project_id;
     enum status s = q->project ? report_project(db, q->project, &project) : STATUS_OK;
     bool archived = false;
+    if (!s && u.grouping->settled && project)
+        s = check_own_requests(db, project);
     if (!s && u.grouping->settled)
         s = archive_covers(db, q->from_us, q->to_us, &archived);
     if (s || archived)

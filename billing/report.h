@@ -15,13 +15,16 @@ struct db;
 
 struct usage_query {
     int64_t from_us, to_us; /* half-open; whole hours */
-    const char *project;    /* slug; NULL: all */
+    const char *project;    /* slug; NULL: all that the operator bills */
+    int64_t project_id;     /* instead of a slug; 0: none */
     int64_t key_id;         /* 0: all */
-    const char *group_by;   /* "model", "key", "project", "organization", "day"; NULL: model */
-    int64_t limit;          /* rows, 1..10000 */
+    const char
+        *group_by; /* "model", "key", "project", "organization", "payer", "day"; NULL: model */
+    int64_t limit; /* rows, 1..10000 */
 };
 /* {"object":"list","currency":..,"from":..,"to":..,"data":[{..group.., "requests":n, "usage":{meter:qty..}, "amount":"0.0012"}],"total":".."} */
-/* CONFLICT: grouped by what only requests know, and some of that time are in an archive. */
+/* CONFLICT: grouped by what only requests know, and some of that time are in an archive;
+ * UNSUPPORTED_FIELD: likewise, of a customer of a reseller, whose requests are its twin's. */
 MUST_CHECK enum status report_usage(struct db *db, const struct usage_query *q, json_t **ret);
 
 struct seller {

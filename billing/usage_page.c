@@ -38,18 +38,22 @@ static const char sql_currency[] = "SELECT currency FROM meta";
     " AND r.at_us >= ?1 AND r.at_us < ?2"                                           \
     " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
 static const char sql_bucket[] = BUCKETS("?1", "(SELECT hour_us AS at_us, * FROM usage_rollup) r");
-/* What a settlement adds to the hourly sums (books.c), but for the money, which no minute tells. */
+/* What a settlement adds to the hourly sums (books.c), but for the money, which no minute tells; x: itself, s,
+ * or what of it is resold. */
+#define SETTLED(x, from)                                                                            \
+    "SELECT s.settled_us AS at_us, " x ".project, s.key, " x ".model, s.endpoint, 0 AS atoms,"      \
+    "  0 AS covered_atoms, coalesce(l.value ->> 0, 0) AS meter, coalesce(l.value ->> 1, 0) AS qty," \
+    "  coalesce(l.key, 0) = 0 AS requests,"                                                         \
+    "  coalesce((SELECT f.value ->> 'service_tier' FROM json_each(" x ".lines) f"                   \
+    "   WHERE f.type = 'object' AND f.value ->> 'service_tier' IN ('flex', 'priority')),"           \
+    "   'standard') AS tier,"                                                                       \
+    "  coalesce((SELECT sum(t.value ->> 1) FROM json_each(" x ".lines) t WHERE t.type = 'array'"    \
+    "   AND 1 << (t.value ->> 0) & ?13), 0) > ?14 AS long_context"                                  \
+    "  FROM " from " LEFT JOIN json_each(" x ".lines) l ON l.type = 'array'"                        \
+    "  WHERE " x ".rid >= ?11 AND " x ".rid < ?12"
 static const char sql_minutes[] = BUCKETS(
-    "r.at_us - r.at_us % 60000000",
-    "(SELECT s.settled_us AS at_us, s.project, s.key, s.model, s.endpoint, 0 AS atoms, 0 AS covered_atoms,"
-    "  coalesce(l.value ->> 0, 0) AS meter, coalesce(l.value ->> 1, 0) AS qty,"
-    "  coalesce(l.key, 0) = 0 AS requests,"
-    "  coalesce((SELECT f.value ->> 'service_tier' FROM json_each(s.lines) f WHERE f.type = 'object'"
-    "   AND f.value ->> 'service_tier' IN ('flex', 'priority')), 'standard') AS tier,"
-    "  coalesce((SELECT sum(t.value ->> 1) FROM json_each(s.lines) t WHERE t.type = 'array'"
-    "   AND 1 << (t.value ->> 0) & ?13), 0) > ?14 AS long_context"
-    "  FROM settlement s LEFT JOIN json_each(s.lines) l ON l.type = 'array'"
-    "  WHERE s.rid >= ?11 AND s.rid < ?12) r");
+    "r.at_us - r.at_us % 60000000", "(" SETTLED("s", "settlement s") " UNION ALL " SETTLED(
+                                        "x", "resale x JOIN settlement s ON s.rid = x.rid") ") r");
 enum column {
     BUCKET,
     NAMES,

@@ -18,13 +18,16 @@
 
 enum { FUNDS_MAX = 256 };
 
-/* By the time in a request's id, as in report.c. */
-static const char sql_drawn[] =
-    "SELECT s.lines, s.draws FROM settlement s JOIN project p ON p.id = s.project"
-    " JOIN name n ON n.id = s.model"
-    " WHERE s.rid >= ((?1 / 1000 - 1704067200000 - 31 * 86400000) << 22) AND s.settled_us >= ?1"
-    " AND s.settled_us < ?2 AND p.organization = ?3 AND n.name = ?4 AND s.price_version = ?5"
-    " AND s.draws IS NOT NULL";
+/* By the time in a request's id, as in report.c; of a request (s itself), or of what is resold (x). */
+#define DRAWN_SQL(x, from)                                                                        \
+    "SELECT " x ".lines, " x ".draws FROM " from " JOIN project p ON p.id = " x ".project"        \
+    " JOIN name n ON n.id = " x ".model"                                                          \
+    " WHERE " x                                                                                   \
+    ".rid >= ((?1 / 1000 - 1704067200000 - 31 * 86400000) << 22) AND s.settled_us >= ?1"          \
+    " AND s.settled_us < ?2 AND p.organization = ?3 AND n.name = ?4 AND " x ".price_version = ?5" \
+    " AND " x ".draws IS NOT NULL"
+static const char sql_drawn[] = DRAWN_SQL("s", "settlement s") " UNION ALL " DRAWN_SQL(
+    "x", "resale x JOIN settlement s ON s.rid = x.rid");
 static const char sql_return[] =
     "INSERT INTO fund (organization, kind, model, priority, from_us, to_us, amount_atoms, note,"
     " created_us) SELECT organization, kind, model, priority, ?2, max(to_us, ?2 + ?3), ?4, ?5, ?2"

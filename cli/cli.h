@@ -91,6 +91,7 @@ enum exit_code show_audit(json_t *result);
 enum exit_code verdict_audit(json_t *result);
 enum exit_code show_usage(json_t *result);
 enum exit_code show_margin(json_t *result);
+enum exit_code show_trial_balance(json_t *result);
 enum exit_code show_recounts(json_t *result);
 enum exit_code run_invoice(const struct session *s, json_t *args);
 enum exit_code run_document(const struct session *s, json_t *args);

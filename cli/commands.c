@@ -47,6 +47,7 @@ static const struct option_row margin_options[] = {
     { "--to", "to", OPTION_TEXT, "DATE", "the end, not itself counted" },
     { "--by", "group_by", OPTION_TEXT, "WHAT",
       "model,organization (default), model or organization" },
+    { "--reseller", "reseller", OPTION_TEXT, "SLUG", "of its customers; default: your own margin" },
     { 0 },
 };
 static const struct option_row recount_options[] = {
@@ -108,11 +109,25 @@ static const struct option_row pay_options[] = {
 
 static const struct option_row org_create_options[] = {
     { "--name", "display_name", OPTION_TEXT, "NAME", "what people call it; default: the slug" },
+    { "--reseller", "reseller", OPTION_TEXT, "SLUG", "from whom it buys, for good; default: you" },
     { "--buyer-name", "buyer_name", OPTION_TEXT, "TEXT", "who the invoice is for" },
     { "--buyer-address", "buyer_address", OPTION_TEXT, "TEXT", "where the invoice goes" },
     { "--buyer-tax-id", "buyer_tax_id", OPTION_TEXT, "TEXT", "the buyer's tax number" },
     { "--po-number", "po_number", OPTION_TEXT, "TEXT", "purchase order" },
     { "--buyer-reference", "buyer_reference", OPTION_TEXT, "TEXT", "what the buyer asks to see" },
+    { 0 },
+};
+static const struct option_row trial_options[] = {
+    { "--reseller", "reseller", OPTION_TEXT, "SLUG", "its books; default: your own" },
+    { 0 },
+};
+static const struct option_row seller_options[] = {
+    { "--series", "series", OPTION_TEXT, "TEXT",
+      "of its documents' numbers: TP for TP-2026-000001" },
+    { "--tax-basis-points", "tax_basis_points", OPTION_TEXT, "N", "its tax; at first 0" },
+    { "--name", "name", OPTION_TEXT, "TEXT", "at first its name as a buyer" },
+    { "--address", "address", OPTION_TEXT, "TEXT", "at first its address as a buyer" },
+    { "--tax-id", "tax_id", OPTION_TEXT, "TEXT", "at first its tax number as a buyer" },
     { 0 },
 };
 static const struct option_row contract_options[] = {
@@ -161,10 +176,12 @@ static const struct option_row simulate_options[] = {
 };
 static const struct option_row diff_options[] = {
     { "--for", "owner", OPTION_TEXT, "SLUG", "files are its books, current is what it pays" },
+    { "--resale", "resale", OPTION_FLAG, NULL, "with --for: current is what its customers pay" },
     { 0 },
 };
 static const struct option_row show_options[] = {
     { "--for", "owner", OPTION_TEXT, "SLUG", "current is what this organization pays" },
+    { "--resale", "resale", OPTION_FLAG, NULL, "with --for: what its customers pay" },
     { 0 },
 };
 
@@ -173,11 +190,13 @@ static const struct option_row publish_options[] = {
       "in force from then on: 30d, 2027-01-01 or 2027-01-01T00:00:00Z" },
     { "--for", "owner", OPTION_TEXT, "SLUG",
       "for this organization alone: what differs from the list" },
+    { "--resale", "resale", OPTION_FLAG, NULL, "with --for: what its customers pay" },
     { "--key-file", "key_file", OPTION_TEXT, "FILE", "as the approver whose key this is" },
     { 0 },
 };
 static const struct option_row withdraw_options[] = {
     { "--for", "owner", OPTION_TEXT, "SLUG", "whose book ends" },
+    { "--resale", "resale", OPTION_FLAG, NULL, "the one that its customers pay by" },
     { "--from", "from", OPTION_TEXT, "WHEN", "the list holds from then on: 30d, 2027-01-01" },
     { "--key-file", "key_file", OPTION_TEXT, "FILE", "as the approver whose key this is" },
     { 0 },
@@ -226,6 +245,13 @@ const struct command commands[] = {
       .ask = "org.create",
       .show = show_organization,
       .help = "make an organization: who pays" },
+    { .words = "org seller",
+      .positions = { "organization" },
+      .required = 1,
+      .options = seller_options,
+      .ask = "org.seller",
+      .show = show_organization,
+      .help = "who a reseller is on its customers' documents" },
     { .words = "org list",
       .ask = "org.list",
       .show = show_organizations,
@@ -361,6 +387,11 @@ const struct command commands[] = {
       .ask = "share.list",
       .show = show_shares,
       .help = "the shares in force" },
+    { .words = "trial-balance",
+      .options = trial_options,
+      .ask = "trial_balance",
+      .show = show_trial_balance,
+      .help = "what stands in the double entry of a legal entity" },
     { .words = "payout",
       .positions = { "month", "partner" },
       .required = 2,

@@ -110,15 +110,11 @@ enum exit_code show_organization(json_t *result)
 enum exit_code show_organizations(json_t *result)
 {
     static const struct column columns[] = {
-        { "ORGANIZATION", "slug", false, NULL },
-        { "NAME", "display_name", false, NULL },
-        { "BUYER", "buyer_name", false, NULL },
-        { "PROJECTS", "projects", true, NULL },
-        { "CREDIT", "credit", true, NULL },
-        { "FUNDS LEFT", "funds_left", true, NULL },
-        { "UNBILLED", "unbilled", true, NULL },
-        { "RECEIVABLE", "receivable", true, NULL },
-        { 0 },
+        { "ORGANIZATION", "slug", false, NULL },    { "NAME", "display_name", false, NULL },
+        { "BUYER", "buyer_name", false, NULL },     { "BUYS FROM", "reseller", false, NULL },
+        { "PROJECTS", "projects", true, NULL },     { "CREDIT", "credit", true, NULL },
+        { "FUNDS LEFT", "funds_left", true, NULL }, { "UNBILLED", "unbilled", true, NULL },
+        { "RECEIVABLE", "receivable", true, NULL }, { 0 },
     };
     table_print(json_object_get(result, "organizations"), columns);
     return EXIT_OK;

@@ -182,15 +182,15 @@ static enum exit_code one_organization(struct invoice_run *r, const char *organi
 static enum exit_code all_organizations(struct invoice_run *r)
 {
     AUTO(json_decref_ptr)
-    json_t *args = json_pack("{s:s, s:s, s:i}", "month", r->month, "group_by", "organization",
-                             "limit", ORGANIZATIONS_MAX);
+    json_t *args = json_pack("{s:s, s:s, s:i}", "month", r->month, "group_by", "payer", "limit",
+                             ORGANIZATIONS_MAX);
     AUTO(json_decref_ptr) json_t *usage = NULL;
     enum exit_code code = ask(r->session, "usage", args, &usage);
     size_t i;
     json_t *row, *rows = json_object_get(usage, "data");
     json_array_foreach (rows, i, row)
         if (code == EXIT_OK)
-            code = one_organization(r, text_of(row, "organization"));
+            code = one_organization(r, text_of(row, "payer"));
     if (code == EXIT_OK && json_array_size(rows) == 0)
         fprintf(stderr, "no organization used anything in %s\n", r->month);
     return code;

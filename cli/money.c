@@ -80,6 +80,22 @@ enum exit_code show_margin(json_t *result)
     return EXIT_OK;
 }
 
+/* ---- the double entry ---- */
+
+enum exit_code show_trial_balance(json_t *result)
+{
+    static const struct column columns[] = {
+        { "ACCOUNT", "account", false, NULL },
+        { "DEBIT", "debit", true, NULL },
+        { "CREDIT", "credit", true, NULL },
+        { 0 },
+    };
+    table_print(json_object_get(result, "accounts"), columns);
+    printf("\ndebit %s, credit %s %s\n", text_of(result, "debit"), text_of(result, "credit"),
+           text_of(result, "currency"));
+    return EXIT_OK;
+}
+
 /* ---- the audit ---- */
 
 enum exit_code verdict_audit(json_t *result)

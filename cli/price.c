@@ -259,9 +259,19 @@ static enum exit_code want_from(json_t *args)
     return EXIT_USAGE;
 }
 
+static enum exit_code want_reseller(json_t *args)
+{
+    if (!json_object_get(args, "resale") || *text_of(args, "owner"))
+        return EXIT_OK;
+    fprintf(stderr, "maasgate: whose customers? --for RESELLER --resale\n");
+    return EXIT_USAGE;
+}
+
 enum exit_code run_price_publish(const struct session *s, json_t *args)
 {
     enum exit_code code = want_from(args);
+    if (!code)
+        code = want_reseller(args);
     if (!code)
         code = put_file(args, "file", "book");
     if (!code)
@@ -314,6 +324,7 @@ enum exit_code show_price_books(json_t *result)
         { "VERSION", "version", true, NULL },
         { "BOOK", "price_book", false, NULL },
         { "FOR", "for", false, NULL },
+        { "KIND", "kind", false, NULL },
         { "STATE", "state", false, NULL },
         { "FROM", "effective", false, NULL },
         { "PROPOSED BY", "proposed_by", false, NULL },

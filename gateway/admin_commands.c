@@ -158,6 +158,11 @@ static enum status run_key_create(struct admin_job *job, struct db *db, int64_t 
     enum status status = key_create(db, job->daemon->keyring, job->daemon->env, &k, text, name);
     if (status == STATUS_NOT_FOUND)
         return admin_refuse(job, status, "project", "there is no project '%s'", a->project);
+    if (status == STATUS_BAD_FIELD || status == STATUS_CONFLICT)
+        return admin_refuse(job, STATUS_BAD_FIELD, "project",
+                            "'%s' is a reseller's twin of its customer's project, and has no keys: "
+                            "they are of the customer's",
+                            a->project);
     if (status != STATUS_OK)
         return status;
     return admin_answered(job, json_pack("{s:s, s:s, s:s, s:s, s:s}", "key", text, "name", name,
@@ -239,6 +244,11 @@ static enum status run_usage(struct admin_job *job, struct db *db, int64_t now_u
             job, status, "group_by",
             "requests of that time are in an archive: look into it, or group by model, "
             "key, project, organization or day");
+    if (status == STATUS_UNSUPPORTED_FIELD)
+        return admin_refuse(job, STATUS_BAD_FIELD, "group_by",
+                            "'%s' buys from a reseller, whose project has its requests: "
+                            "--project RESELLER:%s, or group by model, key, project or day",
+                            job->args.project, job->args.project);
     if (status == STATUS_NOT_FOUND)
         return admin_refuse(job, status, "project", "there is no project '%s'", job->args.project);
     return status;
@@ -251,6 +261,10 @@ static enum status run_margin(struct admin_job *job, struct db *db, int64_t now_
     if (!margin_group(job->args.group_by, &q.group))
         return admin_refuse(job, STATUS_BAD_FIELD, "group_by",
                             "group by model, organization or model,organization");
+    const char *reseller = job->args.reseller;
+    enum status s = reseller ? admin_find_organization(job, db, reseller, &q.reseller) : STATUS_OK;
+    if (s)
+        return s;
     return margin_report(db, &q, &job->result);
 }
 
@@ -413,11 +427,8 @@ static const struct json_spec recount_args[] = {
 };
 
 static const struct json_spec margin_args[] = {
-    TEXT(month, false, TEXT_MAX),
-    TEXT(from, false, TEXT_MAX),
-    TEXT(to, false, TEXT_MAX),
-    TEXT(group_by, false, TEXT_MAX),
-    END,
+    TEXT(reseller, false, TEXT_MAX), TEXT(month, false, TEXT_MAX),    TEXT(from, false, TEXT_MAX),
+    TEXT(to, false, TEXT_MAX),       TEXT(group_by, false, TEXT_MAX), END,
 };
 
 /* clang-format off */
@@ -456,6 +467,7 @@ const struct admin_command admin_commands[] = {
     { "models",             ADMIN_MAIN,   false, no_args,             NULL,            run_models,         "the catalog with prices" },
     { "org.create",         ADMIN_LEDGER, false, admin_org_create_args,NULL,            run_org_create,     "make an organization: who pays" },
     { "org.list",           ADMIN_READER, false, no_args,             NULL,            run_org_list,       "organizations, what they owe and what funds are left" },
+    { "org.seller",         ADMIN_LEDGER, false, admin_seller_args,   prepare_seller,  run_org_seller,     "in whose name, series and tax the documents of a reseller's customers are issued" },
     { "payout",             ADMIN_READER, false, admin_payout_args,   prepare_document,run_payout,         "what a partner has earned by the documents of a month" },
     { "price.approve",      ADMIN_LEDGER, false, admin_price_approve_args, prepare_price_approve, run_price_approve, "the second person says yes to a draft: it will be in force" },
     { "price.approver.add", ADMIN_LEDGER, false, admin_approver_add_args,  NULL,           run_approver_add,   "somebody who may propose and approve with a key of their own" },
@@ -477,6 +489,7 @@ const struct admin_command admin_commands[] = {
     { "share.set",          ADMIN_LEDGER, false, admin_share_args,    NULL,            run_share_set,      "what a partner gets of the lines of a model" },
     { "statement",          ADMIN_READER, false, admin_statement_args,     prepare_document, run_statement,       "an issued invoice, cost centre by cost centre" },
     { "status",             ADMIN_MAIN,   false, no_args,             NULL,            run_status,         "loops, backends, ledger in numbers" },
+    { "trial_balance",      ADMIN_READER, false, admin_trial_args,    NULL,            run_trial_balance,  "what stands in the double entry of the operator, or of a reseller" },
     { "usage",              ADMIN_READER, false, usage_args,          prepare_usage,   run_usage,          "what was used, by model, key, project or day" },
     { 0 },
 };

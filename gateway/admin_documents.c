@@ -71,6 +71,16 @@ static enum status of_month(struct admin_job *job, enum status status, json_t *d
                             "the contract wants an approval of this draft first: "
                             "maasgate invoice approve %s --org %s --by NAME",
                             a->month, a->organization);
+    case STATUS_MISSING_FIELD:
+        return admin_refuse(job, status, "organization",
+                            "the reseller of '%s' has no series of documents yet: "
+                            "maasgate org seller RESELLER --series SERIES",
+                            a->organization);
+    case STATUS_UNSUPPORTED_FIELD:
+        return admin_refuse(job, STATUS_CONFLICT, "",
+                            "a reseller numbers its documents in the series '%s': "
+                            "set another invoice_series",
+                            job->seller.series);
     default:
         return status;
     }

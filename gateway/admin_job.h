@@ -21,7 +21,7 @@ struct admin_job;
 /* Every argument that any command takes; texts are borrowed from the request. */
 struct admin_args {
     const char *slug, *display_name, *budget, *budget_period;
-    const char *organization, *cost_centre;
+    const char *organization, *cost_centre, *reseller, *series, *address, *tax_id, *tax_points;
     const char *time_zone, *credit, *kind, *amount, *model, *note, *text;
     const char *by, *number, *reason, *partner;
     int64_t priority, line, basis_points;
@@ -31,7 +31,7 @@ struct admin_args {
     int64_t requests_per_minute, tokens_per_minute, concurrency;
     const char *month, *from, *to, *group_by, *format;
     int64_t limit, timeout_ms;
-    bool stream, all;
+    bool stream, all, resale;
     const char *book, *file, *a, *b, *a_book, *b_book; /* a price book is a text with a name */
     const char *version, *secret, *digest;
     const char *owner; /* whose book it is: an organization's slug; NULL: the list */

@@ -5,6 +5,8 @@
 #include "billing/contract.h"
 #include "billing/fund.h"
 #include "billing/organization.h"
+#include "billing/seller.h"
+#include "billing/trial.h"
 #include "gateway/admin_args.h"
 #include "gateway/admin_spec.h"
 #include <stddef.h>
@@ -22,8 +24,8 @@ enum status admin_find_organization(struct admin_job *job, struct db *db, const 
     return s;
 }
 
-enum status admin_create_organization(const struct admin_job *job, struct db *db, int64_t now_us,
-                                      int64_t *ret)
+static enum status create(const struct admin_job *job, struct db *db, int64_t reseller,
+                          int64_t now_us, int64_t *ret)
 {
     const struct admin_args *a = &job->args;
     const struct organization_new o = {
@@ -34,15 +36,39 @@ enum status admin_create_organization(const struct admin_job *job, struct db *db
         .buyer_tax_id = or_empty(a->buyer_tax_id),
         .po_number = or_empty(a->po_number),
         .buyer_reference = or_empty(a->buyer_reference),
+        .reseller = reseller,
     };
     return organization_create(db, &o, now_us, ret);
+}
+
+enum status admin_create_organization(const struct admin_job *job, struct db *db, int64_t now_us,
+                                      int64_t *ret)
+{
+    return create(job, db, 0, now_us, ret);
+}
+
+static enum status find_reseller(struct admin_job *job, struct db *db, int64_t *ret)
+{
+    const char *slug = job->args.reseller;
+    *ret = 0;
+    enum status s = slug ? organization_find(db, slug, ret) : STATUS_OK;
+    if (s == STATUS_NOT_FOUND)
+        return admin_refuse(job, s, "reseller", "there is no organization '%s'", slug);
+    return s;
 }
 
 enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us)
 {
     const struct admin_args *a = &job->args;
-    int64_t id;
-    enum status s = admin_create_organization(job, db, now_us, &id);
+    int64_t id, reseller;
+    enum status s = find_reseller(job, db, &reseller);
+    if (s)
+        return s;
+    s = create(job, db, reseller, now_us, &id);
+    if (s == STATUS_FORBIDDEN)
+        return admin_refuse(job, s, "reseller",
+                            "'%s' buys from a reseller itself: nobody can buy from it",
+                            a->reseller);
     if (s == STATUS_CONFLICT)
         return admin_refuse(job, s, "slug", "the organization '%s' exists already", a->slug);
     if (s == STATUS_BAD_FIELD)
@@ -50,11 +76,61 @@ enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us)
     return s ? s : admin_changed(job, json_pack("{s:s}", "organization", a->slug));
 }
 
+/* The operator's own series is not a reseller's. */
+enum status prepare_seller(struct admin_job *job)
+{
+    const struct conf *c = job->daemon->conf;
+    job->seller.series = arena_strdup(job->arena, c->invoice_series);
+    job->seller.minor_digits = (int)c->currency_minor_digits;
+    return job->seller.series ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static enum status read_tax(struct admin_job *job, int64_t *ret)
+{
+    const char *text = job->args.tax_points;
+    char *end = NULL;
+    if (!text)
+        return STATUS_OK;
+    *ret = strtol(text, &end, 10);
+    if (strspn(text, "0123456789") == strlen(text) && *ret <= 10000)
+        return STATUS_OK;
+    return admin_refuse(job, STATUS_BAD_FIELD, "tax_basis_points",
+                        "'%s' is not a number of basis points, 0 to 10000: 6 %% are 600", text);
+}
+
+enum status run_org_seller(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    const struct admin_args *a = &job->args;
+    char err[256] = "";
+    int64_t id;
+    struct seller_change c = { a->name, a->address, a->tax_id, a->series, -1 };
+    enum status s = read_tax(job, &c.tax_basis_points);
+    if (!s)
+        s = admin_find_organization(job, db, a->organization, &id);
+    if (s)
+        return s;
+    s = seller_set(db, id, &c, &job->seller, now_us, err);
+    if (s && *err)
+        return admin_refuse(job, s, "series", "%s", err);
+    return s ? s : admin_changed(job, json_pack("{s:s}", "organization", a->organization));
+}
+
 enum status run_org_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     json_t *list;
     enum status s = organization_list(db, now_us, &list);
     return s ? s : admin_answered(job, json_pack("{s:o}", "organizations", list));
+}
+
+enum status run_trial_balance(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    int64_t reseller;
+    json_t *balance = NULL;
+    enum status s = find_reseller(job, db, &reseller);
+    if (!s)
+        s = trial_balance(db, reseller, &balance);
+    return s ? s : admin_answered(job, balance);
 }
 
 /* What the organization of the arguments has of something. */
@@ -212,6 +288,17 @@ const struct json_spec admin_org_create_args[] = {
     TEXT(buyer_tax_id, false, TEXT_MAX),
     TEXT(po_number, false, TEXT_MAX),
     TEXT(buyer_reference, false, TEXT_MAX),
+    TEXT(reseller, false, TEXT_MAX),
+    END,
+};
+const struct json_spec admin_trial_args[] = { TEXT(reseller, false, TEXT_MAX), END };
+const struct json_spec admin_seller_args[] = {
+    TEXT(organization, true, TEXT_MAX),
+    TEXT(series, false, TEXT_MAX),
+    TEXT(name, false, TEXT_MAX),
+    TEXT(address, false, ADDRESS_MAX),
+    TEXT(tax_id, false, TEXT_MAX),
+    { "tax_basis_points", WANT_TEXT, false, offsetof(struct admin_args, tax_points), 1, 5 },
     END,
 };
 const struct json_spec admin_org_args[] = { TEXT(organization, true, TEXT_MAX), END };

@@ -12,6 +12,9 @@ enum status admin_create_organization(const struct admin_job *job, struct db *db
                                       int64_t *ret);
 
 enum status run_org_create(struct admin_job *job, struct db *db, int64_t now_us);
+enum status prepare_seller(struct admin_job *job);
+enum status run_org_seller(struct admin_job *job, struct db *db, int64_t now_us);
+enum status run_trial_balance(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_org_list(struct admin_job *job, struct db *db, int64_t now_us);
 enum status prepare_contract(struct admin_job *job);
 enum status run_contract_set(struct admin_job *job, struct db *db, int64_t now_us);
@@ -21,6 +24,6 @@ enum status run_fund_add(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_fund_list(struct admin_job *job, struct db *db, int64_t now_us);
 enum status run_charge_add(struct admin_job *job, struct db *db, int64_t now_us);
 
-extern const struct json_spec admin_org_create_args[], admin_org_args[], admin_contract_args[],
-    admin_fund_args[], admin_charge_args[];
+extern const struct json_spec admin_org_create_args[], admin_seller_args[], admin_trial_args[],
+    admin_org_args[], admin_contract_args[], admin_fund_args[], admin_charge_args[];
 #endif

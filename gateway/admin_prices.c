@@ -6,6 +6,7 @@
 #include "gateway/admin_prices.h"
 #include "base/cleanup.h"
 #include "base/db.h"
+#include "billing/organization.h"
 #include "billing/decimal.h"
 #include "billing/pricebook.h"
 #include "billing/pricebook_diff.h"
@@ -62,11 +63,23 @@ enum status admin_layer(struct admin_job *job, const struct catalog *own, struct
 
 enum status admin_find_owner(struct admin_job *job, struct db *db, struct book_owner *ret)
 {
+    const char *slug = job->args.owner;
+    bool resold = false;
     *ret = (struct book_owner){ BOOK_LIST, 0 };
-    if (!job->args.owner)
+    if (!slug && job->args.resale)
+        return admin_refuse(job, STATUS_MISSING_FIELD, "owner", "whose customers? --for RESELLER");
+    if (!slug)
         return STATUS_OK;
-    ret->kind = BOOK_CONTRACT;
-    return admin_find_organization(job, db, job->args.owner, &ret->organization);
+    ret->kind = job->args.resale ? BOOK_RESALE : BOOK_CONTRACT;
+    enum status s = admin_find_organization(job, db, slug, &ret->organization);
+    if (!s)
+        s = organization_is_customer(db, ret->organization, &resold);
+    if (!s && resold)
+        return admin_refuse(job, STATUS_BAD_FIELD, "owner",
+                            "'%s' buys from a reseller: its prices are in that one's book "
+                            "(--for RESELLER --resale)",
+                            slug);
+    return s;
 }
 
 /* ---- lint ---------------------------------------------------------------------------------- */
@@ -364,10 +377,12 @@ const struct json_spec admin_diff_args[] = {
     TEXT(a_book, false, BOOK_BYTES_MAX),
     TEXT(b_book, false, BOOK_BYTES_MAX),
     TEXT(owner, false, TEXT_MAX),
+    FLAG(resale),
     END,
 };
 const struct json_spec admin_price_show_args[] = { TEXT(version, true, TEXT_MAX),
-                                                   TEXT(owner, false, TEXT_MAX), END };
+                                                   TEXT(owner, false, TEXT_MAX), FLAG(resale),
+                                                   END };
 const struct json_spec admin_simulate_args[] = {
     TEXT(book, true, BOOK_BYTES_MAX),    TEXT(month, true, TEXT_MAX),  TEXT(file, false, TEXT_MAX),
     TEXT(organization, false, TEXT_MAX), TEXT(owner, false, TEXT_MAX), END,

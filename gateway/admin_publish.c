@@ -235,14 +235,17 @@ enum status run_approver_list(struct admin_job *job, struct db *db, int64_t now_
 /* ---- arguments ----------------------------------------------------------------------------- */
 
 const struct json_spec admin_publish_args[] = {
-    TEXT(book, true, BOOK_BYTES_MAX), TEXT(from, true, TEXT_MAX),      TEXT(file, false, TEXT_MAX),
-    TEXT(owner, false, TEXT_MAX),     TEXT(secret, false, SECRET_MAX), END,
+    TEXT(book, true, BOOK_BYTES_MAX),
+    TEXT(from, true, TEXT_MAX),
+    TEXT(file, false, TEXT_MAX),
+    TEXT(owner, false, TEXT_MAX),
+    TEXT(secret, false, SECRET_MAX),
+    FLAG(resale),
+    END,
 };
 const struct json_spec admin_withdraw_args[] = {
-    TEXT(owner, true, TEXT_MAX),
-    TEXT(from, true, TEXT_MAX),
-    TEXT(secret, false, SECRET_MAX),
-    END,
+    TEXT(owner, true, TEXT_MAX),     FLAG(resale), TEXT(from, true, TEXT_MAX),
+    TEXT(secret, false, SECRET_MAX), END,
 };
 const struct json_spec admin_price_approve_args[] = {
     { "draft", WANT_INT, true, offsetof(struct admin_args, draft), 1, INT64_MAX },

@@ -16,6 +16,10 @@
     {                                                                        \
 #field, WANT_INT, false, offsetof(struct admin_args, field), 0, most \
     }
+#define FLAG(field)                                                        \
+    {                                                                      \
+#field, WANT_BOOL, false, offsetof(struct admin_args, field), 0, 0 \
+    }
 #define END \
     {       \
         0   \

@@ -1,5 +1,5 @@
 /* gateway/api_invoices.c -- /billing/v1/invoices: the documents of the organization whose
- * finance key asks.  Another's are not there.
+ * finance key asks, or (?customer=) of one that buys from it.  Another's are not there.
  *
  *   /billing/v1/invoices            a list: ?month= ?type= ?limit= ?page=
  *   /billing/v1/invoices/draft      of ?month=: what was issued, else what it comes to so far
@@ -35,7 +35,7 @@ struct invoice_question {
     struct seller seller; /* borrowed from the snapshot, which the request holds */
     const struct form *form;
     struct document_query list;
-    const char *number, *cost_centre;
+    const char *number, *cost_centre, *customer;
 };
 
 /* ---- reader thread ---- */
@@ -50,13 +50,26 @@ static enum status printed(struct question *q, const struct form *f, json_t *doc
     return q->text ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
+/* Whose documents; false: the question has failed with *ret_status. */
+static bool find_payer(struct question *q, struct db *db, struct payer *ret,
+                       enum status *ret_status)
+{
+    const struct invoice_question *i = (const struct invoice_question *)q;
+    *ret_status = document_customer(db, i->project, i->customer, ret);
+    if (*ret_status == STATUS_NOT_FOUND && i->customer) {
+        q->param = "customer";
+        q->problem = "nobody of that name buys from your organization";
+    }
+    return *ret_status == STATUS_OK;
+}
+
 static enum status ask_list(struct question *q, struct db *db)
 {
     struct invoice_question *i = (struct invoice_question *)q;
     struct payer payer;
     json_t *page = NULL;
-    enum status s = document_payer(db, i->project, &payer);
-    if (s)
+    enum status s;
+    if (!find_payer(q, db, &payer, &s))
         return s;
     i->list.organization = payer.organization;
     s = document_page(db, &i->list, &page);
@@ -73,9 +86,10 @@ static enum status ask_draft(struct question *q, struct db *db)
     struct invoice_question *i = (struct invoice_question *)q;
     struct payer payer;
     json_t *document = NULL;
-    enum status s = document_payer(db, i->project, &payer);
-    if (!s)
-        s = document_of_month(db, payer.slug, i->list.month, &i->seller, i->now_us, &document);
+    enum status s;
+    if (!find_payer(q, db, &payer, &s))
+        return s;
+    s = document_of_month(db, payer.slug, i->list.month, &i->seller, i->now_us, &document);
     return s ? s : printed(q, i->form, document);
 }
 
@@ -84,9 +98,10 @@ static enum status ask_one(struct question *q, struct db *db)
     struct invoice_question *i = (struct invoice_question *)q;
     struct payer payer;
     json_t *document = NULL;
-    enum status s = document_payer(db, i->project, &payer);
-    if (!s)
-        s = document_find_of(db, payer.organization, i->number, &document);
+    enum status s;
+    if (!find_payer(q, db, &payer, &s))
+        return s;
+    s = document_find_of(db, payer.organization, i->number, &document);
     if (s == STATUS_NOT_FOUND) {
         q->param = "number";
         q->problem = "there is no such document of your organization";
@@ -122,9 +137,10 @@ static enum status ask_statements(struct question *q, struct db *db)
     AUTO(json_decref_ptr) json_t *document = NULL;
     AUTO(json_decref_ptr) json_t *list = NULL;
     struct payer payer;
-    enum status s = document_payer(db, i->project, &payer);
-    if (!s)
-        s = document_find_of(db, payer.organization, i->number, &document);
+    enum status s;
+    if (!find_payer(q, db, &payer, &s))
+        return s;
+    s = document_find_of(db, payer.organization, i->number, &document);
     if (!s)
         s = statement_list(db, i->number, i->cost_centre, &list);
     if (s == STATUS_NOT_FOUND || s == STATUS_BAD_FIELD) {
@@ -191,7 +207,14 @@ static enum verdict read_cost_centre(struct request *r, const char *value, void 
     return NEXT;
 }
 
-enum { MONTH = 1, TYPE = 2, LIMIT = 4, PAGE = 8, FORMAT = 16, COST_CENTRE = 32 };
+static enum verdict read_customer(struct request *r, const char *value, void *into)
+{
+    (void)r;
+    ((struct invoice_question *)into)->customer = value;
+    return NEXT;
+}
+
+enum { MONTH = 1, TYPE = 2, LIMIT = 4, PAGE = 8, FORMAT = 16, COST_CENTRE = 32, CUSTOMER = 64 };
 
 static const struct parameter parameters[] = {
     { "month", MONTH, false, read_month },
@@ -200,6 +223,7 @@ static const struct parameter parameters[] = {
     { "page", PAGE, false, read_page },
     { "format", FORMAT, false, read_format },
     { "cost_centre", COST_CENTRE, false, read_cost_centre },
+    { "customer", CUSTOMER, false, read_customer },
     { 0 },
 };
 
@@ -231,7 +255,7 @@ static struct invoice_question *make(struct request *r, unsigned takes,
                     (int64_t)c->tax_basis_points, (int)c->currency_minor_digits },
         .list.limit = PAGE_DEFAULT,
     };
-    if (question_parameters(r, parameters, takes, i) != NEXT)
+    if (question_parameters(r, parameters, takes | CUSTOMER, i) != NEXT)
         return NULL;
     if (!i->form)
         i->form = accepted(http_request_header(r, "accept"));

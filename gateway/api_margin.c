@@ -1,6 +1,7 @@
 /* gateway/api_margin.c -- GET /billing/v1/margin?month=: what models and customers bring, less what
- * backends cost.  It is the operator's own: only finance keys of the organization that the setting
- * house_organization names may ask. */
+ * backends cost.  It is the operator's own: finance keys of the organization that the setting
+ * house_organization names may ask.  A reseller's get its own: what its customers bring, less what it
+ * pays. */
 #include "billing/margin.h"
 #include "billing/report.h"
 #include "gateway/question.h"
@@ -18,10 +19,10 @@ static enum status ask(struct question *q, struct db *db)
 {
     struct margin_question *m = (struct margin_question *)q;
     json_t *report = NULL;
-    enum status s = margin_may(db, m->project, m->house);
+    enum status s = margin_whose(db, m->project, m->house, &m->query.reseller);
     if (s == STATUS_FORBIDDEN)
-        q->problem = "margins are told to finance keys of the organization that the setting "
-                     "house_organization names";
+        q->problem = "margins are told to finance keys of resellers, and of the organization that "
+                     "the setting house_organization names";
     if (!s)
         s = margin_report(db, &m->query, &report);
     if (s == STATUS_TOO_LARGE_FOR_LIMIT) {

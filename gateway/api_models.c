@@ -4,6 +4,7 @@
 #include "gateway/error_body.h"
 #include "gateway/price_json.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 #include <inttypes.h>
 
 static bool text_member(struct buf *b, const char *key, const char *value)
@@ -99,7 +100,7 @@ static bool put_model(struct buf *b, const struct catalog_model *m, const char *
 
 enum verdict answer_models(struct request *r)
 {
-    const struct catalog *c = r->catalog;
+    const struct catalog *c = retail_catalog(r);
     struct buf *b = &r->answer.body;
     bool ok = buf_text(b, "{\"object\":\"list\",\"data\":["), first = true;
     for (size_t i = 0; ok && i < c->model_count; i++) {
@@ -114,7 +115,7 @@ enum verdict answer_models(struct request *r)
 
 enum verdict answer_model(struct request *r)
 {
-    const struct catalog *c = r->catalog;
+    const struct catalog *c = retail_catalog(r);
     const struct catalog_model *m = catalog_find(c, &r->target.scope, r->target.model);
     if (!m)
         return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", NULL);

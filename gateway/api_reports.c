@@ -99,21 +99,15 @@ static enum verdict read_region(struct request *r, const char *value, void *into
 }
 
 static const struct parameter parameters[] = {
-    { "starting_at", 1, false, read_start },
-    { "ending_at", 2, false, read_end },
-    { "bucket_width", 4, false, spend_read_width },
-    { "group_by", 8, true, read_group },
-    { "limit", 16, false, spend_read_limit },
-    { "page", 32, false, spend_read_page },
-    { "workspace_ids", 64, true, read_workspaces },
-    { "api_key_ids", 128, true, spend_read_keys },
-    { "models", 256, true, spend_read_models },
-    { "service_tiers", 512, true, read_tiers },
-    { "context_window", 1024, true, read_contexts },
-    { "inference_geos", 2048, true, read_region },
-    { 0 },
+    { "starting_at", 1, false, read_start },          { "ending_at", 2, false, read_end },
+    { "bucket_width", 4, false, spend_read_width },   { "group_by", 8, true, read_group },
+    { "limit", 16, false, spend_read_limit },         { "page", 32, false, spend_read_page },
+    { "workspace_ids", 64, true, read_workspaces },   { "api_key_ids", 128, true, spend_read_keys },
+    { "models", 256, true, spend_read_models },       { "service_tiers", 512, true, read_tiers },
+    { "context_window", 1024, true, read_contexts },  { "inference_geos", 2048, true, read_region },
+    { "customer", 4096, false, spend_read_customer }, { 0 },
 };
-enum { TAKES_COSTS = 63, TAKES_USAGE = 4095 };
+enum { TAKES_COSTS = 63 | 4096, TAKES_USAGE = 8191 };
 
 static struct question *make(struct request *r, enum usage_kind kind)
 {

@@ -66,13 +66,19 @@ static enum verdict read_projects(struct request *r, const char *value, void *in
 }
 
 static const struct parameter parameters[] = {
-    { "start_time", 1, false, read_start },         { "end_time", 2, false, read_end },
-    { "bucket_width", 4, false, spend_read_width }, { "group_by", 8, true, read_group },
-    { "limit", 16, false, spend_read_limit },       { "page", 32, false, spend_read_page },
-    { "project_ids", 64, true, read_projects },     { "api_key_ids", 128, true, spend_read_keys },
-    { "models", 256, true, spend_read_models },     { 0 },
+    { "start_time", 1, false, read_start },
+    { "end_time", 2, false, read_end },
+    { "bucket_width", 4, false, spend_read_width },
+    { "group_by", 8, true, read_group },
+    { "limit", 16, false, spend_read_limit },
+    { "page", 32, false, spend_read_page },
+    { "project_ids", 64, true, read_projects },
+    { "api_key_ids", 128, true, spend_read_keys },
+    { "models", 256, true, spend_read_models },
+    { "customer", 512, false, spend_read_customer },
+    { 0 },
 };
-enum { TAKES_COSTS = 255, TAKES_USAGE = 511 };
+enum { TAKES_COSTS = 767, TAKES_USAGE = 1023 };
 
 static struct question *make(struct request *r, enum usage_kind kind)
 {

@@ -64,6 +64,7 @@ static enum verdict read_query(struct request *r, struct usage_query *q)
     period_month(r->accepted_us, &q->from_us, &month_end_us);
     q->to_us = period_hour(r->accepted_us) + HOUR_US;
     q->key_id = r->key->key_id;
+    q->project_id = r->key->project_id;
     q->group_by = "model";
     q->limit = 10000;
     if (question_parameters(r, parameters, UINT_MAX, q) != NEXT)

@@ -9,9 +9,24 @@ static void on_ledger_done(struct ledger_op *op)
     free(op); /* one that could not be written is followed by another */
 }
 
+/* In one piece with the second leg of the customer of a reseller. */
+static struct ledger_checkpoint *make(const struct ledger_settle *t)
+{
+    struct ledger_checkpoint *c = malloc(sizeof *c + (t->resale ? sizeof *c->resale : 0));
+    if (!c)
+        return NULL;
+    c->resale = t->resale ? (struct resale_checkpoint *)(c + 1) : NULL;
+    if (c->resale) {
+        c->resale->model = t->resale->model;
+        c->resale->amount = t->resale->amount;
+        lines_text(t->resale->lines, t->resale->line_count, t->resale->facts, c->resale->lines);
+    }
+    return c;
+}
+
 static void submit(struct request *r, const struct ledger_settle *t)
 {
-    struct ledger_checkpoint *c = malloc(sizeof *c);
+    struct ledger_checkpoint *c = make(t);
     if (!c)
         return;
     c->op = (struct ledger_op){ .kind = LEDGER_CHECKPOINT, .done = on_ledger_done };

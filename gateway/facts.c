@@ -1,6 +1,7 @@
 /* gateway/facts.c -- see facts.h. */
 #include "gateway/facts.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 
 /* Of all that may answer: dimensions that some price names, or what it costs us. */
 static bool find_sheets(const struct request *r, unsigned *ret_dims)
@@ -9,8 +10,9 @@ static bool find_sheets(const struct request *r, unsigned *ret_dims)
     *ret_dims = 0;
     for (const struct catalog_model *m = r->model; m;
          m = m->fallback_to_parent ? m->parent : NULL) {
-        any = any || m->sheet || m->cost_facts;
-        *ret_dims |= (m->sheet ? m->sheet->dims : 0) | m->cost_dims;
+        const struct price_sheet *retail = r->retail ? retail_model(r, m)->sheet : NULL;
+        any = any || m->sheet || retail || m->cost_facts;
+        *ret_dims |= (m->sheet ? m->sheet->dims : 0) | (retail ? retail->dims : 0) | m->cost_dims;
     }
     return any;
 }

@@ -22,7 +22,7 @@ enum status hold_more_begin(struct request *r)
     uint64_t first = r->snapshot->conf->stream_hold_tokens;
     bool asks = kind_of(r->target.row->capability)->output == OUTPUT_ASKED;
     r->work.output_most = r->bound.output_tokens_max;
-    if (!first || !asks || !r->ask.stream || r->ask.generated != 1 ||
+    if (!first || !asks || r->retail || !r->ask.stream || r->ask.generated != 1 ||
         r->bound.output_tokens_max <= first)
         return STATUS_OK;
     r->work.more = arena_alloc(r->arena, sizeof *r->work.more);
@@ -122,7 +122,7 @@ static void ask(struct request *r)
     }
     m->op.op = (struct ledger_op){ .kind = LEDGER_MORE, .done = on_ledger_done };
     m->op.rid = r->rid;
-    m->op.project = r->key->project_id;
+    m->op.project = r->key->payer_id;
     m->op.model = r->model->db_id;
     m->op.leg++;
     m->op.held = r->work.hold;

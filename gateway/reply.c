@@ -8,6 +8,7 @@
 #include "gateway/http.h"
 #include "gateway/http_lines.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 #include "gateway/stream.h"
 #include <microhttpd.h>
 #include <stdio.h>
@@ -87,9 +88,10 @@ static void model_headers(struct http_lines *m, const struct request *r)
         header(m, "x-maas-fallback", r->model->id);
     if (r->work.backend && *r->snapshot->conf->backend_header == 's') /* shown */
         header(m, "x-maas-backend", r->work.backend->conf->name);
-    header_int(m, "x-maas-price-version", r->catalog->price_version);
+    header_int(m, "x-maas-price-version", retail_catalog(r)->price_version);
+    const money_t paid = r->retail ? r->retail->bill.amount : r->ledger.settle.amount;
     if (r->money == MONEY_SETTLED)
-        header(m, "x-maas-cost", money_text(r->ledger.settle.amount, 2, cost));
+        header(m, "x-maas-cost", money_text(paid, 2, cost));
 }
 
 static void all_headers(struct http_lines *m, const struct request *r)

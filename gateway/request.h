@@ -27,6 +27,7 @@
 struct MHD_Connection;
 struct conn;
 struct question;
+struct retail;
 
 #define REQUEST_MAGIC UINT32_C(0x52455155)
 
@@ -90,6 +91,7 @@ struct request {
     struct limits_view rates;
     bool rates_known;
     const struct catalog_model *model;
+    struct retail *retail;    /* NULL: who calls buys from the operator; in the arena (retail.h) */
     struct price_bound bound; /* hold */
     struct facts *facts;      /* NULL: all prices are plain */
     struct idem *idem;        /* of its Idempotency-Key; NULL: it has none; in the arena */

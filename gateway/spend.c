@@ -1,5 +1,6 @@
 /* gateway/spend.c -- see spend.h. */
 #include "gateway/spend.h"
+#include "billing/document.h"
 #include "billing/minutes.h"
 #include "billing/period.h"
 #include "gateway/query.h"
@@ -26,16 +27,39 @@ static enum status refuse(struct question *q, enum status s)
     return STATUS_BAD_FIELD;
 }
 
+static enum status find_customer(struct spend_question *s, struct db *db)
+{
+    struct payer payer;
+    enum status status = document_customer(db, s->page.project, s->customer, &payer);
+    s->page.project = payer.project;
+    if (status == STATUS_NOT_FOUND) {
+        s->q.param = "customer";
+        s->q.problem = "nobody of that name buys from your organization";
+    }
+    return status;
+}
+
 /* Reader thread. */
 static enum status ask(struct question *q, struct db *db)
 {
+    struct spend_question *of = (struct spend_question *)q;
+    enum status s = of->customer ? find_customer(of, db) : STATUS_OK;
+    if (s)
+        return s;
     struct buf out;
     buf_init(&out, USAGE_PAGE_BYTES);
-    enum status s = usage_page(db, &((struct spend_question *)q)->page, &out);
+    s = usage_page(db, &((struct spend_question *)q)->page, &out);
     if (s == STATUS_OK)
         q->text = buf_take(&out, NULL);
     buf_free(&out);
     return s == STATUS_TOO_LARGE_FOR_LIMIT || s == STATUS_CONFLICT ? refuse(q, s) : s;
+}
+
+enum verdict spend_read_customer(struct request *r, const char *value, void *into)
+{
+    (void)r;
+    ((struct spend_question *)into)->customer = value;
+    return NEXT;
 }
 
 enum verdict spend_read_keys(struct request *r, const char *value, void *into)

@@ -18,6 +18,7 @@ struct spend_question { /* a question first */
     int64_t start_us, end_us; /* -1: not said */
     int64_t next_us;          /* of the page; -1: the first */
     const char *start;        /* the name of its parameter */
+    const char *customer;     /* who buys from the organization of the key; NULL: itself */
     struct spend_filter projects, keys, models, tiers, contexts;
 };
 
@@ -25,6 +26,7 @@ struct spend_question { /* a question first */
 enum verdict spend_read_page(struct request *r, const char *value, void *into);
 enum verdict spend_read_width(struct request *r, const char *value, void *into);
 enum verdict spend_read_limit(struct request *r, const char *value, void *into);
+enum verdict spend_read_customer(struct request *r, const char *value, void *into);
 enum verdict spend_read_keys(struct request *r, const char *value, void *into);
 enum verdict spend_read_models(struct request *r, const char *value, void *into);
 enum verdict spend_filter_add(struct request *r, const char *param, const char *value,

@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "gateway/pricing.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 #include <strings.h>
 
 static struct span bearer(struct span value)
@@ -41,6 +42,16 @@ static void take_own_prices(struct request *r)
                                 (struct book_owner){ BOOK_CONTRACT, r->key->organization_id });
 }
 
+static enum verdict admit(struct request *r)
+{
+    if (r->key->role != r->target.row->key)
+        return refuse_role(r);
+    take_own_prices(r);
+    if (r->key->resold && retail_begin(r) != STATUS_OK)
+        return request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
+    return NEXT;
+}
+
 enum verdict stage_auth(struct request *r)
 {
     if (r->target.row->key == KEY_NONE)
@@ -50,10 +61,8 @@ enum verdict stage_auth(struct request *r)
     enum status s = keyring_check(r->loop->daemon->keyring, text, env->wall_us(env->arg), &r->key);
     wipe(&r->in.authorization);
     wipe(&r->in.api_key);
-    if (s == STATUS_OK) {
-        take_own_prices(r);
-        return r->key->role == r->target.row->key ? NEXT : refuse_role(r);
-    }
+    if (s == STATUS_OK)
+        return admit(r);
     COUNT(&r->loop->counters, refused_auth);
     return request_fail(r, s, NULL, NULL);
 }

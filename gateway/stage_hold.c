@@ -5,6 +5,7 @@
 #include "gateway/idempotency.h"
 #include "gateway/recount.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 
 static enum verdict submit(struct request *r)
 {
@@ -17,6 +18,8 @@ static enum verdict submit(struct request *r)
         struct price_list prices = facts_prices(r, r->model);
         s = price_upper_bound(&prices, &r->bound, &most);
     }
+    if (s == STATUS_OK && r->retail)
+        s = retail_hold(r);
     if (s != STATUS_OK)
         return request_fail(r, s, "model", NULL);
     if (r->in.idempotency_headers && idempotency_begin(r) != NEXT)
@@ -24,7 +27,7 @@ static enum verdict submit(struct request *r)
     *h = (struct ledger_hold){
         .op = { .kind = LEDGER_HOLD },
         .rid = r->rid,
-        .project = r->key->project_id,
+        .project = r->key->payer_id,
         .key = r->key->key_id,
         .model = r->model->db_id,
         .endpoint = r->target.row->endpoint,
@@ -35,6 +38,7 @@ static enum verdict submit(struct request *r)
         .hold = most,
         .accepted_us = r->accepted_us,
         .idem = r->idem,
+        .resale = r->retail ? &r->retail->held : NULL,
     };
     r->work.hold = most;
     return ask_ledger(r, &h->op);
@@ -82,5 +86,9 @@ enum verdict stage_hold(struct request *r)
         COUNT(&r->loop->counters, refused_quota);
     else
         r->answer.retry_after_ms = 5000;
+    if (s == STATUS_NO_QUOTA && r->retail)
+        return request_fail(r, s, NULL,
+                            "the project's budget, or what your organization or the one that it "
+                            "buys from can pay, does not cover this request");
     return request_fail(r, s, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "gateway/kind.h"
 #include "gateway/recount.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 
 /* What was sent when nobody counted: a token an event that carried output, a token
  * every four bytes asked.  Both err in the customer's favour. */
@@ -86,13 +87,18 @@ static struct judgement nothing(enum outcome outcome)
 }
 
 /* Whether a price of the model is for something that only the backend can tell. */
-static bool is_report_missed(const struct request *r)
+static bool wants_report(const struct request *r, const struct catalog_model *m)
 {
-    const struct catalog_model *m = r->model;
     uint32_t left = m->priced & ~own_meters(r);
     while (left && m->price[__builtin_ctz(left)].atoms == 0)
         left &= left - 1;
-    return left != 0 || !silent(r);
+    return left != 0;
+}
+
+static bool is_report_missed(const struct request *r)
+{
+    return wants_report(r, r->model) || (r->retail && wants_report(r, retail_model(r, r->model))) ||
+           !silent(r);
 }
 
 /* Fewer images, or choices, than were asked for. */
@@ -171,14 +177,14 @@ static bool must_wait(struct request *r)
  * not something that lacks a price.  A part of an answer that its backend left is not sold so. */
 static void add_sound(const struct request *r, struct usage *u)
 {
-    const struct catalog_model *m = r->model;
-    uint32_t sold = m->priced & own_meters(r) & (METER_BIT(CHARACTERS) | METER_BIT(AUDIO_MS));
+    uint32_t priced = retail_priced(r),
+             sold = priced & own_meters(r) & (METER_BIT(CHARACTERS) | METER_BIT(AUDIO_MS));
     if (sold & METER_BIT(CHARACTERS))
         usage_set(u, METER_CHARACTERS, r->ask.most.characters_max);
     if ((sold & METER_BIT(AUDIO_MS)) && !usage_has(u, METER_AUDIO_MS))
         usage_set(u, METER_AUDIO_MS, r->ask.audio_ms);
     if (sold)
-        u->present &= m->priced | ~METERS_TOKENS;
+        u->present &= priced | ~METERS_TOKENS;
 }
 
 /* Counting is no work of the backend's. */
@@ -191,31 +197,35 @@ static int64_t work_end_ns(const struct request *r)
 /* Compute time that the backend does not report is the wall time of its work. */
 static void add_own_counts(const struct request *r, struct judgement *j)
 {
-    const struct catalog_model *m = r->model;
     usage_set(&j->usage, METER_REQUESTS, 1);
     if (silent(r) && j->outcome != OUTCOME_UPSTREAM_CUT && j->outcome != OUTCOME_ORPHAN)
         add_sound(r, &j->usage);
-    if (model_priced(m, METER_COMPUTE_MS) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
+    if ((retail_priced(r) & METER_BIT(COMPUTE_MS)) && !usage_has(&j->usage, METER_COMPUTE_MS)) {
         int64_t ns = work_end_ns(r) - r->work.began_ns; /* not what it waited before */
         usage_set(&j->usage, METER_COMPUTE_MS, (uint64_t)(ns / 1000000));
     }
 }
 
+struct rated { /* one leg of a bill: by whose prices, and what chose them */
+    const struct catalog_model *model;
+    int64_t context;
+    bool unpriced, clamped;
+};
+
 /* The model that was asked for sets the price; when its parent did the work and
  * is cheaper, the parent's price is billed.  What a parent costs by the period is known
  * only when it is billed, so it is not compared. */
-static enum status rate(struct request *r, struct judgement *j, struct ledger_settle *s)
+static enum status rate_leg(const struct request *r, const struct usage *u,
+                            const struct catalog_model *const by[2], struct ledger_settle *s,
+                            struct rated *ret)
 {
-    const struct catalog_model *by[2] = { r->model, r->work.served };
     s->line_count = 0;
-    s->facts = NULL;
-    s->sheet = NULL;
     for (int i = 0; i < (by[1] != by[0] ? 2 : 1); i++) {
         struct price_list prices = facts_prices(r, by[i]);
         if (i > 0 && by[i]->sheet && by[i]->sheet->periodic)
             break;
         struct price_bill bill;
-        enum status status = price_rate(&prices, &j->usage, &r->bound, &bill);
+        enum status status = price_rate(&prices, u, &r->bound, &bill);
         if (status != STATUS_OK)
             return status;
         if (i > 0 && bill.amount.atoms >= s->amount.atoms)
@@ -224,13 +234,48 @@ static enum status rate(struct request *r, struct judgement *j, struct ledger_se
         s->line_count = bill.count;
         s->amount = bill.amount;
         s->model = by[i]->db_id;
-        r->work.unpriced = bill.unpriced;
-        r->work.clamped = bill.clamped;
-        s->facts = facts_text(r, by[i], bill.context);
         s->sheet = by[i]->sheet && by[i]->sheet->periodic ? by[i]->sheet : NULL;
-        s->chosen_by = s->sheet ? &r->facts->of : NULL;
+        *ret = (struct rated){ by[i], bill.context, bill.unpriced, bill.clamped };
     }
     return STATUS_OK;
+}
+
+static enum status rate_retail(struct request *r, const struct usage *u, struct ledger_settle *s)
+{
+    const struct catalog_model *const by[2] = { retail_model(r, r->model),
+                                                retail_model(r, r->work.served) };
+    struct rated leg;
+    enum status status = rate_leg(r, u, by, s, &leg);
+    if (status != STATUS_OK)
+        return status;
+    s->facts = retail_facts(r, leg.model, leg.context);
+    s->chosen_by = s->sheet ? &r->retail->chosen_by : NULL;
+    r->work.unpriced = r->work.unpriced || leg.unpriced;
+    return STATUS_OK;
+}
+
+static enum status rate(struct request *r, const struct judgement *j, struct ledger_settle *s)
+{
+    const struct catalog_model *const by[2] = { r->model, r->work.served };
+    struct rated leg;
+    enum status status = rate_leg(r, &j->usage, by, s, &leg);
+    s->resale = r->retail ? &r->retail->bill : NULL;
+    if (status != STATUS_OK)
+        return status;
+    s->facts = facts_text(r, leg.model, leg.context);
+    s->chosen_by = s->sheet ? &r->facts->of : NULL;
+    r->work.unpriced = leg.unpriced;
+    r->work.clamped = leg.clamped;
+    return s->resale ? rate_retail(r, &j->usage, s->resale) : STATUS_OK;
+}
+
+static void rate_nothing(const struct request *r, struct ledger_settle *s)
+{
+    s->line_count = 0;
+    s->amount = (money_t){ 0 };
+    s->model = r->model->db_id;
+    s->facts = NULL;
+    s->sheet = NULL;
 }
 
 static void note_oddities(struct request *r, struct judgement *j)
@@ -281,9 +326,9 @@ enum verdict stage_meter(struct request *r)
     enum status status = rate(r, &j, s);
     if (status != STATUS_OK) { /* cannot be: the bound was rated at the hold */
         log_bug("usage_not_ratable request=%s", r->rid_text);
-        s->line_count = 0;
-        s->amount = (money_t){ 0 };
-        s->model = r->model->db_id;
+        rate_nothing(r, s);
+        if (s->resale)
+            rate_nothing(r, s->resale);
     }
     note_oddities(r, &j);
     s->outcome = j.outcome;

@@ -2,6 +2,7 @@
 #include "gateway/ask_ledger.h"
 #include "gateway/idempotency.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 
 static int64_t since_us(const struct request *r, int64_t at_ns)
 {
@@ -13,7 +14,7 @@ static enum verdict submit(struct request *r)
     struct ledger_settle *s = &r->ledger.settle; /* stage_meter has filled in the bill */
     s->op = (struct ledger_op){ .kind = LEDGER_SETTLE };
     s->rid = r->rid;
-    s->project = r->key->project_id;
+    s->project = r->key->payer_id;
     s->key = r->key->key_id;
     s->model_served = r->work.served->db_id;
     s->backend = r->work.backend ? r->work.backend->conf->db_id : 0;
@@ -25,6 +26,9 @@ static enum verdict submit(struct request *r)
     s->http_status = status_info(r->status)->http;
     s->checkpointed = r->work.checkpoint_ns != 0;
     s->idem = r->idem ? idempotency_keep(r) : NULL;
+    s->is_resale = false;
+    if (r->retail)
+        retail_settle(r);
     return ask_ledger(r, &s->op);
 }
 

@@ -92,6 +92,8 @@ def check_workers(store, journal):
         elif row["event"] == "final":
             final[row["rid"]].append(row)
     for rid, settlement in store.settled.items():
+        if rid < 0:
+            continue  # what a reseller asks for the same work
         if settlement["amount_atoms"] > 0 and rid not in started:
             violation("I6", f"request {rid} was charged and no worker ran it")
         if settlement["outcome"] != "ok" or settlement["evidence"] != "upstream":

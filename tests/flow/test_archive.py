@@ -50,7 +50,7 @@ def age(gate, months):
         for name in names:
             db.execute(f"UPDATE {table} SET {name} = age({name})")
     shift = us // 1000 << 22
-    for table in ("settlement", "request_open", "attempt"):
+    for table in ("settlement", "request_open", "attempt", "resale", "resale_hold"):
         db.execute(f"UPDATE {table} SET rid = rid - {shift}")
     db.execute(f"UPDATE settled_minute SET from_rid = from_rid - {shift}, to_rid = to_rid - {shift}")
     db.execute(f"UPDATE boot SET open_floor = max(1, open_floor - {shift})")
@@ -93,6 +93,67 @@ def old(make_gate):
         starts = db.execute("SELECT min(starts_us) FROM billing_period").fetchone()[0]
     g.month = time.strftime("%Y-%m", time.gmtime(starts // 10**6))
     return g
+
+
+@pytest.fixture
+def resold(make_gate):
+    """Three requests of five months ago that a reseller sold on, and one of today."""
+    g = make_gate(catalog=COSTS)
+    g.cli("org", "create", "seller")
+    g.cli("org", "seller", "seller", "--series", "SLR")
+    g.cli("org", "create", "buyer", "--reseller", "seller")
+    g.cli("fund", "add", "buyer", "prepaid", "0.002")
+    g.cli("project", "create", "shop", "--org", "buyer", "--budget", "10")
+    key = g.key("shop")
+    for _ in range(3):
+        assert g.chat(key, "#tokens=3").status == 200
+    g.terminate()
+    age(g, 5)
+    with g.ledger() as db:
+        starts = db.execute("SELECT min(starts_us) FROM billing_period").fetchone()[0]
+    g.month = time.strftime("%Y-%m", time.gmtime(starts // 10**6))
+    g.start_again = lambda: (g.start_daemon(), g.wait_backend(), g.chat(key, "#tokens=1"))
+    return g
+
+
+@pytest.mark.short
+def test_what_is_resold_leaves_for_both(resold):
+    """Both legs in one file, once both payers are invoiced."""
+    g, month = resold, resold.month
+    g.start_again()
+    for who in ("seller", "buyer"):
+        done = g.cli("archive", month, check=False)
+        assert done.returncode == 1 and f"--org {who} --issue" in done.stderr
+        g.cli("invoice", month, "--org", who, "--issue")
+
+    def used():
+        return [g.cli("usage", "--month", month, "--project", p).stdout for p in ("shop", "seller:shop")]
+    before = used()
+    g.cli("archive", month)
+    assert used() == before
+    file = g.state / "archive" / f"{month}.db"
+    for table in ("resale", "resale_hold", "settlement"):
+        assert rows(file, f"SELECT count(*) FROM {table}") == [(3,)], table
+        with g.ledger() as db:
+            assert db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 1, table
+    assert g.cli("audit").returncode == 0
+    assert reconcile(g).endswith("violations: 0\n")
+
+
+def test_a_month_of_one_payer_alone_stays(resold):
+    """As it is with payers of different time zones, of what was asked for between the two ends."""
+    g = resold
+    db = sqlite3.connect(g.state / "ledger.db")
+    db.execute("UPDATE billing_period SET starts_us = starts_us - 86400000000 WHERE organization ="
+               " (SELECT id FROM organization WHERE slug = 'buyer')")
+    db.commit()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    write_checksums(g.state / "ledger.db")
+    g.start_again()
+    g.cli("invoice", g.month, "--org", "seller", "--issue")
+    done = g.cli("archive", g.month, check=False)
+    assert done.returncode == 1 and "of other time zones: it cannot leave" in done.stderr, done.stderr
 
 
 def reconcile(gate, directory=None, words=()):

@@ -46,6 +46,33 @@ def prepaid(g, k):
         g.cli("fund", "add", "k", "prepaid", money(part))
 
 
+def resold(g, k, payer):
+    """Who buys from a reseller: both purses must cover a request, and here one of them ends."""
+    g.cli("org", "create", "seller")
+    g.cli("org", "create", "buyer", "--reseller", "seller")
+    g.cli("project", "create", "k", "--org", "buyer", "--budget", "1000")
+    if payer:
+        g.cli("contract", "set", payer, "--credit", "0")
+        for part in (k // 2, k - k // 2):
+            g.cli("fund", "add", payer, "prepaid", money(part))
+
+
+def buyers_funds(g, k):
+    resold(g, k, "buyer")
+
+
+def resellers_funds(g, k):
+    resold(g, k, "seller")
+
+
+def buyers_budget(g, k):
+    resold(g, k, None)
+    g.cli("project", "budget", "k", money(k), "--budget-period", "total")
+
+
+LIMITS = [budget, credit, prepaid, buyers_funds, resellers_funds, buyers_budget]
+
+
 class Client(threading.Thread):
     """Asks so many times over one connection, made again when it breaks."""
 
@@ -108,13 +135,17 @@ def served(g):
     """How many were paid for, and that it is just what there was."""
     with g.ledger() as db:
         rows = db.execute("SELECT amount_atoms, count(*) FROM settlement s JOIN project p ON p.id = s.project"
-                          " WHERE p.slug = 'k' AND amount_atoms > 0 GROUP BY 1").fetchall()
+                          " WHERE p.slug IN ('k', 'seller:k') AND amount_atoms > 0 GROUP BY 1").fetchall()
+        twice = db.execute("SELECT count(*), sum(amount_atoms > 0) FROM resale").fetchone()
+        assert twice[0] == db.execute("SELECT count(*) FROM settlement s JOIN project p ON p.id = s.project"
+                                      " WHERE p.slug = 'seller:k'").fetchone()[0]
+        assert not twice[0] or twice[1] == rows[0][1], "both pay or neither"
     assert [row[0] for row in rows] == [atoms(PRICE)]
     return rows[0][1]
 
 
 @pytest.mark.timeout(180 * SLOW + HOLDS)
-@pytest.mark.parametrize("limit", [budget, credit, prepaid], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda f: f.__name__)
 def test_exactly_k(make_gate, limit):
     g, k = make_gate(), CLIENTS * HOLDS // 3
     limit(g, k)
@@ -129,7 +160,7 @@ def test_exactly_k(make_gate, limit):
 
 
 @pytest.mark.timeout(240 * SLOW + HOLDS)
-@pytest.mark.parametrize("limit", [budget, credit, prepaid], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda f: f.__name__)
 def test_exactly_k_with_kills_between(make_gate, limit):
     """What a kill leaves open is given back; in the end all of it is used, and not one more."""
     g, dice = make_gate(), random.Random(SEED)

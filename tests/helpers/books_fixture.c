@@ -125,7 +125,7 @@ static enum status add_project(struct ledger_call *call, struct db *db, int64_t 
     struct project_args *a = call->arg;
     char buyer[64];
     snprintf(buyer, sizeof buyer, "Buyer %s", a->slug);
-    const struct organization_new o = { a->slug, a->slug, buyer, "", "", "PO-1", "" };
+    const struct organization_new o = { a->slug, a->slug, buyer, "", "", "PO-1", "", 0 };
     int64_t organization;
     enum status created = organization_create(db, &o, now_us, &organization);
     if (created)

@@ -7,7 +7,7 @@ import sqlite3
 
 # What leaves, and the key of each row.  A file holds some rows that stay, too: they are the same there.
 LEAVES = {"request_open": "rid", "hold_more": "rid, leg", "settlement": "rid", "recount": "rid",
-          "attempt": "rid, number", "ledger_tx": "tx", "ledger_entry": "tx, account"}
+          "attempt": "rid, number", "resale_hold": "rid", "resale": "rid", "ledger_tx": "tx", "ledger_entry": "tx, account"}
 GONE = "kind IN ('usage', 'upstream')"
 
 
@@ -69,7 +69,9 @@ def check_carried(db, file, archive, violation):
     entries = dict(file.execute(f"SELECT account, sum(atoms) FROM ledger_entry WHERE tx IN"
                                 f" (SELECT tx FROM ledger_tx WHERE {GONE}) GROUP BY account"))
     draws = collections.Counter()
-    for (text,) in file.execute("SELECT draws FROM settlement WHERE draws IS NOT NULL"):
+    resold = " UNION ALL SELECT draws FROM resale" if file.execute(
+        "SELECT 1 FROM sqlite_schema WHERE name = 'resale'").fetchone() else ""
+    for (text,) in file.execute(f"SELECT draws FROM (SELECT draws FROM settlement{resold}) WHERE draws IS NOT NULL"):
         for fund, atoms in json.loads(text):
             draws[fund] += atoms
     for table, key, right in (("archived_balance", "account", entries), ("archived_draw", "fund", dict(draws))):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The invariants of money (I1 to I26), checked in a store by code that shares nothing with its writer.
+"""The invariants of money (I1 to I27), checked in a store by code that shares nothing with its writer.
 
 Python's own sqlite3 and json, and the rules of rates in rational numbers (rate.py).  Reads only: a
 live store, or a copy together with its -wal file.  Months that have left it are read from their files
@@ -38,9 +38,9 @@ LATE_US = 5 * 1000000  # a request may have been accepted while a new book was b
 UNCHARGED = {"failed_pre", "client_gone_0", "orphan_0", "blocked_upstream"}
 # What nothing may change once it is written.
 FROZEN = ["request_open", "hold_more", "settlement", "ledger_tx", "ledger_entry", "price_version", "document", "credit_line",
-          "contract", "fund", "charge", "approval", "payment", "share", "share_rule", "attempt", "cost_version",
-          "recount", "price_proposal", "price_publication", "price_layer", "archive", "archived_balance", "archived_draw",
-          "alert"]
+          "contract", "fund", "charge", "resale_hold", "resale", "seller", "approval", "payment", "share", "share_rule",
+          "attempt", "cost_version", "recount", "price_proposal", "price_publication", "price_layer", "archive",
+          "archived_balance", "archived_draw", "alert"]
 INVOICE, CREDIT_NOTE = 380, 381
 
 violations = []
@@ -96,6 +96,7 @@ class Store:
             if r["rid"] in self.settled:
                 violation("I3", f"request {r['rid']} was settled twice")
             self.settled[r["rid"]] = r
+        self.read_resale()
         self.lines, self.facts = {}, {}
         for rid, r in self.settled.items():
             lines = json.loads(r["lines"])
@@ -103,10 +104,27 @@ class Store:
             self.lines[rid] = [(line + [0, 0])[:5] for line in lines]
         self.draws = {rid: json.loads(r["draws"] or "[]") for rid, r in self.settled.items()}
         self.payer = dict(self.db.execute("SELECT id, organization FROM project"))
+        self.seller = dict(self.db.execute("SELECT id, reseller FROM organization"))
         self.funds = {r["id"]: r for r in self.db.execute("SELECT * FROM fund")}
         self.kinds = dict(self.db.execute("SELECT id, kind FROM account"))
         self.read_periods()
         self.documents = {r["number"]: Document(r) for r in self.db.execute("SELECT * FROM document ORDER BY number")}
+
+    def read_resale(self):
+        """What the customers of resellers hold and owe: requests of their own, by the negative number."""
+        self.resold = {}
+        for h in self.db.execute("SELECT * FROM resale_hold"):
+            if h["rid"] in self.holds:
+                self.holds[-h["rid"]] = {**dict(self.holds[h["rid"]]), **dict(h), "rid": -h["rid"]}
+            else:
+                violation("I27", f"request {h['rid']} is held at retail and never was")
+        for x in self.db.execute("SELECT * FROM resale"):
+            own = self.settled.get(x["rid"])
+            if own is None:
+                violation("I27", f"request {x['rid']} is owed for at retail and was never settled")
+                continue
+            self.resold[x["rid"]] = own
+            self.settled[-x["rid"]] = {**dict(own), **dict(x), "rid": -x["rid"]}
 
     def read_periods(self):
         self.periods = {r["id"]: r for r in self.db.execute("SELECT * FROM billing_period")}
@@ -334,7 +352,7 @@ def check_minutes(store, args):
     minutes = {r["minute_us"]: r for r in store.db.execute("SELECT * FROM settled_minute")}
     for rid, s in store.settled.items():
         row = minutes.get(s["settled_us"] // MINUTE_US * MINUTE_US)
-        if row is None or not row["from_rid"] <= rid < row["to_rid"]:
+        if row is None or not row["from_rid"] <= abs(rid) < row["to_rid"]:
             violation("I9", f"request {rid} is not where its minute looks for it")
 
 
@@ -373,6 +391,10 @@ def check_costs(store, args):
             "SELECT t.at_us, t.organization, e.account % 32, e.atoms FROM ledger_tx t"
             " JOIN ledger_entry e ON e.tx = t.tx WHERE t.kind = 'upstream'"):
         posted[at, organization, code] -= atoms
+    for rid, own in store.resold.items():  # what a reseller pays is its cost of that customer
+        batch = own["settled_us"], store.payer[store.settled[-rid]["project"]]
+        posted[(*batch, 12)] += own["amount_atoms"]
+        posted[(*batch, 13)] -= own["amount_atoms"]
     for key, left in posted.items():
         if left:
             violation("I25", f"batch {key[0]} of organization {key[1]}: {left} atoms of cost are not posted to {key[2]}")
@@ -612,15 +634,15 @@ def check_shares(store, args):
 
 def publications(store):
     """{organization: [(from, version)]} of the books that two people published, each looked at; 0 is the
-    list.  Books of resellers are nobody's that a request is held by."""
+    list, of what a reseller's customers pay the number is negative."""
     approvers = {f"key:{r['name']}": r for r in store.db.execute("SELECT * FROM price_approver")}
     hashes = dict(store.db.execute("SELECT id, sha256 FROM price_version"))
     terms = collections.defaultdict(list)
     for r in store.db.execute("SELECT u.*, p.text, p.sha256, p.proposed_by, p.proposed_us, p.owner_kind AS for_kind,"
                               " p.organization AS for_whom FROM price_publication u"
                               " JOIN price_proposal p ON p.id = u.proposal ORDER BY u.effective_us"):
-        if r["owner_kind"] != "resale":
-            terms[r["organization"]].append((r["effective_us"], r["price_version"]))
+        owner = -r["organization"] if r["owner_kind"] == "resale" else r["organization"]
+        terms[owner].append((r["effective_us"], r["price_version"]))
         by = approvers.get(r["published_by"])
         if r["proposed_by"] == r["published_by"]:
             violation("I19", f"draft {r['proposal']} was published by one person alone")
@@ -691,7 +713,11 @@ def check_books(store, args):
 
     for rid, h in store.holds.items():
         accepted, v = h["accepted_us"], h["price_version"]
-        own = in_force(store.payer[h["project"]], accepted)
+        payer = store.payer[h["project"]]
+        own = in_force(payer, accepted)
+        if rid < 0:  # at retail; without a book for them its customers pay what the reseller pays
+            own = in_force(-store.seller[payer], accepted)
+            own = in_force(store.seller[payer], accepted) if own is None or own in silent else own
         below, its = layers.get(v, (v, None))
         if its != (None if own in silent else own):
             violation("I19", f"request {rid} has version {v} with the book {its}, its organization has {own}")
@@ -717,6 +743,51 @@ def check_keys(store, args):
     for (rid,) in store.db.execute("SELECT rid FROM idempotency_answer"):
         if rid in store.holds and rid not in store.settled:
             violation("I20", f"request {rid}: its answer is kept, and it was never settled")
+
+
+def check_resale(store, args):
+    """Both legs or neither, of the same usage; whose project and whose document it is."""
+    twins = dict(store.db.execute("SELECT id, wholesale FROM project WHERE wholesale IS NOT NULL"))
+    seller_of = store.seller
+    for customer, seller in seller_of.items():
+        if seller is not None and seller_of[seller] is not None:
+            violation("I27", f"organization {customer}: its reseller is a customer itself")
+    for project, payer in store.payer.items():
+        if store.payer.get(twins.get(project)) != seller_of[payer]:
+            violation("I27", f"project {project}: its twin is not its reseller's")
+    for rid, h in store.holds.items():
+        if rid > 0 and (h["project"] in twins.values()) != (-rid in store.holds):
+            violation("I27", f"request {rid} is held for one leg alone")
+        if rid < 0 and twins.get(h["project"]) != store.holds[-rid]["project"]:
+            violation("I27", f"request {-rid} is resold by a project that is no twin")
+    for rid in store.settled:
+        if -rid in store.holds and -rid not in store.settled:
+            violation("I27", f"request {abs(rid)} is settled for one leg alone")
+    for rid in store.resold:
+        used = [collections.Counter() for _ in range(2)]
+        for units, lines in zip(used, (store.lines[rid], store.lines[-rid])):
+            for meter, qty, *_ in lines:
+                units[meter] += qty
+        if any(used[0][m] != used[1][m] for m in used[0] if used[1][m]):
+            violation("I27", f"request {rid}: {used[0]} was used and {used[1]} is resold")
+    for rid, in store.db.execute("SELECT rid FROM resale_checkpoint"):
+        if rid in store.settled:
+            violation("I27", f"request {rid} is settled and has a checkpoint at retail")
+    check_series(store, seller_of)
+
+
+def check_series(store, seller_of):
+    """A number says who the seller is; and so does the document."""
+    series = collections.defaultdict(set)
+    for r in store.db.execute("SELECT organization, series FROM seller"):
+        series[r["series"]].add(r["organization"])
+    for name, owners in series.items():
+        if len(owners) > 1:
+            violation("I27", f"series {name} is of sellers {owners}")
+    for d in store.documents.values():
+        name = d.row["series"].rsplit("-", 1)[0].removesuffix("-CN")
+        if series.get(name, {None}) != {seller_of[d.row["organization"]]}:
+            violation("I27", f"document {d.number} is in the series of another seller")
 
 
 def check_currency(store, args):
@@ -794,6 +865,7 @@ CHECKS = [
     ("I22", "one currency in every leg, book and document", check_currency),
     ("I25", "what backends cost is rated by its book, summed up and posted", check_costs),
     ("I26", "an alert says what the sums of its moment were", check_alerts),
+    ("I27", "what is resold has two legs of the same usage, and documents of its seller", check_resale),
 ]
 NOT_YET = {
     "I8": "the gapless number of an account's settlements: there are no receipts yet; what has numbers is asked",

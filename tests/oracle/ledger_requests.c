@@ -77,14 +77,18 @@ static const struct publication_term *term_at(const struct term_list *l, int64_t
     return found && found->text ? found : NULL;
 }
 
-static const char *slug_of(struct db *db, int64_t organization)
+/* What the customers of an organization pay has a '~' behind its slug. */
+static const char *slug_of(struct db *db, const struct book_owner *owner)
 {
     struct db_stmt *s = db_prepare(db, "SELECT slug FROM organization WHERE id = ?1");
     assert(s);
-    db_int(s, 1, organization);
+    db_int(s, 1, owner->organization);
     enum db_row row = db_step(s);
     assert(row == DB_ROW);
-    const char *slug = arena_strdup(arena, db_col_text(s, 0, NULL));
+    char name[80];
+    snprintf(name, sizeof name, "%s%s", db_col_text(s, 0, NULL),
+             owner->kind == BOOK_RESALE ? "~" : "");
+    const char *slug = arena_strdup(arena, name);
     db_reset(s);
     return slug;
 }
@@ -104,7 +108,7 @@ static enum status take_books(struct db *db, const json_t *c, int64_t us)
     json_object_set_new(versions, "", json_integer(list->version));
     for (size_t i = 0; i < t.own_count && !s; i++) {
         const struct publication_term *own = term_at(&t.own[i].terms, us);
-        const char *payer = slug_of(db, t.own[i].owner.organization);
+        const char *payer = slug_of(db, &t.own[i].owner);
         if (!own)
             continue;
         s = add_models(db, c, payer, own);
@@ -131,7 +135,7 @@ enum status run_publish(struct db *db, const json_t *c)
     digest_sha256(book, strlen(book), sha256);
     enum status s = STATUS_OK;
     if (*text(c, "for")) {
-        p.owner.kind = BOOK_CONTRACT;
+        p.owner.kind = json_is_true(json_object_get(c, "resale")) ? BOOK_RESALE : BOOK_CONTRACT;
         s = organization_find(db, text(c, "for"), &p.owner.organization);
     } else if (!model_count) {
         s = ledger_publish_prices(db, name, oracle.currency, book, sha256, now, &id);
@@ -144,20 +148,31 @@ enum status run_publish(struct db *db, const json_t *c)
     return s ? s : take_books(db, c, now + 1);
 }
 
+/* NULL: nobody of that name has a book. */
+static const struct model *find_model(const json_t *c, const char *payer)
+{
+    for (unsigned i = models_now; i < model_count; i++)
+        if (strcmp(models[i].name, text(c, "model")) == 0 && strcmp(models[i].payer, payer) == 0)
+            return &models[i];
+    return NULL;
+}
+
 /* By the book of who pays. */
 static const struct model *model_of(const json_t *c)
 {
-    const struct model *list = NULL;
-    for (unsigned i = models_now; i < model_count; i++) {
-        if (strcmp(models[i].name, text(c, "model")) != 0)
-            continue;
-        if (strcmp(models[i].payer, text(c, "payer")) == 0)
-            return &models[i];
-        if (!*models[i].payer)
-            list = &models[i];
-    }
-    assert(list);
-    return list;
+    const struct model *m = find_model(c, text(c, "payer"));
+    m = m ? m : find_model(c, "");
+    assert(m);
+    return m;
+}
+
+/* By that of a reseller for its customers, else as the reseller pays itself. */
+static const struct model *retail_of(const json_t *c)
+{
+    char payer[80];
+    snprintf(payer, sizeof payer, "%s~", text(c, "payer"));
+    const struct model *m = find_model(c, payer);
+    return m ? m : model_of(c);
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */
@@ -172,6 +187,11 @@ static struct open_request { /* by rid */
     struct price_facts facts;
     struct price_bound bound;
     struct ledger_hold held;
+    struct resale_hold resale; /* of the customer of a reseller: its leg */
+    struct price_list retail_prices;
+    struct ledger_settle retail;
+    struct price_facts retail_facts;
+    char retail_text[FACTS_TEXT_BYTES];
     char words[PRICE_DIMS][PRICE_WORD_BYTES_MAX + 1], facts_text[FACTS_TEXT_BYTES];
 } * open_requests[OPEN_MAX];
 
@@ -214,6 +234,24 @@ static rid_t rid_of(const json_t *c)
     return ((oracle.now_us - epoch_us) / 1000 << 22) + number(c, "rid", 0);
 }
 
+static money_t most_of(const struct price_list *prices, const struct price_bound *bound)
+{
+    money_t most = { 0 };
+    enum status s = price_upper_bound(prices, bound, &most);
+    assert(s == STATUS_OK);
+    return most;
+}
+
+static void hold_retail(struct open_request *r, const json_t *c)
+{
+    const struct model *m = retail_of(c);
+    r->retail_prices = m->prices;
+    r->retail_prices.facts = &r->facts;
+    r->resale = (struct resale_hold){ number(c, "customer", 0), m->version,
+                                      most_of(&r->retail_prices, &r->bound) };
+    r->op.hold.resale = &r->resale;
+}
+
 static void start_hold(const json_t *c)
 {
     struct open_request *r = *slot_of(c) = calloc(1, sizeof *r);
@@ -222,9 +260,6 @@ static void start_hold(const json_t *c)
     r->prices = m->prices;
     read_facts(r, c);
     r->bound = read_bound(json_object_get(c, "most"));
-    money_t most = { 0 };
-    enum status s = price_upper_bound(&r->prices, &r->bound, &most);
-    assert(s == STATUS_OK);
     r->op.hold = (struct ledger_hold){ .op.kind = LEDGER_HOLD,
                                        .rid = rid_of(c),
                                        .project = number(c, "project", 0),
@@ -233,7 +268,9 @@ static void start_hold(const json_t *c)
                                        .price_version = m->version,
                                        .n = 1,
                                        .accepted_us = r->facts.accepted_us,
-                                       .hold = most };
+                                       .hold = most_of(&r->prices, &r->bound) };
+    if (number(c, "customer", 0))
+        hold_retail(r, c);
     r->held = r->op.hold;
     submit(&r->op.op);
 }
@@ -243,6 +280,7 @@ static void end_hold(const json_t *c)
     struct open_request **r = slot_of(c);
     say_status((*r)->op.op.status);
     say("hold", json_integer((*r)->held.hold.atoms));
+    say("retail_hold", json_integer((*r)->resale.hold.atoms));
     if ((*r)->op.op.status == STATUS_OK)
         return;
     free(*r);
@@ -261,23 +299,37 @@ static void read_usage(const json_t *usage, struct usage *u)
 }
 
 /* What stage_meter fills in; a request that failed has no usage. */
-static void rate(struct open_request *r, const json_t *c, struct ledger_settle *t)
+static void rate(const struct open_request *r, const struct price_list *prices, const json_t *c,
+                 struct ledger_settle *t, struct price_facts *facts,
+                 char facts_text[static FACTS_TEXT_BYTES])
 {
     struct usage u = { .present = 0 };
     struct price_bill bill;
     read_usage(json_object_get(c, "usage"), &u);
-    enum status s = price_rate(&r->prices, &u, &r->bound, &bill);
+    enum status s = price_rate(prices, &u, &r->bound, &bill);
     assert(s == STATUS_OK && !bill.clamped);
     memcpy(t->lines, bill.lines, bill.count * sizeof *bill.lines);
     t->line_count = bill.count;
     t->amount = bill.amount;
-    const struct price_sheet *sheet = r->prices.sheet;
+    const struct price_sheet *sheet = prices->sheet;
     if (!sheet)
         return;
-    r->facts.context = bill.context;
-    t->facts = price_facts_text(&r->facts, sheet->dims, r->facts_text);
+    *facts = r->facts;
+    facts->context = bill.context;
+    t->facts = price_facts_text(facts, sheet->dims, facts_text);
     t->sheet = sheet->periodic ? sheet : NULL;
-    t->chosen_by = sheet->periodic ? &r->facts : NULL;
+    t->chosen_by = sheet->periodic ? facts : NULL;
+}
+
+static void add_retail(struct open_request *r, const json_t *c, struct ledger_settle *t)
+{
+    r->retail = *t;
+    r->retail.project = r->resale.project;
+    r->retail.hold = r->resale.hold;
+    r->retail.price_version = r->resale.price_version;
+    r->retail.is_resale = true;
+    rate(r, &r->retail_prices, c, &r->retail, &r->retail_facts, r->retail_text);
+    t->resale = &r->retail;
 }
 
 static void start_settle(const json_t *c)
@@ -302,21 +354,31 @@ static void start_settle(const json_t *c)
         .duration_us = 2000,
         .http_status = 200,
     };
-    rate(r, c, t);
+    if (r->resale.project)
+        add_retail(r, c, t);
+    rate(r, &r->prices, c, t, &r->facts, r->facts_text);
     submit(&t->op);
+}
+
+static json_t *draws_of(const struct ledger_settle *t)
+{
+    json_t *draws = json_array();
+    for (unsigned i = 0; i < t->paid.count; i++)
+        json_array_append_new(draws, json_pack("[I, I]", (json_int_t)t->paid.draw[i].fund,
+                                               (json_int_t)t->paid.draw[i].atoms));
+    return draws;
 }
 
 static void end_settle(const json_t *c)
 {
     struct open_request **r = slot_of(c);
     const struct ledger_settle *t = &(*r)->op.settle;
-    json_t *draws = json_array();
-    for (unsigned i = 0; i < t->paid.count; i++)
-        json_array_append_new(draws, json_pack("[I, I]", (json_int_t)t->paid.draw[i].fund,
-                                               (json_int_t)t->paid.draw[i].atoms));
     say_status(t->op.status);
     say("amount", json_integer(t->amount.atoms));
-    say("draws", draws);
+    say("draws", draws_of(t));
+    if (t->resale)
+        say("retail", json_pack("{s:I, s:o}", "amount", (json_int_t)t->resale->amount.atoms,
+                                "draws", draws_of(t->resale)));
     free(*r);
     *r = NULL;
 }

@@ -4,16 +4,45 @@
 #include "billing/fund.h"
 #include "billing/organization.h"
 #include "billing/payout.h"
+#include "billing/seller.h"
 #include "tests/oracle/ledger_oracle.h"
 #include <string.h>
 
 static enum status run_organization(struct db *db, const json_t *c)
 {
-    const struct organization_new o = { text(c, "slug"), text(c, "slug"), "Buyer", "", "", "", "" };
+    struct organization_new o = { text(c, "slug"), text(c, "slug"), "Buyer", "", "", "", "", 0 };
     int64_t id = 0;
-    enum status s = organization_create(db, &o, oracle.now_us, &id);
+    enum status s =
+        *text(c, "reseller") ? organization_find(db, text(c, "reseller"), &o.reseller) : STATUS_OK;
+    s = s ? s : organization_create(db, &o, oracle.now_us, &id);
     say("id", json_integer(id));
     return s;
+}
+
+static enum status run_seller(struct db *db, const json_t *c)
+{
+    char err[256] = "";
+    int64_t id = 0;
+    const struct seller_change change = { .series = text(c, "series"),
+                                          .tax_basis_points = number(c, "tax_basis_points", -1) };
+    enum status s = organization_find(db, text(c, "organization"), &id);
+    s = s ? s : seller_set(db, id, &change, &oracle.seller, oracle.now_us, err);
+    say("error", json_string(err));
+    return s;
+}
+
+/* Of the project that was made last; 0: it is nobody's customer's. */
+static enum status say_twin(struct db *db, int64_t project)
+{
+    static const char sql[] = "SELECT coalesce(wholesale, 0) FROM project WHERE id = ?1";
+    struct db_stmt *s = db_prepare(db, sql);
+    int64_t twin = 0;
+    if (!s)
+        return db_status(db);
+    db_int(s, 1, project);
+    enum status status = db_first_int(db, s, &twin);
+    say("twin", json_integer(twin));
+    return status;
 }
 
 static enum status run_project(struct db *db, const json_t *c)
@@ -32,8 +61,9 @@ static enum status run_project(struct db *db, const json_t *c)
     db_int(s, 4, oracle.now_us);
     db_int(s, 5, id);
     status = db_run(s);
-    say("id", json_integer(db_last_id(db)));
-    return status;
+    id = db_last_id(db);
+    say("id", json_integer(id));
+    return status ? status : say_twin(db, id);
 }
 
 static enum status run_contract(struct db *db, const json_t *c)
@@ -164,6 +194,7 @@ static const struct writer {
     enum status (*run)(struct db *db, const json_t *c);
 } writers[] = {
     { "organization", run_organization },
+    { "seller", run_seller },
     { "project", run_project },
     { "contract", run_contract },
     { "fund", run_fund },

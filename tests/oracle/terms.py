@@ -116,6 +116,7 @@ class Contract:
 class Organization:
     def __init__(self, slug):
         self.slug = slug
+        self.seller, self.series, self.tax_points = None, None, 0  # from whom it buys; how it numbers and taxes as one
         self.contracts = [Contract(0, NO_LIMIT, "UTC", {})]
         self.funds, self.periods, self.charges = [], [], []
         self.unbilled = self.receivable = self.held = 0  # held: on credit

@@ -22,6 +22,7 @@ ZONES = ["UTC", "Europe/Berlin", "Asia/Shanghai", "America/St_Johns", "Australia
          "America/New_York", "Asia/Kolkata"]
 # code, digits, the seller's tax in basis points, what a price is multiplied by to come to whole units now and then
 CURRENCIES = [("USD", 2, 600, 1), ("EUR", 2, 1900, 1), ("JPY", 0, 1000, 150), ("KWD", 3, 0, 1), ("CNY", 2, 1300, 7)]
+RESOLD = {"org1": "org0", "org2": "org0", "org4": "org3"}  # who buys from whom
 BOUNDS = {"images": "images", "characters": "characters", "audio_ms": "audio_ms", "compute_ms": "compute_ms",
           "tensor_elements": "tensor_elements", "video_ms": "video_ms"}
 OUTPUT = {"output_text_tokens", "output_reasoning_tokens", "output_audio_tokens", "output_image_tokens"}
@@ -225,6 +226,8 @@ class Traffic:
             for _ in range(self.own.randrange(2, 5)):
                 at = START + self.own.randrange(DAY_US, 340 * DAY_US) // US * US + 1234
                 self.at(at, lambda s=f"org{i}": self.publish_own(s))
+        for n in range(4):  # what customers of a reseller pay
+            self.at(START + (5 + 80 * n) * DAY_US + 2345, lambda: self.publish_own("org0", resale=True))
         for n in range(requests):
             self.at(self.between(START + US, START + 364 * DAY_US), self.burst if n % 8 == 0 else self.request)
 
@@ -255,15 +258,17 @@ class Traffic:
         self.book, self.published = book(self.r, self.currency, self.by), self.now + 1
         self.send(do="publish", text=self.book, models=list(MODELS))
 
-    def publish_own(self, slug):
+    def publish_own(self, slug, **more):
         name = f"own-{next(self.own_names)}"
         text = own_book(self.own, self.currency, self.by, name)
         self.published = self.now + 1
-        self.send(do="publish", text=text, book=name, models=list(MODELS), **{"for": slug})
+        self.send(do="publish", text=text, book=name, models=list(MODELS), **{"for": slug}, **more)
 
     def found(self, slug):
         r = self.r
-        self.send(do="organization", slug=slug)
+        self.send(do="organization", slug=slug, **({"reseller": RESOLD[slug]} if slug in RESOLD else {}))
+        if slug in RESOLD.values():
+            self.send(do="seller", organization=slug, series=slug.upper(), tax_basis_points=r.choice([0, 600, 1234]))
         self.approval[slug] = False
         self.contract(slug, self.now, credit=r.choice([0, 50 * 10**10, 9 * 10**18, 9 * 10**18]),
                       time_zone=self.zones[slug])
@@ -271,7 +276,7 @@ class Traffic:
             budget = r.choice([{}, {}, {"budget": r.randrange(10**9, 10**12)}])
             answer = self.send(do="project", slug=f"p{len(self.projects)}", organization=slug,
                                period=r.choice(["month", "total"]), **budget)
-            self.projects.append((slug, answer["id"]))
+            self.projects.append((slug, answer["id"], answer["twin"]))
         if r.random() < 0.7:
             self.fund(slug)
 
@@ -338,7 +343,8 @@ class Traffic:
     def hold(self, slug=None):
         r = self.r
         self.rid += 1
-        payer, project = r.choice([p for p in self.projects if slug in (None, p[0])])
+        slug, project, twin = r.choice([p for p in self.projects if slug in (None, p[0])])
+        whose = {"project": twin, "customer": project} if twin else {"project": project}
         model = r.choice(list(MODELS))
         usage = {"requests": 1}
         for meter in MODELS[model]:
@@ -351,7 +357,7 @@ class Traffic:
         words = {"service_tier": r.choice(["standard", "standard", "flex"])}
         if r.random() < 0.6:
             words |= {"size": r.choice(["1024x1024", "256x256"]), "quality": r.choice(["hd", "low"])}
-        command = {"do": "hold", "rid": self.rid, "project": project, "payer": payer, "model": model, "most": most,
+        command = {"do": "hold", "rid": self.rid, **whose, "payer": RESOLD.get(slug, slug), "model": model, "most": most,
                    "accepted": max(self.published, self.now - r.randrange(2 * US)), **words}
         return command, {"do": "settle", "rid": self.rid, "usage": usage if r.random() < 0.95 else None}
 

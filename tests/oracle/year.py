@@ -48,12 +48,20 @@ class Year:
         return {}
 
     def do_organization(self, c, answer):
-        self.organizations[c["slug"]] = Organization(c["slug"])
+        o = self.organizations[c["slug"]] = Organization(c["slug"])
+        o.seller = self.organizations.get(c.get("reseller"))
+        return {}
+
+    def do_seller(self, c, answer):
+        o = self.organizations[c["organization"]]
+        o.series, o.tax_points = c["series"], c["tax_basis_points"]
         return {}
 
     def do_project(self, c, answer):
         self.projects[answer["id"]] = Project(self.organizations[c["organization"]], c.get("budget", NO_LIMIT),
                                               c["period"] == "month")
+        if self.organizations[c["organization"]].seller:  # the reseller's project for it
+            self.projects[answer["twin"]] = Project(self.organizations[c["organization"]].seller, NO_LIMIT, False)
         return {}
 
     def do_contract(self, c, answer):
@@ -92,7 +100,7 @@ class Year:
         """The list, or the book of an organization on it: what that says of a meter holds instead.  The numbers
         of what comes of them are the ledger's; there is one for the list and for each that has a book."""
         if "for" in c:
-            self.own[c["for"]] = c["book"], rate.read_book(c["text"])
+            self.own[c["for"] + ("~" if c.get("resale") else "")] = c["book"], rate.read_book(c["text"])
         else:
             self.list = rate.read_book(c["text"])
         said = {slug: book for slug, book in self.own.items() if book[1]}
@@ -131,32 +139,49 @@ class Year:
     def do_many(self, c, answer):
         return {"of": [self.do(one, a) for one, a in zip(c["of"], answer["of"])]}
 
-    def do_hold(self, c, answer):
-        project, amount = self.projects[c["project"]], answer["hold"]
+    def leg(self, number, c, amount):
+        """What a project would hold: None when its budget or its organization does not cover it."""
+        project = self.projects[number]
         o, period = project.organization, self.enter_period(project.organization)
-        spent = period.spent[c["project"]] if project.monthly else project.total
+        spent = period.spent[number] if project.monthly else project.total
         planned = o.plan_draws(c["model"], amount, self.now)
         if spent + project.held + amount > project.budget or planned is None:
+            return None
+        return {"number": number, "project": project, "amount": amount, "draws": planned[0], "credit": planned[1]}
+
+    def versions_of(self, legs):
+        """By the book of who pays; who buys from a reseller by that one's book for it, else as the reseller."""
+        payer = legs[0]["project"].organization.slug
+        version = self.versions.get(payer, self.versions[""])
+        return [version, self.versions.get(payer + "~", version)]
+
+    def do_hold(self, c, answer):
+        """Of who buys from a reseller both hold it, or neither."""
+        legs = [self.leg(c[who], c, answer[hold]) for who, hold in (("project", "hold"), ("customer", "retail_hold"))
+                if who in c]
+        if None in legs:
             return {"status": "NO_QUOTA"}
-        draws, credit = planned
-        for fund, part in draws:
-            fund.marked += part
-        o.held += credit
-        project.held += amount
-        self.holds[c["rid"]] = {"command": c, "project": project, "amount": amount, "draws": draws, "credit": credit,
-                                "version": self.versions.get(o.slug, self.versions[""]), "accepted": c.get("accepted", self.now)}
+        for leg in legs:
+            for fund, part in leg["draws"]:
+                fund.marked += part
+            leg["project"].organization.held += leg["credit"]
+            leg["project"].held += leg["amount"]
+        for leg, version in zip(legs, self.versions_of(legs)):
+            leg["version"] = version
+        self.holds[c["rid"]] = {"command": c, "legs": legs, "accepted": c.get("accepted", self.now)}
         return {"status": "OK"}
 
     def release(self, hold):
-        for fund, part in hold["draws"]:
-            fund.marked -= part
-        hold["project"].organization.held -= hold["credit"]
-        hold["project"].held -= hold["amount"]
+        for leg in hold["legs"]:
+            for fund, part in leg["draws"]:
+                fund.marked -= part
+            leg["project"].organization.held -= leg["credit"]
+            leg["project"].held -= leg["amount"]
 
-    def bill(self, hold, period, usage):
+    def bill(self, hold, version, period, usage):
         """Lines (meter, number, units, atoms)."""
         c = hold["command"]
-        prices = self.books[hold["version"]][c["model"]]
+        prices = self.books[version][c["model"]]
         before = {(meter, n): period.counts[c["model"], meter, item.series()]
                   for meter in usage for n, item in enumerate(prices.get(meter, []))}
         dims = {name: c.get(name) for name in rate.DIMS}
@@ -169,13 +194,17 @@ class Year:
 
     def do_settle(self, c, answer):
         hold = self.holds.pop(c["rid"])
-        project, number = hold["project"], hold["command"]["project"]
-        period = self.enter_period(project.organization)
-        lines = self.bill(hold, period, c["usage"] or {})
-        amount = sum(line[3] for line in lines)
+        periods = [self.enter_period(leg["project"].organization) for leg in hold["legs"]]
         self.release(hold)
+        paid = [self.pay(hold, leg, period, c["usage"] or {}) for leg, period in zip(hold["legs"], periods)]
+        return {"status": "OK", **paid[0], **({"retail": paid[1]} if paid[1:] else {})}
+
+    def pay(self, hold, leg, period, usage):
+        project, number = leg["project"], leg["number"]
+        lines = self.bill(hold, leg["version"], period, usage)
+        amount = sum(line[3] for line in lines)
         paid, left = [], amount
-        for fund, part in hold["draws"]:
+        for fund, part in leg["draws"]:
             if left:
                 paid.append((fund, min(part, left)))
                 fund.drawn += paid[-1][1]
@@ -185,7 +214,7 @@ class Year:
         period.spent[number] += amount
         purse = [[fund, part] for fund, part in paid]
         for meter, n, units, atoms in lines:
-            key = hold["command"]["model"], METERS.index(meter), hold["version"], n
+            key = hold["command"]["model"], METERS.index(meter), leg["version"], n
             rest = atoms
             while rest and purse:
                 part = min(rest, purse[0][1])
@@ -196,7 +225,7 @@ class Year:
                     purse.pop(0)
             for i, value in enumerate((units, atoms, atoms - rest)):
                 period.usage[key][i] += value
-        return {"status": "OK", "amount": amount, "draws": [[f.id, part] for f, part in paid]}
+        return {"amount": amount, "draws": [[f.id, part] for f, part in paid]}
 
     # ---- documents ----
 
@@ -204,6 +233,10 @@ class Year:
         series = f"{series}-{local(zone, self.now).year}"
         self.numbers[series] += 1
         return f"{series}-{self.numbers[series]:06}"
+
+    def series_of(self, document):
+        seller = self.organizations[document["organization"]].seller
+        return seller.series if seller else "Y"
 
     def find_period(self, o, month):
         """The first period of the month that is not closed, else (when the month is over) what follows the
@@ -264,7 +297,8 @@ class Year:
     def draft(self, o, period):
         """The lines of an invoice; the closing is written into the books first."""
         contract = o.contract(period.end - 1)
-        tax = contract.plan.get("tax_category", "S"), contract.plan.get("tax_basis_points", self.tax_points)
+        points = o.seller.tax_points if o.seller else self.tax_points
+        tax = contract.plan.get("tax_category", "S"), contract.plan.get("tax_basis_points", points)
         d = {"lines": [], "organization": o.slug}
         due = self.given_back(period)
         used = sum(due.get(key, atoms) for key, (_, atoms, _) in period.usage.items())
@@ -304,7 +338,7 @@ class Year:
             return {"status": "FORBIDDEN"}
         d, contract = self.draft(o, period)
         self.total(d)
-        d.update(number=self.number("Y", contract.zone), type=380, first=day_text(contract.zone, period.start),
+        d.update(number=self.number(o.seller.series if o.seller else "Y", contract.zone), type=380, first=day_text(contract.zone, period.start),
                  period=(period.start // US * US, period.end // US * US), zone=contract.zone,
                  issued=day_text(contract.zone, self.now),
                  due=day_text(contract.zone, self.now + contract.plan.get("payment_days", 30) * DAY_US))
@@ -315,7 +349,7 @@ class Year:
         o.unbilled -= d["exact"]
         o.receivable += (d["net"] + d["tax"]) * self.unit
         self.documents[d["number"]] = d
-        for line in d["lines"]:
+        for line in d["lines"] if not o.seller else []:  # partners earn by what the operator sells
             if line["category"] == "volume" or (line["category"] == "usage" and not line["reversed"]):
                 self.share(d["number"], line)
         return {"document": d}
@@ -351,7 +385,7 @@ class Year:
             taxes.append((*group, net, self.tax_after(invoice, group, before + net)
                           - self.tax_after(invoice, group, before)))
         d.update(taxes=taxes, net=sum(line["net"] for line in d["lines"]), tax=sum(t[3] for t in taxes), exact=0,
-                 number=self.number("Y-CN", invoice["zone"]), issued=day_text(invoice["zone"], self.now))
+                 number=self.number(self.series_of(invoice) + "-CN", invoice["zone"]), issued=day_text(invoice["zone"], self.now))
         o = self.organizations[invoice["organization"]]
         o.receivable -= (d["net"] + d["tax"]) * self.unit
         self.documents[d["number"]] = d

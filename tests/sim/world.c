@@ -108,7 +108,7 @@ static enum status make_org(unsigned i)
     char slug[16];
     int64_t id;
     snprintf(slug, sizeof slug, "org%u", i);
-    const struct organization_new o = { slug, slug, "", "", "", "", "" };
+    const struct organization_new o = { slug, slug, "", "", "", "", "", 0 };
     enum status s = organization_create(db, &o, now_us, &id);
     struct db_stmt *project = db_prepare(db, sql);
     json_t *plan = json_loads(plans[i], 0, NULL);

@@ -31,7 +31,7 @@ static void open_store(void)
 {
     char err[256], path[96];
     int64_t id, organization = 0;
-    const struct organization_new o = { "acme", "", "", "", "", "", "" };
+    const struct organization_new o = { "acme", "", "", "", "", "", "", 0 };
     struct project_new p = { 0, "acme", "", 0, "month", "" };
     snprintf(dir, sizeof dir, "/tmp/maas_auth_XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));

@@ -63,7 +63,7 @@ START_TEST(test_clean_while_the_daemon_works)
     json_t *result = NULL;
     ck_assert_int_eq(audit_run(db, f.wall_us, &result), STATUS_OK);
     const json_t *checks = json_object_get(result, "checks");
-    ck_assert_uint_eq(json_array_size(checks), 18);
+    ck_assert_uint_eq(json_array_size(checks), 19);
     ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(checks, 5), "rows")), 5);
     fixture_request(&f, 1, 10, 0); /* no lock of the audit is left */
     json_decref(result);

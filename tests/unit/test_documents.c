@@ -373,8 +373,8 @@ END_TEST
 
 static enum status share_it(struct db *db, int64_t now_us, void *arg)
 {
-    const struct organization_new o = { "builder", "builder", "", "", "", "", "" };
-    const struct organization_new vendor = { "vendor", "vendor", "", "", "", "", "" };
+    const struct organization_new o = { "builder", "builder", "", "", "", "", "", 0 };
+    const struct organization_new vendor = { "vendor", "vendor", "", "", "", "", "", 0 };
     int64_t id;
     (void)arg;
     ck_assert_int_eq(organization_create(db, &o, now_us, &id), STATUS_OK);

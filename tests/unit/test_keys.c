@@ -67,7 +67,7 @@ static void close_store(void)
 static void make_project(const char *slug)
 {
     int64_t id, organization;
-    const struct organization_new o = { slug, slug, "", "", "", "", "" };
+    const struct organization_new o = { slug, slug, "", "", "", "", "", 0 };
     ck_assert_int_eq(organization_create(db, &o, 1000, &organization), STATUS_OK);
     const struct project_new p = { organization, slug, slug, 5000, "month", "" };
     ck_assert_int_eq(project_create(db, &p, 1000, &id), STATUS_OK);
