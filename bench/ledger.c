@@ -149,7 +149,7 @@ static enum status add_projects(struct ledger_call *call, struct db *db, int64_t
         char slug[16];
         int64_t organization;
         snprintf(slug, sizeof slug, "p%d", i);
-        const struct organization_new o = { slug, "bench", "", "", "", "", "" };
+        const struct organization_new o = { slug, "bench", "", "", "", "", "", 0 };
         enum status made = organization_create(db, &o, now_us, &organization);
         if (made)
             return made;
