@@ -1,12 +1,14 @@
 """An organization that sells on: both legs of each request, whose they are, and in whose name it is invoiced."""
 import datetime
+import json
 import sqlite3
 import subprocess
 import sys
 from fractions import Fraction
 
 import pytest
-from gate import ROOT, wait_until
+from gate import OUTPUT, ROOT, wait_until
+from test_checkpoints import BY_THE_PERIOD
 
 MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 
@@ -78,6 +80,36 @@ def test_a_kill_in_a_stream_is_settled_for_both(fault_gate):
     assert [leg[0] for leg in legs] == ["orphan_0", "orphan"], legs
     assert legs[0][1:] == (0, 0) and legs[1][1] == legs[1][2] > 0
     assert rows(g, noted) == [(0, 0)] and g.ask("audit")["ok"]
+    invariants(g)
+
+
+def test_each_leg_of_an_orphan_counts_its_own_period(fault_gate):
+    """By a price that counts the period: the reseller has used some of it before, its customer has not."""
+    catalog = BY_THE_PERIOD.replace("{{KIND}}", "{{graduated: [{{up_to: 50, unit: 100/1M}}, {{unit: 60/1M}}]}}")
+    g, _, _ = fault_gate("shm", {"do": [{"tokens": 400, "every": 10}, "final"]}, catalog=catalog, stream_checkpoint_ms="500ms")
+    key = sold_on(g, "taiping", "listener")
+    g.cli("project", "create", "taiping-own", "--org", "taiping", "--budget", "10")
+    first = g.stream(g.key(project="taiping-own"), "one two", max_tokens=30)
+    first.read(25)
+    first.close()
+    wait_until(lambda: g.settlements() and g.open_holds() == 0, what="the bill of who left")
+    s = g.stream(key, "one two", max_tokens=400)
+    wait_until(lambda: rows(g, "SELECT count(*) FROM resale_checkpoint") == [(1,)], 20, "a checkpoint")
+    g.kill_daemon()
+    s.close()
+    g.start_daemon()
+
+    def output(lines):
+        """(units, units before them)"""
+        (line,) = [line for line in json.loads(lines) if isinstance(line, list) and line[0] == OUTPUT]
+        return line[1], (line + [0, 0])[4]
+    (own,), = rows(g, "SELECT lines FROM settlement ORDER BY rid LIMIT 1")
+    (outcome, wholesale, retail), = rows(g, "SELECT s.outcome, s.lines, x.lines FROM settlement s JOIN resale x"
+                                            " ON x.rid = s.rid")
+    used = output(own)[0]
+    assert outcome == "orphan" and used > 0
+    assert (output(wholesale)[1], output(retail)[1]) == (used, 0) and output(wholesale)[0] == output(retail)[0] > 0
+    assert g.ask("audit")["ok"]
     invariants(g)
 
 
