@@ -134,6 +134,7 @@ def ask(g, key, journal, count):
 def served(g):
     """How many were paid for, and that it is just what there was."""
     with g.ledger() as db:
+        db.execute("BEGIN")  # all of it at one instant: they may still be asking
         rows = db.execute("SELECT amount_atoms, count(*) FROM settlement s JOIN project p ON p.id = s.project"
                           " WHERE p.slug IN ('k', 'seller:k') AND amount_atoms > 0 GROUP BY 1").fetchall()
         twice = db.execute("SELECT count(*), sum(amount_atoms > 0) FROM resale").fetchone()
