@@ -13,13 +13,6 @@ enum { ANSWER_BYTES_MAX = 64 << 10, WAIT_MS_MAX = 1000 * 3600 };
 
 static const char check_name[] =
     "check the name in 'url', and that this machine can look it up: getent hosts NAME";
-static const char check_egress[] =
-    "the address is one that connections may not go to: see 'egress_allow'";
-static const char check_server[] =
-    "check that the server runs and listens there, and that no firewall is in between";
-static const char check_tls[] =
-    "check that the server speaks TLS there and that its certificate is for this name and by an "
-    "authority that is trusted: 'ca_file' for one's own";
 static const char check_redirect[] = "redirects are not followed: write the final place into 'url'";
 static const char check_answer[] =
     "the receiver has to answer 2xx when it has taken an event: look into its log";
@@ -193,15 +186,6 @@ static void set_error(struct http_post *post, const char *text)
             *c = '?';
 }
 
-static void not_connected(struct http_post_transfer *t, CURLcode result)
-{
-    bool tls = http_trace_is_tls(result);
-    if (tls && t->post->trace)
-        http_trace_connection(t->easy, t->post->trace);
-    trace_failed(t->post->trace, tls ? TRACE_TLS : TRACE_CONNECT, tls ? check_tls : check_server,
-                 "%s", t->post->error);
-}
-
 static void no_answer(struct http_post_transfer *t, CURLcode result)
 {
     struct http_post *post = t->post;
@@ -210,10 +194,10 @@ static void no_answer(struct http_post_transfer *t, CURLcode result)
     if (t->connected)
         trace_failed(post->trace, TRACE_ANSWER, check_answer, "%s", post->error);
     else if (refused || result == CURLE_COULDNT_RESOLVE_HOST)
-        trace_failed(post->trace, TRACE_RESOLVE, refused ? check_egress : check_name, "%s",
+        trace_failed(post->trace, TRACE_RESOLVE, refused ? http_check_egress : check_name, "%s",
                      post->error);
     else
-        not_connected(t, result);
+        http_trace_not_connected(t->easy, result, post->trace, post->error);
 }
 
 /* Its status is the whole answer, however the rest of it ends. */

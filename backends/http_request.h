@@ -51,5 +51,7 @@ void http_trace_end(struct http_call *c); /* before libcurl forgets the transfer
 /* Of any transfer, while it is connected: the steps `connect` and `tls`. */
 void http_trace_connection(CURL *easy, struct trace *t);
 void http_trace_tls(CURL *easy, struct trace *t);
-bool http_trace_is_tls(CURLcode result); /* the connection was made, its TLS was not */
+/* Of any transfer that sent nothing: which of the two steps failed, why, and what to look at. */
+void http_trace_not_connected(CURL *easy, CURLcode result, struct trace *t, const char *why);
+extern const char http_check_egress[]; /* what to look at when an address is refused */
 #endif

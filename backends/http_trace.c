@@ -10,7 +10,7 @@
 
 static const char check_name[] =
     "check the name in 'address', and that this machine can look it up: getent hosts NAME";
-static const char check_egress[] =
+const char http_check_egress[] =
     "the address is one that connections may not go to: see 'egress_allow'";
 static const char check_server[] =
     "check that the server runs and listens there, and that no firewall is in between";
@@ -38,8 +38,8 @@ void http_explain(struct backend *base, struct trace *t)
     else if (http_target_known(target))
         trace_ok(t, TRACE_RESOLVE, "%s is %s", target->host, known_addresses(target));
     else
-        trace_failed(t, TRACE_RESOLVE, strstr(why, "refused: ") ? check_egress : check_name, "%s",
-                     why);
+        trace_failed(t, TRACE_RESOLVE, strstr(why, "refused: ") ? http_check_egress : check_name,
+                     "%s", why);
 }
 
 /* ---- a call ---- */
@@ -104,24 +104,28 @@ void http_trace_connected(struct http_call *c)
     note_signer(c);
 }
 
-bool http_trace_is_tls(CURLcode result)
+/* The connection was made, its TLS was not. */
+static bool is_tls(CURLcode result)
 {
     return result == CURLE_SSL_CONNECT_ERROR || result == CURLE_PEER_FAILED_VERIFICATION ||
            result == CURLE_SSL_CERTPROBLEM || result == CURLE_SSL_CIPHER ||
            result == CURLE_SSL_ISSUER_ERROR || result == CURLE_SSL_INVALIDCERTSTATUS;
 }
 
+void http_trace_not_connected(CURL *easy, CURLcode result, struct trace *t, const char *why)
+{
+    bool tls = is_tls(result);
+    if (tls && t)
+        http_trace_connection(easy, t);
+    trace_failed(t, tls ? TRACE_TLS : TRACE_CONNECT, tls ? check_tls : check_server, "%s", why);
+}
+
 /* No request was sent. */
 static void note_no_connection(struct http_call *c)
 {
     const char *why = c->backend->base.trouble;
-    bool tls = http_trace_is_tls(c->result);
-    if (!why[0])
-        why = status_info(c->end.status)->text;
-    if (tls)
-        http_trace_connection(c->easy, c->order.trace);
-    trace_failed(c->order.trace, tls ? TRACE_TLS : TRACE_CONNECT, tls ? check_tls : check_server,
-                 "%s", why);
+    http_trace_not_connected(c->easy, c->result, c->order.trace,
+                             why[0] ? why : status_info(c->end.status)->text);
 }
 
 void http_trace_end(struct http_call *c)
