@@ -12,53 +12,10 @@ cd "$(dirname "$0")/.."
 bin=${B:-build/${KIND:-release}}
 seconds=${1:-5}
 connections=${CONNECTIONS:-16}
-dir=$(mktemp -d /tmp/maasgate-count.XXXXXX)
-pids=()
-
-die() { printf 'instructions: %s\n' "$*" >&2; exit 1; }
-
-clean_up() {
-    local code=$? pid
-    trap - EXIT INT TERM
-    for pid in "${pids[@]}"; do
-        kill -TERM "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$dir"
-    exit "$code"
-}
-
-wait_for() {
-    for _ in $(seq 300); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    cat "$dir"/*.log >&2
-    die "not ready after 30 s: $*"
-}
-
-write_files() {
-    port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
-    cat >"$dir/maasgate.yaml" <<END
-listen: 127.0.0.1:$port
-admin_socket: $dir/admin.sock
-state_dir: $dir/state
-loop_threads: 1
-default_requests_per_minute: 1000000000
-default_tokens_per_minute: 1000000000000
-backends:
-  shm: {transport: shm, address: $dir/worker.sock}
-models:
-  base/shm:
-    capabilities: [chat]
-    routes: [{backend: shm, model: ngram-general}]
-    price: {requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}
-END
-    echo '{"model":"base/shm","messages":[{"role":"user","content":"Tell me about rivers"}],"max_tokens":8}' \
-        >"$dir/body.json"
-}
+. bench/gate.sh # dir, pids, port
 
 start() {
+    write_conf "$dir"
     "$bin/maasgate-refworker" --listen "shm:$dir/worker.sock" --corpus backends/refworker/corpus \
         >"$dir/worker.log" 2>&1 &
     pids+=($!)
@@ -67,10 +24,7 @@ start() {
         --instr-atstart=no "$bin/maasgated" --config "$dir/maasgate.yaml" >"$dir/gate.log" 2>&1 &
     gate=$!
     pids+=("$gate")
-    wait_for curl -fs "http://127.0.0.1:$port/readyz"
-    export MAASGATE_ADMIN=$dir/admin.sock
-    "$bin/maasgate" project create bench --budget 100000000 --budget-period total >/dev/null
-    key=$("$bin/maasgate" key create bench 2>/dev/null | awk 'NR == 1 { print $1 }')
+    key=$(make_key "$bin" "$dir")
 }
 
 ask() {
@@ -102,10 +56,6 @@ report() {
 }
 
 command -v valgrind >/dev/null || die 'valgrind is not there: tools/bootstrap.sh test'
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-write_files
 start
 count
 report

@@ -12,60 +12,21 @@ builds=("$(realpath "$1")" "$(realpath "$2")") rounds=${3:-16}
 connections=${CONNECTIONS:-64} seconds=${SECONDS_A_TURN:-3}
 cd "$(dirname "$0")/.."
 load=build/release/bench_load
-dir=$(mktemp -d /tmp/maasgate-turns.XXXXXX)
-pids=() gates=() ports=() keys=()
-
-die() { printf 'turns: %s\n' "$*" >&2; exit 1; }
-
-clean_up() {
-    local code=$? pid
-    trap - EXIT INT TERM
-    for pid in "${pids[@]}"; do
-        kill -TERM "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$dir"
-    exit "$code"
-}
-
-wait_for() {
-    for _ in $(seq 100); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    cat "$dir"/*/*.log >&2
-    die "not ready after 10 s: $*"
-}
+gates=() ports=() keys=()
+. bench/gate.sh # dir, pids, port
 
 start() {
-    local bin=$1 d=$dir/$2 port
+    local bin=$1 d=$dir/$2 key
     mkdir "$d"
-    port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
-    cat >"$d/maasgate.yaml" <<END
-listen: 127.0.0.1:$port
-admin_socket: $d/admin.sock
-state_dir: $d/state
-loop_threads: 1
-default_requests_per_minute: 1000000000
-default_tokens_per_minute: 1000000000000
-backends:
-  shm: {transport: shm, address: $d/worker.sock}
-models:
-  base/shm:
-    capabilities: [chat]
-    routes: [{backend: shm, model: ngram-general}]
-    price: {requests: 0.001, input_uncached_tokens: 0.10/1M, output_text_tokens: 0.40/1M}
-END
+    write_conf "$d"
     taskset -c 1 "$bin/maasgate-refworker" --listen "shm:$d/worker.sock" \
         --corpus backends/refworker/corpus >"$d/worker.log" 2>&1 &
     pids+=($!)
     wait_for grep -q ready "$d/worker.log"
     taskset -c 0 "$bin/maasgated" --config "$d/maasgate.yaml" >"$d/gate.log" 2>&1 &
     pids+=($!) gates+=($!) ports+=("$port")
-    wait_for curl -fs "http://127.0.0.1:$port/readyz"
-    export MAASGATE_ADMIN=$d/admin.sock
-    "$bin/maasgate" project create bench --budget 100000000 --budget-period total >/dev/null
-    keys+=("$("$bin/maasgate" key create bench 2>/dev/null | awk 'NR == 1 { print $1 }')")
+    key=$(make_key "$bin" "$d")
+    keys+=("$key")
 }
 
 # "THREAD NANOSECONDS" of each, oldest first: main, ledger, .., loop.
@@ -101,12 +62,7 @@ for name, cpu in (("ledger", lambda t: t[0]), ("loop", lambda t: t[1]), ("both",
 END
 }
 
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 [ -x "$load" ] || die 'build/release/bench_load is not there: make build-bench'
-echo '{"model":"base/shm","messages":[{"role":"user","content":"Tell me about rivers"}],"max_tokens":8}' \
-    >"$dir/body.json"
 for i in 0 1; do start "${builds[$i]}" "$i"; done
 for i in 0 1; do turn "$i" >/dev/null; done # what is done once is done before
 for _ in $(seq "$rounds"); do
