@@ -175,16 +175,15 @@ enum status audit_layers(struct audit *a)
     return audit_query(a, sql_layers, layer_row);
 }
 
+static int by_version(const void *key, const void *layer)
+{
+    int64_t a = *(const int64_t *)key, b = ((const struct audit_layer *)layer)->version;
+    return (a > b) - (a < b);
+}
+
 const struct audit_layer *audit_layer_of(const struct audit *a, int64_t version)
 {
-    size_t low = 0, high = a->layer_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (a->layers[middle].version < version)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    bool found = low < a->layer_count && a->layers[low].version == version;
-    return found ? &a->layers[low] : NULL;
+    return a->layer_count
+               ? bsearch(&version, a->layers, a->layer_count, sizeof *a->layers, by_version)
+               : NULL;
 }

@@ -19,19 +19,19 @@ void simulate_close(struct simulate *s)
     tally_free(&s->volume);
 }
 
+static int by_organization(const void *key, const void *own)
+{
+    int64_t a = *(const int64_t *)key, b = ((const struct simulate_own *)own)->organization;
+    return (a > b) - (a < b);
+}
+
 const struct catalog *simulate_book(const struct simulate *s, int64_t organization)
 {
     const struct simulate_books *b = s->books;
-    size_t low = 0, high = b->own_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (b->own[middle].organization < organization)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    bool own = low < b->own_count && b->own[low].organization == organization;
-    return own ? b->own[low].book : b->book;
+    const struct simulate_own *own =
+        b->own_count ? bsearch(&organization, b->own, b->own_count, sizeof *b->own, by_organization)
+                     : NULL;
+    return own ? own->book : b->book;
 }
 
 enum status simulate_open(struct simulate *s, struct db *db, const struct simulate_books *books)

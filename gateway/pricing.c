@@ -197,27 +197,19 @@ static enum status add_own(struct pricing *p, const struct publication_own *of)
     return s;
 }
 
-static int compare(struct book_owner a, struct book_owner b)
+static int by_owner(const void *key, const void *own)
 {
-    if (a.kind != b.kind)
-        return a.kind < b.kind ? -1 : 1;
-    return (a.organization > b.organization) - (a.organization < b.organization);
+    const struct book_owner *a = key, *b = &((const struct pricing_own *)own)->owner;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    return (a->organization > b->organization) - (a->organization < b->organization);
 }
 
 const struct catalog *pricing_own_at(const struct pricing *p, int64_t us, struct book_owner owner)
 {
-    size_t low = 0, high = p->own_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare(p->own[middle].owner, owner) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == p->own_count || compare(p->own[low].owner, owner) != 0)
-        return NULL;
-    const struct pricing_own *o = &p->own[low];
-    size_t i = o->count;
+    const struct pricing_own *o =
+        p->own_count ? bsearch(&owner, p->own, p->own_count, sizeof *p->own, by_owner) : NULL;
+    size_t i = o ? o->count : 0;
     while (i > 0 && o->term[i - 1].from_us > us)
         i--;
     return i ? o->term[i - 1].catalog : NULL;
