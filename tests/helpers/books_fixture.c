@@ -260,6 +260,18 @@ struct db *fixture_reader(struct fixture *f)
     return db;
 }
 
+char *fixture_page(struct fixture *f, const struct usage_page_query *q, enum status expected)
+{
+    struct db *db = fixture_reader(f);
+    struct buf out;
+    buf_init(&out, USAGE_PAGE_BYTES);
+    ck_assert_int_eq(usage_page(db, q, &out), expected);
+    db_close(db);
+    char *text = buf_take(&out, NULL);
+    buf_free(&out);
+    return text;
+}
+
 int64_t fixture_int(struct fixture *f, const char *sql)
 {
     struct db *db = fixture_reader(f);

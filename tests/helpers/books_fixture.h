@@ -4,6 +4,7 @@
 #define MAAS_BOOKS_FIXTURE_H
 #include "base/db.h"
 #include "billing/ledger.h"
+#include "billing/usage_page.h"
 
 struct fixture {
     char dir[64];
@@ -45,6 +46,8 @@ rid_t fixture_request(struct fixture *f, int64_t project, uint64_t in, uint64_t 
 /* The first column of the first row, by a connection of its own. */
 int64_t fixture_int(struct fixture *f, const char *sql);
 struct db *fixture_reader(struct fixture *f);
+/* What usage_page answers; free() it. */
+char *fixture_page(struct fixture *f, const struct usage_page_query *q, enum status expected);
 /* Runs a statement behind the ledger's back; the ledger must be closed. */
 void fixture_tamper(struct fixture *f, const char *sql);
 /* Fails the test unless the audit finds nothing. */

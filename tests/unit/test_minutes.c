@@ -90,18 +90,6 @@ static void teardown(void)
 
 /* ---- pages --------------------------------------------------------------------------------- */
 
-static char *page_of(const struct usage_page_query *q, enum status expected)
-{
-    struct db *db = fixture_reader(&f);
-    struct buf out;
-    buf_init(&out, USAGE_PAGE_BYTES);
-    ck_assert_int_eq(usage_page(db, q, &out), expected);
-    db_close(db);
-    char *text = buf_take(&out, NULL);
-    buf_free(&out);
-    return text;
-}
-
 /* All integers of `from`, deep, added to those of `into`; what else it says names the group. */
 static void add(json_t *into, json_t *from)
 {
@@ -142,7 +130,7 @@ static json_t *sums_of(struct usage_page_query q)
     json_t *sums = json_object(), *bucket, *result;
     size_t b, i;
     for (bool more = true; more;) {
-        AUTO(free_ptr) char *text = page_of(&q, STATUS_OK);
+        AUTO(free_ptr) char *text = fixture_page(&f, &q, STATUS_OK);
         AUTO(json_decref_ptr) json_t *page = json_loads(text, 0, NULL);
         ck_assert_msg(page && json_array_size(json_object_get(page, "data")) > 0, "%s", text);
         json_array_foreach (json_object_get(page, "data"), b, bucket)
@@ -238,14 +226,14 @@ START_TEST(test_a_page_ends_early)
     fill(2);
     struct usage_page_query q = query_of(MINUTE_US, 1440);
     q.first_us = FIRST + 9 * HOUR_US - 30 * MINUTE_US;
-    AUTO(free_ptr) char *text = page_of(&q, STATUS_OK);
+    AUTO(free_ptr) char *text = fixture_page(&f, &q, STATUS_OK);
     AUTO(json_decref_ptr) json_t *page = json_loads(text, 0, NULL);
     size_t count = json_array_size(json_object_get(page, "data"));
     ck_assert_uint_gt(count, 0);
     ck_assert_uint_lt(count, 90);
     ck_assert(json_is_true(json_object_get(page, "has_more")));
     q.first_us = FIRST + 9 * HOUR_US; /* ids of both minutes lie among one another */
-    free(page_of(&q, STATUS_TOO_LARGE_FOR_LIMIT));
+    free(fixture_page(&f, &q, STATUS_TOO_LARGE_FOR_LIMIT));
 }
 END_TEST
 

@@ -65,22 +65,10 @@ static struct usage_page_query query_of(enum usage_kind kind, unsigned group)
                                       .minor_digits = 2 };
 }
 
-static char *text_of(const struct usage_page_query *q, enum status expected)
-{
-    struct db *db = fixture_reader(&f);
-    struct buf out;
-    buf_init(&out, USAGE_PAGE_BYTES);
-    ck_assert_int_eq(usage_page(db, q, &out), expected);
-    db_close(db);
-    char *text = buf_take(&out, NULL);
-    buf_free(&out);
-    return text;
-}
-
 static int64_t requests_of(enum usage_kind kind)
 {
     const struct usage_page_query q = query_of(kind, 0);
-    AUTO(free_ptr) char *text = text_of(&q, STATUS_OK);
+    AUTO(free_ptr) char *text = fixture_page(&f, &q, STATUS_OK);
     AUTO(json_decref_ptr) json_t *page = json_loads(text, 0, NULL);
     int64_t sum = 0;
     size_t b, i;
@@ -114,8 +102,8 @@ START_TEST(test_numbers_are_exact)
     used(ENDPOINT_TRANSCRIPTION, 0, 1, 11, METER_AUDIO_MS, 1999, INT64_C(12345678901), 1);
     const struct usage_page_query usage = query_of(USAGE_TRANSCRIPTIONS, 0);
     const struct usage_page_query costs = query_of(USAGE_COSTS, GROUP_METER);
-    AUTO(free_ptr) char *seconds = text_of(&usage, STATUS_OK);
-    AUTO(free_ptr) char *money = text_of(&costs, STATUS_OK);
+    AUTO(free_ptr) char *seconds = fixture_page(&f, &usage, STATUS_OK);
+    AUTO(free_ptr) char *money = fixture_page(&f, &costs, STATUS_OK);
     ck_assert_ptr_nonnull(strstr(seconds, "\"seconds\":1,\"x_milliseconds\":1999,"));
     ck_assert_ptr_nonnull(strstr(money, "{\"value\":1.23456789,\"currency\":\"usd\"}"));
     ck_assert_ptr_nonnull(strstr(money, "\"x_covered\":\"0.0000000001\""));
@@ -129,7 +117,7 @@ START_TEST(test_a_bucket_with_too_many_groups_is_refused)
 {
     used(ENDPOINT_CHAT, 0, 5001, 1, METER_INPUT_UNCACHED, 5, 1, 0);
     const struct usage_page_query by_key = query_of(USAGE_COMPLETIONS, GROUP_KEY);
-    free(text_of(&by_key, STATUS_TOO_LARGE_FOR_LIMIT));
+    free(fixture_page(&f, &by_key, STATUS_TOO_LARGE_FOR_LIMIT));
     ck_assert_int_eq(requests_of(USAGE_COMPLETIONS), 5001);
 }
 END_TEST
@@ -143,7 +131,7 @@ START_TEST(test_a_full_page_ends_early)
     size_t results = 0;
     for (int pages = 0; q.first_us; pages++) {
         ck_assert_int_lt(pages, 3);
-        AUTO(free_ptr) char *text = text_of(&q, STATUS_OK);
+        AUTO(free_ptr) char *text = fixture_page(&f, &q, STATUS_OK);
         AUTO(json_decref_ptr) json_t *page = json_loads(text, 0, NULL);
         const json_t *data = json_object_get(page, "data");
         ck_assert_uint_eq(json_array_size(data), 1);
@@ -159,7 +147,7 @@ END_TEST
 /* The number behind the name, summed over all results of all buckets. */
 static int64_t sum_of(const struct usage_page_query *q, const char *name)
 {
-    AUTO(free_ptr) char *text = text_of(q, STATUS_OK);
+    AUTO(free_ptr) char *text = fixture_page(&f, q, STATUS_OK);
     char key[64];
     int64_t sum = 0;
     int len = snprintf(key, sizeof key, "\"%s\":", name);
@@ -198,7 +186,7 @@ START_TEST(test_groups_of_tier_and_context)
     used_at(ENDPOINT_CHAT, "flex", 0, 2, 1, METER_INPUT_UNCACHED, 200001, 1, 0);
     struct usage_page_query q = query_of(USAGE_COMPLETIONS, GROUP_TIER | GROUP_CONTEXT);
     q.shape = SHAPE_ANTHROPIC;
-    AUTO(free_ptr) char *all = text_of(&q, STATUS_OK);
+    AUTO(free_ptr) char *all = fixture_page(&f, &q, STATUS_OK);
     ck_assert_ptr_nonnull(
         strstr(all, "\"service_tier\":\"standard\",\"context_window\":\"0-200k\""));
     ck_assert_ptr_nonnull(strstr(all, "\"service_tier\":\"flex\",\"context_window\":\"200k-1M\""));
@@ -216,7 +204,7 @@ START_TEST(test_cents_are_exact)
     used(ENDPOINT_CHAT, 1, 1, 1, METER_INPUT_CACHE_WRITE_1H, 7, 5, 0);
     struct usage_page_query q = query_of(USAGE_COSTS, GROUP_METER);
     q.shape = SHAPE_ANTHROPIC;
-    AUTO(free_ptr) char *cents = text_of(&q, STATUS_OK);
+    AUTO(free_ptr) char *cents = fixture_page(&f, &q, STATUS_OK);
     ck_assert_ptr_nonnull(strstr(cents, "\"currency\":\"USD\",\"amount\":\"123.45678900\""));
     ck_assert_ptr_nonnull(
         strstr(cents, "\"description\":\"base/ear, audio_ms\",\"cost_type\":null"));
@@ -224,7 +212,7 @@ START_TEST(test_cents_are_exact)
     ck_assert_ptr_nonnull(
         strstr(cents, "\"token_type\":\"cache_creation.ephemeral_1h_input_tokens\""));
     q.minor_digits = 0;
-    AUTO(free_ptr) char *units = text_of(&q, STATUS_OK);
+    AUTO(free_ptr) char *units = fixture_page(&f, &q, STATUS_OK);
     ck_assert_ptr_nonnull(strstr(units, "\"amount\":\"1.2345678900\""));
 }
 END_TEST
