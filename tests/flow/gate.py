@@ -146,6 +146,10 @@ class Process:
     def text(self):
         return self.log.read_text(errors="replace")
 
+    def wait_line(self, part, times=1):
+        """The daemon's log has a thread of its own: a line may come after the answer that it is about."""
+        wait_until(lambda: self.text().count(part) >= times, what=f"'{part}' in the log of {self.name}")
+
     def tail(self):
         return "\n".join(self.text().splitlines()[-40:])
 

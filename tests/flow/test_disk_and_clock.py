@@ -148,7 +148,7 @@ def test_disk_full(disk):
     made.empty()
     wait_until(lambda: g.chat(key, "#tokens=1 x").status == 200, 15, "the return after room")
     assert reserve.stat().st_size == RESERVE_BYTES and g.get("/readyz").status == 200
-    wait_until(lambda: "ledger_writable_again" in g.daemon.text(), what="that it is told")
+    g.daemon.wait_line("ledger_writable_again")
     assert "ledger_not_writable" in g.daemon.text()
     wait_until(lambda: g.open_holds() == 0, what="the end of all requests")
     reconcile(g, None)
@@ -234,7 +234,7 @@ def test_the_clock_steps(make_gate):
 
     control.set(clock_us=to_next + HOUR_US - 90 * 1000000)  # back by more than a minute
     assert g.chat(first, "#tokens=2 x").status == 200
-    wait_until(lambda: "clock_went_back" in g.daemon.text(), what="the alarm")
+    g.daemon.wait_line("clock_went_back")
     assert 80000 < g.status()["ledger"]["clock_behind_ms"] <= 90000
     assert 80000 < g.metric("maasgate_ledger_clock_behind_milliseconds") <= 90000
     for more in ([], ["--until-now"]):
@@ -244,13 +244,13 @@ def test_the_clock_steps(make_gate):
     g.start_daemon()
     g.wait_backend()
     assert g.cli("invoice", month, "--org", "second", "--issue", check=False).returncode == 1
-    wait_until(lambda: g.daemon.text().count("clock_went_back") == 2, what="the alarm of the next start")
+    g.daemon.wait_line("clock_went_back", 2)
 
     control.set(clock_us=to_next + HOUR_US - 30 * 1000000)  # less than a minute: said, and no harm
     wait_until(lambda: g.status()["ledger"]["clock_behind_ms"] < 40000, what="the clock")
     assert g.ask("invoice", month, "--org", "second", "--issue")["number"].endswith("000002")
     control.set(clock_us=to_next + 2 * HOUR_US)
-    wait_until(lambda: "clock_right_again" in g.daemon.text(), what="the end of the alarm")
+    g.daemon.wait_line("clock_right_again")
     assert g.chat(first, "#tokens=2 x").status == 200
     found = stamps(g)
     assert found == sorted(set(found)), "a stamp went back"

@@ -128,7 +128,7 @@ def test_a_refused_address_is_said(make_gate, up):
     a = g.chat(key, "x")
     assert a.status == 503 and a.code == "backend_unavailable" and b"egress" not in a.body
     assert up.seen == []
-    wait_until(lambda: "backend_trouble backend=up reason=" in g.daemon.text(), what="the line in the log")
+    g.daemon.wait_line("backend_trouble backend=up reason=")
     line, = {line for line in g.daemon.text().splitlines() if "backend_trouble " in line}
     assert "egress_allow" in line and "blame=env" in line
 

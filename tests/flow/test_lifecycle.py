@@ -190,7 +190,7 @@ def test_a_pepper_that_changed_ends_all_keys_but_not_the_ledger(make_gate):
 def reload_and_wait(gate, word):
     seen = gate.daemon.text().count(word)
     gate.daemon.signal(signal.SIGHUP)
-    wait_until(lambda: gate.daemon.text().count(word) > seen, what=word)
+    gate.daemon.wait_line(word, seen + 1)
 
 
 @pytest.mark.short
@@ -290,7 +290,7 @@ def test_sigterm_lets_a_stream_end(make_gate):
     s.read(2)
     idle = socket.create_connection(("127.0.0.1", g.port))
     g.daemon.signal(signal.SIGTERM)
-    wait_until(lambda: "draining" in g.daemon.text(), what="the drain")
+    g.daemon.wait_line("draining")
     with pytest.raises(OSError):
         for _ in range(100):
             a = g.chat(key, "x")
@@ -314,7 +314,7 @@ def test_a_new_request_on_an_open_connection_while_draining(make_gate):
     c.request("GET", "/healthz")
     c.getresponse().read()
     g.daemon.signal(signal.SIGTERM)
-    wait_until(lambda: "draining" in g.daemon.text(), what="the drain")
+    g.daemon.wait_line("draining")
     try:
         c.request("POST", "/v1/chat/completions", b'{"model":"base/chat","messages":[{}]}',
                   {"Authorization": f"Bearer {key}"})

@@ -209,7 +209,7 @@ def test_row_09_no_usage(lab, model, stream):
     before = lab.gate.metric("maasgate_unreported_usage_total")
     request_id = report(lab, 9, model, stream)
     assert lab.gate.metric("maasgate_unreported_usage_total") == before + 1
-    assert f"usage_not_reported request={request_id}" in lab.gate.daemon.text()
+    lab.gate.daemon.wait_line(f"usage_not_reported request={request_id}")
 
 
 @pytest.mark.short
@@ -414,7 +414,7 @@ def test_row_27_no_price_for_what_was_used(make_gate):
     row = g.settlement(id_of(a))
     assert (row["outcome"], row["amount_atoms"]) == ("ok_unpriced", atoms("0.0005")) and list(row["lines"]) == [REQUESTS]
     assert g.metric("maasgate_unpriced_usage_total") == 1
-    assert f"usage_without_price request={id_of(a)}" in g.daemon.text()
+    g.daemon.wait_line(f"usage_without_price request={id_of(a)}")
 
 
 def test_row_28_reserved_capacity(make_gate):

@@ -304,5 +304,5 @@ def test_a_model_that_the_book_does_not_know(gate):
     gate.cli("reload")
     answer = gate.chat(key, "#tokens=3 hi", model="base/new")
     assert (answer.status, answer.code) == (400, "model_not_priced")
-    wait_until(lambda: "model_not_priced model=base/new" in gate.daemon.text(), what="a line of the log")
+    gate.daemon.wait_line("model_not_priced model=base/new")
     assert "no price in this book" in gate.cli("price", "lint", write(gate, book("two")), check=False).stderr

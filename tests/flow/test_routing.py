@@ -373,11 +373,6 @@ def test_prefix_affinity(make_gate):
 
 # ---- the operator at run time ----
 
-def logged(gate, text):
-    """The log has a thread of its own: a line may come a moment later."""
-    wait_until(lambda: text in gate.daemon.text(), what=f"the line '{text}'")
-
-
 def state(gate, name):
     return next(b["state"] for b in gate.ask("backend", "list")["backends"] if b["name"] == name)
 
@@ -414,8 +409,8 @@ def test_drain_and_enable_without_dropping_a_stream(make_gate):
     assert g.status()["models_without_backend"] == 1
     g.cli("backend", "enable", "a")
     assert g.chat(key, "#tokens=1 x").headers["x-maas-backend"] == "a"
-    logged(g, f"backend_drained backend=a before=enabled by_uid={os.getuid()} by_pid=")
-    logged(g, "backend_enabled backend=a before=drained")
+    g.daemon.wait_line(f"backend_drained backend=a before=enabled by_uid={os.getuid()} by_pid=")
+    g.daemon.wait_line("backend_enabled backend=a before=drained")
 
 
 def test_disable_survives_reload_and_restart(make_gate):
@@ -544,11 +539,11 @@ def test_ejection_probe_and_panic(http_two):
     outcomes = [g.chat(key, "x").status for _ in range(12)]
     assert outcomes.count(502) == 3 and len(a.seen) == 3
     assert backend(g, "a")["state"] == "ejected" and backend(g, "a")["ejected_for_ms"] > 0
-    logged(g, "backend_ejected backend=a loop=0 for_ms=2000")
+    g.daemon.wait_line("backend_ejected backend=a loop=0 for_ms=2000")
     a.script = upstream.good
     wait_until(lambda: g.chat(key, "x").status == 200 and len(a.seen) > 4, what="the way back")
     assert backend(g, "a")["state"] == "up"
-    logged(g, "backend_restored backend=a")
+    g.daemon.wait_line("backend_restored backend=a")
     a.script = b.script = refusal(500)
     for _ in range(20):
         assert g.chat(key, "x").status == 502

@@ -85,7 +85,7 @@ def test_another_authority_after_a_reload(front, tmp_path):
     assert g.chat(key, "x").status == 503
     assert len(up.seen) == seen
     wait_until(lambda: "certificate" in g.status()["backends"][0]["trouble"], what="the trouble")
-    wait_until(lambda: "backend_trouble backend=up" in g.daemon.text(), what="the line in the log")
+    g.daemon.wait_line("backend_trouble backend=up")
 
 
 @pytest.mark.parametrize("spoil, sentence", [

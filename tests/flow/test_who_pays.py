@@ -165,7 +165,7 @@ def test_09_missing_usage_is_told(lab):
     a = lab.chat("shm", "x", {"usage": "absent"}, {"tokens": 3}, "final")
     assert a.status == 200
     assert lab.gate.metric("maasgate_unreported_usage_total") == before + 1
-    assert f"usage_not_reported request={a.headers['x-request-id']} backend=shm" in lab.gate.daemon.text()
+    lab.gate.daemon.wait_line(f"usage_not_reported request={a.headers['x-request-id']} backend=shm")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
