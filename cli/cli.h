@@ -56,6 +56,7 @@ enum exit_code ask(const struct session *s, const char *command, json_t *args, j
 enum exit_code options_read(const struct command *c, int argc, char **argv, struct session *s,
                             json_t **ret_args, bool *ret_help);
 void help_all(FILE *out);
+void help_row(const struct command *c, FILE *out); /* its line in a list of commands */
 void help_command(const struct command *c, FILE *out);
 
 /* ---- table.c ---- */

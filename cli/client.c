@@ -84,7 +84,7 @@ static enum exit_code read_answer(const struct buf *line, json_t **ret_result)
 {
     AUTO(json_decref_ptr) json_t *answer = json_loadb(line->at ? line->at : "", line->len, 0, NULL);
     json_t *result = json_object_get(answer, "result");
-    if (json_is_true(json_object_get(answer, "ok")) && result) {
+    if (json_is_true(json_object_get(answer, "ok")) && json_is_object(result)) {
         *ret_result = json_incref(result);
         return EXIT_OK;
     }

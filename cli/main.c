@@ -5,25 +5,29 @@
 #include <locale.h>
 #include <string.h>
 
-/* How many words of argv the command's name has; 0: it is another command. */
-static int words_matched(const struct command *c, int argc, char **argv)
+/* So many words of argv as the command begins with; *ret_all: it has no others. */
+static int words_shared(const struct command *c, int argc, char **argv, bool *ret_all)
 {
     const char *rest = c->words;
     int count = 0;
     for (; count < argc && *rest; count++) {
         size_t len = strcspn(rest, " ");
         if (strlen(argv[count]) != len || memcmp(argv[count], rest, len) != 0)
-            return 0;
+            break;
         rest += len + (rest[len] == ' ');
     }
-    return *rest ? 0 : count;
+    *ret_all = *rest == '\0';
+    return count;
 }
 
 static const struct command *find_command(int argc, char **argv, int *ret_words)
 {
-    for (const struct command *c = commands; c->words; c++)
-        if ((*ret_words = words_matched(c, argc, argv)) > 0)
+    bool all;
+    for (const struct command *c = commands; c->words; c++) {
+        *ret_words = words_shared(c, argc, argv, &all);
+        if (all)
             return c;
+    }
     return NULL;
 }
 
@@ -71,6 +75,58 @@ static bool is_one_of(const char *word, const char *a, const char *b, const char
     return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }
 
+/* The commands that begin most like what was typed; false: none does. */
+static bool print_group(int argc, char **argv, FILE *out)
+{
+    bool all;
+    int most = 1;
+    unsigned found = 0;
+    for (const struct command *c = commands; c->words; c++) {
+        int shared = words_shared(c, argc, argv, &all);
+        most = shared > most ? shared : most;
+    }
+    for (const struct command *c = commands; c->words; c++)
+        if (words_shared(c, argc, argv, &all) == most && ++found)
+            help_row(c, out);
+    return found > 0;
+}
+
+static enum exit_code no_command(int argc, char **argv)
+{
+    if (argv[0][0] == '-')
+        fprintf(stderr, "maasgate: %s stands behind the command, as in maasgate status --json\n",
+                argv[0]);
+    else if (print_group(argc, argv, stderr))
+        fprintf(stderr, "maasgate: which of these? maasgate COMMAND --help tells more\n");
+    else
+        fprintf(stderr, "maasgate: there is no command '%s'; see maasgate --help\n", argv[0]);
+    return EXIT_USAGE;
+}
+
+/* Of everything, of a command, or of those that begin with such words. */
+static enum exit_code help(int argc, char **argv)
+{
+    int words;
+    const struct command *c = find_command(argc, argv, &words);
+    if (argc == 0)
+        help_all(stdout);
+    else if (c)
+        help_command(c, stdout);
+    else if (!print_group(argc, argv, stdout))
+        return no_command(argc, argv);
+    return EXIT_OK;
+}
+
+static enum exit_code run_words(int argc, char **argv)
+{
+    int words;
+    const struct command *c = find_command(argc, argv, &words);
+    if (c)
+        return run_command(c, argc - words, argv + words);
+    bool asks = argc > 1 && is_one_of(argv[argc - 1], "--help", "-h", "help");
+    return asks ? help(argc - 1, argv) : no_command(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
@@ -79,21 +135,13 @@ int main(int argc, char **argv)
         help_all(stderr);
         return EXIT_USAGE;
     }
-    if (is_one_of(argv[1], "--help", "-h", "help")) {
-        help_all(stdout);
-        return EXIT_OK;
-    }
+    if (is_one_of(argv[1], "--help", "-h", "help"))
+        return (int)help(argc - 2, argv + 2);
     if (is_one_of(argv[1], "--version", "-V", "version")) {
         puts("maasgate " MAAS_VERSION);
         return EXIT_OK;
     }
-    int words;
-    const struct command *c = find_command(argc - 1, argv + 1, &words);
-    if (!c) {
-        fprintf(stderr, "maasgate: there is no command '%s'; see maasgate --help\n", argv[1]);
-        return EXIT_USAGE;
-    }
-    enum exit_code code = run_command(c, argc - 1 - words, argv + 1 + words);
+    enum exit_code code = run_words(argc - 1, argv + 1);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         perror("maasgate: cannot write the answer");
         return EXIT_REFUSED;

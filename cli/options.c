@@ -150,13 +150,19 @@ void help_command(const struct command *c, FILE *out)
     print_options(global_options, out);
 }
 
+void help_row(const struct command *c, FILE *out)
+{
+    enum { WIDEST_COMMAND = 21 };
+    fprintf(out, "  %-*s  %s\n", WIDEST_COMMAND, c->words, c->help);
+}
+
 void help_all(FILE *out)
 {
     fputs("usage: maasgate COMMAND [ARGUMENTS] [OPTIONS]\n\n"
           "Administers a running maasgated through its admin socket.\n\n",
           out);
     for (const struct command *c = commands; c->words; c++)
-        fprintf(out, "  %-16s %s\n", c->words, c->help);
+        help_row(c, out);
     fputs("\nEvery command takes:\n", out);
     print_options(global_options, out);
     fputs("\nExit: 0 done, 1 refused by the daemon or an audit with problems, 2 wrong usage,\n"
