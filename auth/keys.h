@@ -91,6 +91,8 @@ MUST_CHECK enum status key_create(struct db *db, const struct keyring *r, const 
 /* `name` is a public name or "PROJECT/LABEL".  NOT_FOUND when there is none,
  * CONFLICT when several live keys have the label.  Repeatable. */
 MUST_CHECK enum status key_revoke(struct db *db, const char *name, int64_t wall_us);
+/* Whether there is one that is not revoked. */
+MUST_CHECK enum status key_any(struct db *db, bool *ret);
 
 /* ---- lists for administration, on any connection; never a digest ---- */
 /* [{"slug","display_name","budget","budget_period","organization","cost_centre","created"}] */

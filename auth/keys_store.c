@@ -17,7 +17,8 @@ enum query {
     KEY_INSERT,
     KEY_BY_NAME,
     KEY_BY_LABEL,
-    KEY_REVOKE
+    KEY_REVOKE,
+    KEY_ANY
 };
 
 static const char *const sql[] = {
@@ -35,6 +36,7 @@ static const char *const sql[] = {
     [KEY_BY_LABEL] = ("SELECT k.id FROM api_key k JOIN project p ON p.id = k.project"
                       " WHERE p.slug = ? AND k.label = ? AND k.revoked_us = 0"),
     [KEY_REVOKE] = "UPDATE api_key SET revoked_us = ? WHERE id = ? AND revoked_us = 0",
+    [KEY_ANY] = "SELECT 1 FROM api_key WHERE revoked_us = 0 LIMIT 1",
 };
 
 static bool slug_is_good(const char *slug)
@@ -173,4 +175,15 @@ enum status key_revoke(struct db *db, const char *name, int64_t wall_us)
     db_int(s, 1, wall_us);
     db_int(s, 2, id);
     return db_run(s);
+}
+
+enum status key_any(struct db *db, bool *ret)
+{
+    struct db_stmt *s = db_prepare(db, sql[KEY_ANY]);
+    if (!s)
+        return db_status(db);
+    enum db_row row = db_step(s);
+    *ret = row == DB_ROW;
+    db_reset(s);
+    return row == DB_FAILED ? db_status(db) : STATUS_OK;
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/db.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "billing/decimal.h"
 #include "billing/margin.h"
 #include "billing/recount.h"
@@ -353,8 +354,13 @@ static enum status run_reload(struct admin_job *job, struct db *db, int64_t now_
     (void)db, (void)now_us;
     char err[CONF_ERROR_BYTES] = "";
     enum status status = daemon_reload(job->daemon, err);
-    if (status != STATUS_OK)
+    unsigned uid = job->peer.uid;
+    if (status != STATUS_OK) {
+        log_env("reload_refused nothing_changed=yes by_uid=%u by_pid=%d reason: %s", uid,
+                job->peer.pid, err);
         return admin_refuse(job, status, "", "%s", err);
+    }
+    log_info("reloaded file=%s by_uid=%u by_pid=%d", job->daemon->conf_path, uid, job->peer.pid);
     return admin_answered(job, json_pack("{s:b}", "reloaded", 1));
 }
 

@@ -60,9 +60,14 @@ static enum status open_ledger(struct daemon *d, char *err)
                                       .currency = d->conf->currency,
                                       .env = d->env,
                                       .idem = idem_limits(d->conf) };
-    if (mkdir(o.dir, 0700) != 0 && errno != EEXIST) {
+    struct stat st;
+    if ((mkdir(o.dir, 0700) != 0 && errno != EEXIST) || stat(o.dir, &st) != 0) {
         snprintf(err, 256, "state_dir %s cannot be made: %s", o.dir, strerror(errno));
         return STATUS_STORE_FAILED;
+    }
+    if (st.st_mode & (S_IWGRP | S_IWOTH)) {
+        snprintf(err, 256, "state_dir %s: others can write to it: chmod go-w it", o.dir);
+        return STATUS_FORBIDDEN;
     }
     return ledger_open(&o, &d->ledger, err);
 }
@@ -76,7 +81,10 @@ static enum status open_keys(struct daemon *d, char *err)
 {
     uint8_t pepper[PEPPER_BYTES_MAX];
     size_t len = 0;
-    enum status s = pepper_read(d->conf, d->env, pepper, &len, err);
+    bool in_use = false;
+    enum status s = publish_has_keys(d, &in_use, err);
+    if (s == STATUS_OK)
+        s = pepper_read(d->conf, d->env, in_use, pepper, &len, err);
     if (s == STATUS_OK)
         d->keyring = keyring_new(pepper, len);
     digest_wipe(pepper, sizeof pepper);
@@ -219,11 +227,20 @@ static void serve(struct daemon *d, struct generation *g)
     d->conf = g->conf;
 }
 
+static enum status may_reload(const struct daemon *d, const struct conf *next, char *err)
+{
+    char why[CONF_ERROR_BYTES];
+    if (conf_may_reload(d->conf, next, why))
+        return STATUS_OK;
+    snprintf(err, DAEMON_ERROR_BYTES, "%.150s: %.350s", d->conf_path, why);
+    return STATUS_BAD_FIELD;
+}
+
 static enum status publish(struct daemon *d, struct conf *next, char *err)
 {
     struct generation *g = NULL;
     struct pricing *pricing = NULL;
-    enum status s = conf_may_reload(d->conf, next, err) ? STATUS_OK : STATUS_BAD_FIELD;
+    enum status s = may_reload(d, next, err);
     if (s == STATUS_OK)
         s = publish_prepare(d, next, &pricing, err);
     if (s == STATUS_OK)

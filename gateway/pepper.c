@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/env.h"
+#include "base/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -48,7 +49,7 @@ static enum status make_file(const char *path, const struct env *env, char err[s
     return STATUS_STORE_FAILED;
 }
 
-enum status pepper_read(const struct conf *conf, const struct env *env,
+enum status pepper_read(const struct conf *conf, const struct env *env, bool in_use,
                         uint8_t ret[static PEPPER_BYTES_MAX], size_t *ret_len, char err[static 256])
 {
     char path[PATH_MAX];
@@ -64,6 +65,16 @@ enum status pepper_read(const struct conf *conf, const struct env *env,
     enum status s = read_file(path, ret, ret_len, err);
     if (s != STATUS_NOT_FOUND)
         return s;
+    if (in_use) {
+        snprintf(err, 256,
+                 "the pepper of the API keys is missing: put your copy of it at %.100s; "
+                 "if there is none, 32 random bytes there, and new keys for everybody",
+                 path);
+        return STATUS_NOT_FOUND;
+    }
     s = make_file(path, env, err);
-    return s == STATUS_OK ? read_file(path, ret, ret_len, err) : s;
+    if (s != STATUS_OK)
+        return s;
+    log_info("pepper_made file=%s keep_a_copy_apart_from_the_store=yes", path);
+    return read_file(path, ret, ret_len, err);
 }

@@ -10,6 +10,7 @@ struct waited_call {
     struct conf *conf;
     struct publication_terms terms; /* read; owned */
     char err[256];                  /* why they cannot be had; "" */
+    bool has_keys;
     uv_sem_t done;
 };
 
@@ -134,6 +135,27 @@ enum status publish_prices(struct daemon *d, struct conf *conf, struct pricing *
     return make_pricing(&w, ret, err);
 }
 
+static enum status keys_read(enum status s, char err[static 256])
+{
+    if (s != STATUS_OK)
+        snprintf(err, 256, "the API keys cannot be read: %s", status_info(s)->text);
+    return s;
+}
+
+static enum status look_for_keys(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    return key_any(db, &((struct waited_call *)call)->has_keys);
+}
+
+enum status publish_has_keys(struct daemon *d, bool *ret, char err[static 256])
+{
+    struct waited_call w = { .call.run = look_for_keys, .daemon = d };
+    enum status s = call_and_wait(&w);
+    *ret = w.has_keys;
+    return keys_read(s, err);
+}
+
 static enum status load_keys(struct ledger_call *call, struct db *db, int64_t now_us)
 {
     struct waited_call *w = (struct waited_call *)call;
@@ -148,7 +170,5 @@ enum status publish_keys(struct daemon *d, const struct conf *conf, char err[sta
                              .daemon = d,
                              .conf = (struct conf *)(uintptr_t)conf };
     enum status s = call_and_wait(&w);
-    if (s != STATUS_OK)
-        snprintf(err, 256, "the API keys cannot be read: %s", status_info(s)->text);
-    return s;
+    return keys_read(s, err);
 }

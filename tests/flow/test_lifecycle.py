@@ -1,4 +1,5 @@
 """Start, reload, drain, crash, restart: the life of the daemon as its operator sees it."""
+import os
 import signal
 import socket
 import subprocess
@@ -178,11 +179,40 @@ def test_a_pepper_that_changed_ends_all_keys_but_not_the_ledger(make_gate):
     key = g.key()
     assert g.chat(key, "#tokens=1 x").status == 200
     g.terminate()
-    (g.state / "pepper").unlink()
+    (g.state / "pepper").write_bytes(b"another pepper of thirty-two bytes")
     g.start_daemon()
     g.wait_backend()
     assert g.chat(key, "x").status == 401
     assert g.usage("acme")[0] == 1
+
+
+def test_a_pepper_that_is_missing_is_not_made_anew(make_gate):
+    """It would be a start without a word, after which every key of every customer is dead."""
+    g = make_gate()
+    g.daemon.wait_line(f"pepper_made file={g.state}/pepper")
+    key = g.key()
+    g.terminate()
+    (g.state / "pepper").rename(g.dir / "copy")
+    assert_refuses(g, "not_started", f"put your copy of it at {g.state}/pepper")
+    assert not (g.state / "pepper").exists()
+    (g.dir / "copy").rename(g.state / "pepper")
+    g.start_daemon()
+    g.wait_backend()
+    assert g.chat(key, "#tokens=1 x").status == 200
+    g.cli("key", "revoke", key.split("-")[2][:10])
+    g.terminate()
+    (g.state / "pepper").unlink()  # nobody has a key that it would end
+    g.start_daemon()
+
+
+def test_a_state_directory_that_others_may_write_to(make_gate):
+    g = make_gate()
+    g.terminate()
+    for mode in (0o777, 0o770, 0o702):
+        g.state.chmod(mode)
+        assert_refuses(g, "not_started", f"state_dir {g.state}: others can write to it: chmod go-w it")
+    g.state.chmod(0o750)
+    g.start_daemon()
 
 
 # ---- reload ----
@@ -191,6 +221,20 @@ def reload_and_wait(gate, word):
     seen = gate.daemon.text().count(word)
     gate.daemon.signal(signal.SIGHUP)
     gate.daemon.wait_line(word, seen + 1)
+
+
+def test_reloads_by_the_command_line_are_in_the_log(make_gate):
+    g = make_gate()
+    g.cli("reload")
+    g.daemon.wait_line(f"reloaded file={g.conf} by_uid={os.getuid()} by_pid=")
+    for change, part in [({"loop_threads": 3}, f"{g.conf}: loop_threads cannot change while running (from '2' to '3')"),
+                         ({"loop_threads": "many"}, "loop_threads: 'many' is not a number")]:
+        g.write_conf(**change)
+        done = g.cli("reload", check=False)
+        assert done.returncode == 1 and part in done.stderr, done
+        g.daemon.wait_line(part)
+        assert f"reload_refused nothing_changed=yes by_uid={os.getuid()} by_pid=" in g.daemon.text()
+    g.write_conf()
 
 
 @pytest.mark.short
