@@ -4,6 +4,7 @@
 #include "gateway/courier.h"
 #include "gateway/daemon.h"
 #include "gateway/loop.h"
+#include "gateway/process_facts.h"
 #include "gateway/status_report.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -35,6 +36,29 @@ static bool put(struct buf *out, const char *name, const char *type, const char 
                       name, value);
 }
 
+static bool put_seconds(struct buf *out, const char *name, const char *type, const char *help,
+                        uint64_t ns)
+{
+    return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 ".%09" PRIu64 "\n", name, help,
+                      name, type, name, ns / 1000000000, ns % 1000000000);
+}
+
+/* By the names that every client library of Prometheus gives them. */
+static bool put_process(const struct daemon *d, struct buf *out)
+{
+    const struct process_facts f = process_facts();
+    return buf_text(out, "# HELP maasgate_build_info 1, of this version\n"
+                         "# TYPE maasgate_build_info gauge\n"
+                         "maasgate_build_info{version=\"" MAAS_VERSION "\"} 1\n") &&
+           put_seconds(out, "process_start_time_seconds", "gauge", "when it started, Unix time",
+                       (uint64_t)d->started_us * 1000) &&
+           put_seconds(out, "process_cpu_seconds_total", "counter", "CPU time, all threads",
+                       f.cpu_ns) &&
+           put(out, "process_resident_memory_bytes", "gauge", "memory in use", f.resident_bytes) &&
+           put(out, "process_open_fds", "gauge", "descriptors in use", f.open_fds) &&
+           put(out, "process_max_fds", "gauge", "descriptors that it may have", f.max_fds);
+}
+
 static bool put_counters(struct daemon *d, struct buf *out)
 {
     bool ok = true;
@@ -58,13 +82,14 @@ static bool put_ledger(struct daemon *d, struct buf *out)
 #define READ(field) atomic_load_explicit(&s->field, memory_order_relaxed)
     return put(out, "maasgate_ledger_healthy", "gauge", "1 while the ledger can be written",
                ledger_healthy(d->ledger)) &&
-           put(out, "maasgate_ledger_clock_behind_milliseconds", "gauge",
-               "the wall clock is so far behind what was settled; periods are closed below 60000",
-               (uint64_t)ledger_clock_behind_us(d->ledger) / 1000) &&
+           put_seconds(
+               out, "maasgate_ledger_clock_behind_seconds", "gauge",
+               "the wall clock is so far behind what was settled; periods are closed below 60",
+               (uint64_t)ledger_clock_behind_us(d->ledger) * 1000) &&
            put(out, "maasgate_ledger_commits_total", "counter", "transactions on disk",
                READ(commits)) &&
-           put(out, "maasgate_ledger_commit_nanoseconds_total", "counter", "time spent in commits",
-               READ(commit_ns)) &&
+           put_seconds(out, "maasgate_ledger_commit_seconds_total", "counter",
+                       "time spent in commits", READ(commit_ns)) &&
            put(out, "maasgate_ledger_recovered_total", "counter",
                "requests settled by recovery at the last start", READ(recovered)) &&
            put(out, "maasgate_ledger_queue", "gauge", "operations that wait", READ(queue)) &&
@@ -88,30 +113,43 @@ static bool put_alerts(struct daemon *d, struct buf *out)
 #undef READ
 }
 
-static bool put_backend_rows(json_t *backends, struct buf *out, const char *metric,
-                             const char *type, const char *field, const char *help)
+/* Prometheus has seconds where we have fields of milliseconds, whose names say so. */
+static bool put_value(struct buf *out, const char *field, json_int_t value)
+{
+    size_t len = strlen(field);
+    bool ms = len > 3 && strcmp(field + len - 3, "_ms") == 0;
+    return ms ? buf_printf(out, "%lld.%03lld\n", (long long)(value / 1000),
+                           (long long)(value % 1000))
+              : buf_printf(out, "%lld\n", (long long)value);
+}
+
+struct backend_row {
+    const char *name, *type, *field, *help;
+};
+
+static bool put_backend_row(json_t *backends, struct buf *out, const struct backend_row *row)
 {
     size_t i;
     json_t *b;
-    bool ok = buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric, help, metric, type);
+    bool ok =
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, row->type);
     json_array_foreach (backends, i, b)
-        ok = ok && buf_printf(out, "%s{backend=\"%s\"} %" JSON_INTEGER_FORMAT "\n", metric,
-                              json_string_value(json_object_get(b, "name")),
-                              json_integer_value(json_object_get(b, field)));
+        ok = ok &&
+             buf_printf(out, "%s{backend=\"%s\"} ", row->name,
+                        json_string_value(json_object_get(b, "name"))) &&
+             put_value(out, row->field, json_integer_value(json_object_get(b, row->field)));
     return ok;
 }
 
 /* One line a backend each: their number is that of the names in the configuration. */
-static const struct {
-    const char *name, *type, *field, *help;
-} backend_rows[] = {
+static const struct backend_row backend_rows[] = {
     { "maasgate_backend_connections_up", "gauge", "up", "loops that can reach the backend" },
     { "maasgate_backend_suspect", "gauge", "suspect", "loops that get no sign of life from it" },
     { "maasgate_backend_ejected", "gauge", "ejected", "loops that send it nothing for a while" },
-    { "maasgate_backend_limited_milliseconds", "gauge", "limited_for_ms",
+    { "maasgate_backend_limited_seconds", "gauge", "limited_for_ms",
       "for how long it has asked to be left alone" },
     { "maasgate_backend_failures_in_a_row", "gauge", "failures_in_a_row", "on one loop, the most" },
-    { "maasgate_backend_ttft_milliseconds", "gauge", "ttft_ms",
+    { "maasgate_backend_ttft_seconds", "gauge", "ttft_ms",
       "time to first token, the slowest loop's average" },
     { "maasgate_backend_calls_running", "gauge", "running", "calls in flight" },
     { "maasgate_backend_queue", "gauge", "queue", "requests that wait for it" },
@@ -149,8 +187,7 @@ static bool put_backends(struct daemon *d, struct buf *out)
               put(out, "maasgate_models_without_backend", "gauge",
                   "models that no backend could serve now", models_down);
     for (size_t i = 0; ok && i < sizeof backend_rows / sizeof *backend_rows; i++)
-        ok = put_backend_rows(backends, out, backend_rows[i].name, backend_rows[i].type,
-                              backend_rows[i].field, backend_rows[i].help);
+        ok = put_backend_row(backends, out, &backend_rows[i]);
     json_decref(backends);
     return ok;
 }
@@ -158,7 +195,7 @@ static bool put_backends(struct daemon *d, struct buf *out)
 enum status metrics_text(struct daemon *d, struct buf *out)
 {
     bool ok =
-        put_counters(d, out) &&
+        put_process(d, out) && put_counters(d, out) &&
         put(out, "maasgate_connections", "gauge", "open client connections", connections(d)) &&
         put(out, "maasgate_log_lines_dropped_total", "counter", "log lines dropped",
             log_dropped()) &&

@@ -420,7 +420,7 @@ class Gate:
     def metric(self, name):
         for line in self.metrics()[2].splitlines():
             if line.startswith(name + " "):
-                return int(line.split()[1])
+                return json.loads(line.split()[1])
         raise AssertionError(f"there is no metric {name}")
 
     # ---- the ledger, read by other code than wrote it ----
