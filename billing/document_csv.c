@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "billing/document.h"
 #include <stdio.h>
+#include <string.h>
 
 enum { CSV_BYTES_MAX = 64 << 20 };
 
@@ -12,12 +13,25 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* A cell that a spreadsheet would take for a formula is defused by an apostrophe. */
+/* A spreadsheet takes what begins so for a formula, also in the wide forms of Chinese and Japanese
+ * keyboards; a number below 0 is none. */
+static bool is_formula(const char *text)
+{
+    static const char *const begins[] = {
+        "=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20",
+    };
+    if (*text == '-' && text[1 + strspn(text + 1, "0123456789.")] == '\0')
+        return false;
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(text, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+/* A formula is defused by an apostrophe. */
 static bool add_cell(struct buf *b, const char *text, bool first)
 {
-    bool formula = *text == '=' || *text == '+' || *text == '@' ||
-                   (*text == '-' && !(text[1] >= '0' && text[1] <= '9'));
-    bool fits = buf_text(b, first ? "\"" : ",\"") && (!formula || buf_text(b, "'"));
+    bool fits = buf_text(b, first ? "\"" : ",\"") && (!is_formula(text) || buf_text(b, "'"));
     for (; fits && *text; text++)
         fits = (*text != '"' || buf_text(b, "\"")) && buf_add(b, text, 1);
     return fits && buf_text(b, "\"");
