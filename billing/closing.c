@@ -110,6 +110,26 @@ static enum status by_days(const struct work *w, int64_t atoms, int64_t from_us,
                    zone_days(w->zone, month_from, month_to), ret);
 }
 
+static void append(char text[static CLOSING_TEXT_BYTES], const char *more)
+{
+    size_t len = strlen(text);
+    snprintf(text + len, CLOSING_TEXT_BYTES - len, "%s", more);
+}
+
+/* Behind what `text` says already, how by_days comes to it: "2 of 28 days of 300.00", or "300.00". */
+static void say_days(const struct work *w, int64_t atoms, int64_t from_us, int64_t to_us,
+                     char text[static CLOSING_TEXT_BYTES])
+{
+    int64_t month_from, month_to;
+    char days[64], whole[MONEY_TEXT_BYTES];
+    zone_month(w->zone, w->from_us, &month_from, &month_to);
+    int64_t some = zone_days(w->zone, from_us, to_us);
+    int64_t all = zone_days(w->zone, month_from, month_to);
+    snprintf(days, sizeof days, "%" PRId64 " of %" PRId64 " days of ", some, all);
+    append(text, some != all ? days : "");
+    append(text, money_text((money_t){ atoms }, 2, whole));
+}
+
 /* ---- the fee ------------------------------------------------------------------------------- */
 
 static bool same_fee(const struct plan *a, const struct plan *b)
@@ -119,11 +139,12 @@ static bool same_fee(const struct plan *a, const struct plan *b)
 
 static enum status monthly_fee(struct work *w, const struct plan *p, int64_t from_us, int64_t to_us)
 {
-    char text[160], from[ZONE_DAY_BYTES], to[ZONE_DAY_BYTES];
+    char text[CLOSING_TEXT_BYTES], from[ZONE_DAY_BYTES], to[ZONE_DAY_BYTES];
     int64_t atoms;
     enum status s = by_days(w, p->fee.atoms, from_us, to_us, &atoms);
-    snprintf(text, sizeof text, "subscription %s to %s", zone_day_text(w->zone, from_us, from),
+    snprintf(text, sizeof text, "subscription %s to %s: ", zone_day_text(w->zone, from_us, from),
              zone_day_text(w->zone, to_us - 1, to));
+    say_days(w, p->fee.atoms, from_us, to_us, text);
     return s ? s : add(w, "subscription", atoms, false, text);
 }
 
@@ -156,6 +177,7 @@ static enum status yearly_fee(struct work *w, const struct segment *g, int64_t t
 {
     int64_t began_us = g->from_us;
     int year, month, day, this_year, m, d;
+    char text[CLOSING_TEXT_BYTES], from[ZONE_DAY_BYTES];
     enum status s = fee_began(w, g, &began_us);
     if (s)
         return s;
@@ -163,9 +185,11 @@ static enum status yearly_fee(struct work *w, const struct segment *g, int64_t t
     zone_date(w->zone, w->from_us, &this_year, &m, &d);
     for (int y = this_year; y <= this_year + 1; y++) {
         int64_t due_us = y == year ? began_us : zone_day(w->zone, y, month, day);
-        if (y >= year && due_us >= g->from_us && due_us < to_us)
-            return add(w, "subscription", g->contract.plan.fee.atoms, true,
-                       "subscription for a year");
+        if (y < year || due_us < g->from_us || due_us >= to_us)
+            continue;
+        snprintf(text, sizeof text, "subscription for a year from %s",
+                 zone_day_text(w->zone, due_us, from));
+        return add(w, "subscription", g->contract.plan.fee.atoms, true, text);
     }
     return STATUS_OK;
 }
@@ -186,6 +210,16 @@ static enum status add_fees(struct work *w)
 
 /* ---- capacity and minimum ------------------------------------------------------------------ */
 
+/* "241", or "240.500000": to the millionth of an hour. */
+static void say_hours(int64_t us, char ret[static 32])
+{
+    int64_t millionths = (us + HOUR_US / 2000000) / (HOUR_US / 1000000);
+    int64_t rest = millionths % 1000000;
+    int len = snprintf(ret, 32, "%" PRId64, millionths / 1000000);
+    if (rest)
+        snprintf(ret + len, 32 - (size_t)len, ".%06" PRId64, rest);
+}
+
 static enum status add_reserved(struct work *w)
 {
     enum status s = STATUS_OK;
@@ -195,14 +229,15 @@ static enum status add_reserved(struct work *w)
             const struct reserved *r = &g->contract.plan.reserved[k];
             int64_t whole, hours = (g->to_us - g->from_us) / HOUR_US, atoms;
             int64_t rest_us = (g->to_us - g->from_us) % HOUR_US;
-            char text[160];
+            char text[CLOSING_TEXT_BYTES], hourly[MONEY_TEXT_BYTES], spent[32];
             if (__builtin_mul_overflow(r->hourly.atoms, r->units, &whole) ||
                 __builtin_mul_overflow(whole, hours, &atoms))
                 return STATUS_BILLING_OVERFLOW;
             int64_t rest = 0;
             s = prorate(whole, rest_us, HOUR_US, &rest);
-            snprintf(text, sizeof text, "%s: %" PRId64 " reserved, %" PRId64 " hours", r->text,
-                     r->units, hours + (rest_us > 0));
+            say_hours(g->to_us - g->from_us, spent);
+            snprintf(text, sizeof text, "%s: %" PRId64 " reserved, %s hours at %s", r->text,
+                     r->units, spent, money_text(r->hourly, 2, hourly));
             if (!s)
                 s = add(w, "reserved", atoms + rest, false, text);
         }
@@ -218,17 +253,25 @@ static bool same_minimum(const struct plan *a, const struct plan *b)
 static enum status add_minimum(struct work *w, int64_t used_atoms)
 {
     int64_t minimum = 0;
+    char text[CLOSING_TEXT_BYTES] = "shortfall to the minimum of the contract: ";
+    char used[MONEY_TEXT_BYTES];
     enum status s = STATUS_OK;
     for (unsigned i = 0; i < w->count && !s; i++) {
         int64_t part = 0, to_us;
         const struct segment *g = &w->segment[i];
         i = join(w, i, same_minimum, &to_us);
-        if (g->contract.plan.minimum.atoms)
-            s = by_days(w, g->contract.plan.minimum.atoms, g->from_us, to_us, &part);
+        if (!g->contract.plan.minimum.atoms)
+            continue;
+        s = by_days(w, g->contract.plan.minimum.atoms, g->from_us, to_us, &part);
+        append(text, minimum ? " + " : "");
+        say_days(w, g->contract.plan.minimum.atoms, g->from_us, to_us, text);
         minimum += part;
     }
+    append(text, " less ");
+    append(text, money_text((money_t){ used_atoms }, 2, used));
+    append(text, " used");
     int64_t missing = minimum > used_atoms ? minimum - used_atoms : 0;
-    return s ? s : add(w, "minimum", missing, false, "shortfall to the minimum of the contract");
+    return s ? s : add(w, "minimum", missing, false, text);
 }
 
 enum status closing_compute(struct db *db, int64_t organization, const struct zone *z,

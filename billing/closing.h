@@ -9,11 +9,11 @@
 #include "billing/contract.h"
 #include "billing/zone.h"
 
-enum { CLOSING_CHARGES_MAX = 64 };
+enum { CLOSING_CHARGES_MAX = 64, CLOSING_TEXT_BYTES = 200 };
 
 struct closing_charge {
-    const char *kind; /* static: subscription, reserved, minimum */
-    char text[160];
+    const char *kind;              /* static: subscription, reserved, minimum */
+    char text[CLOSING_TEXT_BYTES]; /* with the numbers that it comes to */
     int64_t atoms;
     bool deferred; /* a year's fee */
 };

@@ -157,7 +157,8 @@ START_TEST(test_a_subscription_by_days) /* V12: 300.00, 20 of 30 days */
     f.wall_us = MAY_1 + DAY_US;
     AUTO(json_decref_ptr) json_t *d = issue("2027-04");
     ck_assert_str_eq(total(d, "net"), "200.00");
-    ck_assert_str_eq(line_text(d, 0, "text"), "subscription 2027-04-11 to 2027-04-30");
+    ck_assert_str_eq(line_text(d, 0, "text"),
+                     "subscription 2027-04-11 to 2027-04-30: 20 of 30 days of 300.00");
     ck_assert_int_eq(balance("receivable"), 212 * UNIT);
     ck_assert_int_eq(balance("unbilled"), 0);
 }
@@ -188,6 +189,8 @@ START_TEST(test_a_minimum_and_its_shortfall) /* V13 */
     f.wall_us = MAY_1;
     AUTO(json_decref_ptr) json_t *d = issue("2027-04");
     ck_assert_str_eq(line_text(d, 1, "net"), "359.88");
+    ck_assert_str_eq(line_text(d, 1, "text"), "shortfall to the minimum of the contract: "
+                                              "1000.00 less 640.1234575 used");
     ck_assert_str_eq(total(d, "net"), "1000.00");
     fixture_request(&f, project, 456249383, 0); /* 1140.6234575 */
     f.wall_us = MAY_1 + 31 * DAY_US;
@@ -205,7 +208,7 @@ START_TEST(test_capacity_costs_by_the_hour)
     f.wall_us = MAY_1;
     AUTO(json_decref_ptr) json_t *d = issue("2027-04");
     ck_assert_str_eq(total(d, "net"), "1202.50"); /* 240.5 hours */
-    ck_assert_str_eq(line_text(d, 0, "text"), "2 GPUs: 2 reserved, 241 hours");
+    ck_assert_str_eq(line_text(d, 0, "text"), "2 GPUs: 2 reserved, 240.500000 hours at 2.50");
 }
 END_TEST
 
@@ -220,6 +223,8 @@ START_TEST(test_a_year_is_earned_month_by_month)
         f.wall_us = APR_1 + (i + 1) * 31 * DAY_US;
         AUTO(json_decref_ptr) json_t *d = issue(months[i]);
         ck_assert_str_eq(total(d, "net"), i % 12 ? "0.00" : "100.00");
+        if (i == 0)
+            ck_assert_str_eq(line_text(d, 0, "text"), "subscription for a year from 2027-04-01");
         if (i == 0)
             ck_assert_int_eq(balance("revenue"), -83333333333);
         if (i == 11)
@@ -451,9 +456,12 @@ START_TEST(test_payments_up_to_what_is_open)
     struct asked a = { .number = json_string_value(json_object_get(d, "number")),
                        .amount = "10.61" };
     ck_assert_int_eq(on_ledger(pay_it, &a), STATUS_BAD_FIELD);
-    a.amount = "10.00";
+    a.amount = "9.999";
+    ck_assert_int_eq(on_ledger(pay_it, &a), STATUS_BAD_FIELD);
+    a.amount = "10"; /* as people write it */
     ck_assert_int_eq(on_ledger(pay_it, &a), STATUS_OK);
     ck_assert_str_eq(json_string_value(json_object_get(a.document, "state")), "open");
+    ck_assert_str_eq(json_string_value(json_object_get(a.document, "open")), "0.60");
     json_decref(a.document);
     a.amount = "0.60";
     ck_assert_int_eq(on_ledger(pay_it, &a), STATUS_OK);
