@@ -189,7 +189,7 @@ static enum status credit_line(struct note *n, const json_t *line, const char *a
     if (s)
         return s;
     minor = net - credited;
-    if (amount && (!decimal_parse_minor(amount, n->digits, &minor) || minor <= 0))
+    if (amount && (!decimal_parse_amount(amount, n->digits, &minor) || minor <= 0))
         return wrong(n, "'%.60s' is not an amount such as 12.34", amount);
     if (minor > net - credited)
         return wrong(n, "line %" PRId64 " of %.60s has %s left to credit", number, n->invoice,

@@ -73,6 +73,15 @@ bool decimal_item(struct buf *b, const struct price_item *i)
     return amount(b, i) && (!more || (buf_text(b, ",") && price_conditions_write(b, i)));
 }
 
+bool decimal_parse_amount(const char *text, int digits, int64_t *ret)
+{
+    money_t m;
+    if (!money_parse(text, &m) || m.atoms % money_minor_atoms(digits) != 0)
+        return false;
+    *ret = m.atoms / money_minor_atoms(digits);
+    return true;
+}
+
 static bool add_digit(int64_t *value, char c)
 {
     return c >= '0' && c <= '9' && !__builtin_mul_overflow(*value, 10, value) &&

@@ -16,6 +16,9 @@ char *decimal_price(struct price p, char buf[static DECIMAL_TEXT_BYTES * 2]);
 /* "4.00 per 1000000, context=32769..": a price and the requests that it holds for.  False: no
  * memory. */
 MUST_CHECK bool decimal_item(struct buf *b, const struct price_item *i);
+/* An amount as people write it, "12.5" or "12", in minor units; false when it is none, or finer than
+ * these. */
+MUST_CHECK bool decimal_parse_amount(const char *text, int digits, int64_t *ret);
 /* The inverse of decimal_minor; false when the text is not of that form. */
 MUST_CHECK bool decimal_parse_minor(const char *text, int digits, int64_t *ret);
 #endif

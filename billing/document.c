@@ -180,11 +180,14 @@ static enum status add_state(json_t *document, struct db_stmt *s)
     int digits = (int)json_integer_value(json_object_get(document, "minor_digits"));
     int64_t gross = db_col_int(s, 1), paid = db_col_int(s, 2), credited = db_col_int(s, 3);
     char paid_text[DECIMAL_TEXT_BYTES], credited_text[DECIMAL_TEXT_BYTES];
+    char open[DECIMAL_TEXT_BYTES];
     bool invoice = json_integer_value(json_object_get(document, "type")) == DOCUMENT_INVOICE;
     AUTO(json_decref_ptr)
-    json_t *more = json_pack("{s:s, s:s, s:s}", "paid", decimal_minor(paid, digits, paid_text),
-                             "credited", decimal_minor(credited, digits, credited_text), "state",
-                             invoice ? state_of(gross, paid, credited) : "issued");
+    json_t *more =
+        json_pack("{s:s, s:s, s:s, s:s*}", "paid", decimal_minor(paid, digits, paid_text),
+                  "credited", decimal_minor(credited, digits, credited_text), "state",
+                  invoice ? state_of(gross, paid, credited) : "issued", "open",
+                  invoice ? decimal_minor(gross - paid - credited, digits, open) : NULL);
     return more && json_object_update(document, more) == 0 ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -217,7 +220,7 @@ json_t *document_summary(const json_t *d)
 {
     static const char *const keys[] = { "number",   "type",       "organization", "month",
                                         "currency", "issue_date", "due_date",     "refers_to",
-                                        "state",    "paid" };
+                                        "state",    "paid",       "credited",     "open" };
     const json_t *totals = json_object_get(d, "totals");
     json_t *row =
         json_pack("{s:O*, s:O*, s:O*}", "net", json_object_get(totals, "net"), "tax",

@@ -65,9 +65,11 @@ MUST_CHECK enum status document_of_month(struct db *db, const char *organization
 /* The issued invoice of a period; NULL in *ret when there is none. */
 MUST_CHECK enum status document_find_invoice(struct db *db, int64_t organization, int64_t from_us,
                                              json_t **ret);
-/* Any issued document, with "paid", "credited" and "state" (issued, paid, credited) beside it. */
+/* Any issued document, with "paid", "credited" and "state" beside it: of an invoice open, paid or
+ * credited, and what is "open" (below 0: to be paid back); of a credit note issued. */
 MUST_CHECK enum status document_find(struct db *db, const char *number, json_t **ret);
-/* [{"number","type","organization","issue_date","due_date","net","tax","gross","state"}], by number. */
+/* [{"number","type","organization","issue_date","due_date","net","tax","gross","state","paid",
+ * "credited","open"}], by number. */
 MUST_CHECK enum status document_list(struct db *db, const char *organization, json_t **ret);
 
 /* document_page.c: what one organization may read. */

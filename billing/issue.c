@@ -265,7 +265,7 @@ enum status document_pay(struct db *db, const char *number, const char *amount, 
         left = db_col_int(open, 1);
     }
     db_reset(open);
-    if (!decimal_parse_minor(amount, digits, &minor) || minor <= 0 || minor > left)
+    if (!decimal_parse_amount(amount, digits, &minor) || minor <= 0 || minor > left)
         return STATUS_BAD_FIELD;
     const struct transfer paid = { .kind = "payment",
                                    .ref = number,

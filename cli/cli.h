@@ -60,7 +60,7 @@ void help_row(const struct command *c, FILE *out); /* its line in a list of comm
 void help_command(const struct command *c, FILE *out);
 
 /* ---- table.c ---- */
-enum { COLUMNS_MAX = 12 };
+enum { COLUMNS_MAX = 13 };
 
 struct column {
     const char *title, *key;

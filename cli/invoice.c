@@ -21,12 +21,17 @@ struct invoice_run {
     size_t printed;
 };
 
-/* Nothing for a text that is empty. */
+/* Nothing for a text that is empty or not there; an address has lines. */
 static void print_fact(const char *title, json_t *object, const char *key)
 {
-    AUTO(free_ptr) char *text = cell_text(json_object_get(object, key));
-    if (text && *text)
-        printf("%-9s %s\n", title, text);
+    const char *at = text_of(object, key);
+    for (size_t len = strcspn(at, "\n"); *at; title = "", len = strcspn(at, "\n")) {
+        AUTO(json_decref_ptr) json_t *line = json_stringn(at, len);
+        AUTO(free_ptr) char *text = cell_text(line);
+        if (text && *text)
+            printf("%-9s %s\n", title, text);
+        at += len + (at[len] == '\n');
+    }
 }
 
 static void print_party(const char *who, json_t *party)
@@ -300,12 +305,19 @@ enum exit_code run_credit_note(const struct session *s, json_t *args)
 enum exit_code show_documents(json_t *result)
 {
     static const struct column columns[] = {
-        { "NUMBER", "number", false, NULL }, { "ORGANIZATION", "organization", false, NULL },
-        { "MONTH", "month", false, NULL },   { "ISSUED", "issue_date", false, NULL },
-        { "DUE", "due_date", false, NULL },  { "FOR", "refers_to", false, NULL },
-        { "NET", "net", true, NULL },        { "TAX", "tax", true, NULL },
-        { "GROSS", "gross", true, NULL },    { "PAID", "paid", true, NULL },
-        { "STATE", "state", false, NULL },   { 0 },
+        { "NUMBER", "number", false, NULL },
+        { "ORGANIZATION", "organization", false, NULL },
+        { "MONTH", "month", false, NULL },
+        { "ISSUED", "issue_date", false, NULL },
+        { "DUE", "due_date", false, NULL },
+        { "FOR", "refers_to", false, NULL },
+        { "NET", "net", true, NULL },
+        { "TAX", "tax", true, NULL },
+        { "GROSS", "gross", true, NULL },
+        { "PAID", "paid", true, NULL },
+        { "OPEN", "open", true, NULL },
+        { "STATE", "state", false, NULL },
+        { 0 },
     };
     table_print(json_object_get(result, "documents"), columns);
     return EXIT_OK;

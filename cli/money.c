@@ -8,9 +8,9 @@
 
 /* What the rows are grouped by is the one of these that they have. */
 static const struct column groups[] = {
-    { "MODEL", "model", false, NULL },
-    { "KEY", "key", false, NULL },
-    { "PROJECT", "project", false, NULL },
+    { "MODEL", "model", false, NULL },     { "KEY", "key", false, NULL },
+    { "PROJECT", "project", false, NULL }, { "ORGANIZATION", "organization", false, NULL },
+    { "SERVED", "served", false, NULL },   { "BACKEND", "backend", false, NULL },
     { "DAY", "day", false, NULL },
 };
 

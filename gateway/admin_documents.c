@@ -69,7 +69,7 @@ static enum status of_month(struct admin_job *job, enum status status, json_t *d
     case STATUS_FORBIDDEN:
         return admin_refuse(job, status, "month",
                             "the contract wants an approval of this draft first: "
-                            "maasgate invoice approve %s --org %s --by NAME",
+                            "maasgate invoice %s --org %s --approve NAME",
                             a->month, a->organization);
     case STATUS_MISSING_FIELD:
         return admin_refuse(job, status, "organization",
@@ -154,14 +154,29 @@ static enum status no_such(struct admin_job *job, enum status status)
     return status;
 }
 
+static enum status refuse_payment(struct admin_job *job, struct db *db)
+{
+    const struct admin_args *a = &job->args;
+    AUTO(json_decref_ptr) json_t *d = NULL;
+    enum status s = document_find(db, a->number, &d);
+    const char *open = json_string_value(json_object_get(d, "open"));
+    if (s)
+        return s;
+    if (!open)
+        return admin_refuse(job, STATUS_BAD_FIELD, "number",
+                            "'%s' is no invoice: payments are of invoices", a->number);
+    return admin_refuse(job, STATUS_BAD_FIELD, "amount",
+                        "'%s' is not an amount such as 12.34 up to what is open of %s: %s",
+                        a->amount, a->number, open);
+}
+
 enum status run_invoice_pay(struct admin_job *job, struct db *db, int64_t now_us)
 {
     const struct admin_args *a = &job->args;
     json_t *document = NULL;
     enum status s = document_pay(db, a->number, a->amount, or_empty(a->note), now_us, &document);
     if (s == STATUS_BAD_FIELD)
-        return admin_refuse(job, s, "amount", "'%s' is not an amount up to what is open of %s",
-                            a->amount, a->number);
+        return refuse_payment(job, db);
     s = no_such(job, s);
     return s ? s : money_moved(job, printed(job, document));
 }

@@ -81,6 +81,13 @@ START_TEST(test_decimals)
     ck_assert(!decimal_parse_minor("4.1", 2, &value) && !decimal_parse_minor(".10", 2, &value));
     ck_assert(!decimal_parse_minor("1x.00", 2, &value) && !decimal_parse_minor("", 0, &value));
     ck_assert(!decimal_parse_minor("99999999999999999999.00", 2, &value));
+    ck_assert(decimal_parse_amount("12", 2, &value) && value == 1200);
+    ck_assert(decimal_parse_amount("12.5", 2, &value) && value == 1250);
+    ck_assert(decimal_parse_amount("12.500", 2, &value) && value == 1250);
+    ck_assert(decimal_parse_amount("12", 0, &value) && value == 12);
+    ck_assert(!decimal_parse_amount("12.005", 2, &value) &&
+              !decimal_parse_amount("1.5", 0, &value));
+    ck_assert(!decimal_parse_amount("-1", 2, &value) && !decimal_parse_amount("1,5", 2, &value));
 }
 END_TEST
 
@@ -330,6 +337,31 @@ START_TEST(test_csv)
 }
 END_TEST
 
+static const struct {
+    const char *text, *cell;
+} cell_cases[] = {
+    { "=1+1", "\"'=1+1\"" },
+    { "+1", "\"'+1\"" },
+    { "@SUM(A1)", "\"'@SUM(A1)\"" },
+    { "-1.25", "\"-1.25\"" },
+    { "-", "\"-\"" },
+    { "-1+cmd|' /C calc'!A0", "\"'-1+cmd|' /C calc'!A0\"" },
+    { "-A1", "\"'-A1\"" },
+    { "\t=1", "\"'\t=1\"" },
+    { "\uff1d1", "\"'\uff1d1\"" },
+    { "\u56fd\u5bb6, \"x\"", "\"\u56fd\u5bb6, \"\"x\"\"\"" },
+};
+
+START_TEST(test_csv_cells)
+{
+    AUTO(json_decref_ptr)
+    json_t *d = json_pack("{s:s, s:[], s:{}}", "number", cell_cases[_i].text, "lines", "totals");
+    AUTO(free_ptr) char *csv = document_csv(d);
+    const char *row = strstr(csv, "\r\n") + 2;
+    ck_assert_int_eq(strncmp(row, cell_cases[_i].cell, strlen(cell_cases[_i].cell)), 0);
+}
+END_TEST
+
 Suite *report_suite(void);
 Suite *report_suite(void)
 {
@@ -349,6 +381,7 @@ Suite *report_suite(void)
     tcase_add_test(t, test_v8b_small_amounts_add_up);
     tcase_add_test(t, test_numbers_have_no_gap_and_documents_are_frozen);
     tcase_add_test(t, test_csv);
+    tcase_add_loop_test(t, test_csv_cells, 0, sizeof cell_cases / sizeof cell_cases[0]);
     suite_add_tcase(s, t);
     return s;
 }
