@@ -23,13 +23,6 @@ static const char sql_project[] = "SELECT id FROM project WHERE slug = ?1";
     "  WHERE wholesale IS NOT NULL) ELSE r.project = ?3 END"                    \
     " AND (?4 = 0 OR r.key = ?4) GROUP BY g, r.meter ORDER BY 1, 2"
 
-/* Whoever gets an invoice, of the operator or of a reseller. */
-#define PAYER_SQL                                                                            \
-    "SELECT o.slug AS g, r.meter, sum(r.qty), sum(r.requests), sum(r.atoms)"                 \
-    " FROM usage_rollup r JOIN project p ON p.id = r.project"                                \
-    " JOIN organization o ON o.id = p.organization WHERE r.hour_us >= ?1 AND r.hour_us < ?2" \
-    " AND (?3 = 0 OR r.project = ?3) AND (?4 = 0 OR r.key = ?4) GROUP BY g, r.meter ORDER BY 1, 2"
-
 /* The sums know neither: these read settlements, of which a request's id, which is its time, finds
  * those that may count: a request is settled in the month after it came, unless the daemon was down
  * for longer, and what recovery settles then costs nothing; and it came at most a day after it was
@@ -56,7 +49,6 @@ static const struct grouping {
       USAGE_SQL("o.slug", "JOIN project p ON p.id = r.project"
                           " JOIN organization o ON o.id = p.organization"),
       false },
-    { "payer", PAYER_SQL, false },
     { "served", SETTLED_SQL("model_served"), true },
     { "backend", SETTLED_SQL("backend"), true },
     { "day", USAGE_SQL("date(r.hour_us / 1000000, 'unixepoch')", ""), false },

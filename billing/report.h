@@ -18,9 +18,9 @@ struct usage_query {
     const char *project;    /* slug; NULL: all that the operator bills */
     int64_t project_id;     /* instead of a slug; 0: none */
     int64_t key_id;         /* 0: all */
-    const char
-        *group_by; /* "model", "key", "project", "organization", "payer", "day"; NULL: model */
-    int64_t limit; /* rows, 1..10000 */
+    const char *group_by; /* "model", "key", "project", "organization", "served", "backend", "day";
+                             NULL: model */
+    int64_t limit;        /* rows, 1..10000 */
 };
 /* {"object":"list","currency":..,"from":..,"to":..,"data":[{..group.., "requests":n, "usage":{meter:qty..}, "amount":"0.0012"}],"total":".."} */
 /* CONFLICT: grouped by what only requests know, and some of that time are in an archive;

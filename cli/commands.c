@@ -67,7 +67,7 @@ static const struct option_row count_options[] = {
 };
 static const struct option_row invoice_options[] = {
     { "--org", "organization", OPTION_TEXT, "SLUG",
-      "of one organization; default: all with usage" },
+      "of one organization; default: all that used something or owe a fee" },
     { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
     { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
     { "--issue", "issue", OPTION_FLAG, NULL, "number and freeze it; the month must have ended" },

@@ -8,8 +8,6 @@
 #include "base/cleanup.h"
 #include <string.h>
 
-enum { ORGANIZATIONS_MAX = 10000 };
-
 enum form { FORM_TEXT, FORM_JSON, FORM_CSV, FORM_HTML };
 
 struct invoice_run {
@@ -19,6 +17,7 @@ struct invoice_run {
     enum form form;
     json_t *all; /* FORM_JSON: the documents */
     size_t printed;
+    bool stopped; /* of all: no use in asking for the others */
 };
 
 /* Nothing for a text that is empty or not there; an address has lines. */
@@ -184,21 +183,46 @@ static enum exit_code one_organization(struct invoice_run *r, const char *organi
     return code;
 }
 
-static enum exit_code all_organizations(struct invoice_run *r)
+/* Usage, a fee or whatever else makes a line. */
+static enum exit_code has_lines(const struct invoice_run *r, const char *organization, bool *ret)
 {
     AUTO(json_decref_ptr)
-    json_t *args = json_pack("{s:s, s:s, s:i}", "month", r->month, "group_by", "payer", "limit",
-                             ORGANIZATIONS_MAX);
-    AUTO(json_decref_ptr) json_t *usage = NULL;
-    enum exit_code code = ask(r->session, "usage", args, &usage);
-    size_t i;
-    json_t *row, *rows = json_object_get(usage, "data");
-    json_array_foreach (rows, i, row)
-        if (code == EXIT_OK)
-            code = one_organization(r, text_of(row, "payer"));
-    if (code == EXIT_OK && json_array_size(rows) == 0)
-        fprintf(stderr, "no organization used anything in %s\n", r->month);
+    json_t *args = json_pack("{s:s, s:s}", "organization", organization, "month", r->month);
+    AUTO(json_decref_ptr) json_t *document = NULL;
+    enum exit_code code = ask(r->session, "invoice.get", args, &document);
+    *ret = json_array_size(json_object_get(document, "lines")) > 0;
     return code;
+}
+
+static enum exit_code one_of_all(struct invoice_run *r, const char *organization)
+{
+    bool any = false;
+    enum exit_code code = has_lines(r, organization, &any);
+    r->stopped = code != EXIT_OK;
+    if (code == EXIT_OK && any)
+        code = one_organization(r, organization);
+    if (code == EXIT_REFUSED && !r->stopped)
+        fprintf(stderr, "maasgate: that was about %s\n", organization);
+    return code;
+}
+
+/* What is refused to one is not to the others. */
+static enum exit_code all_organizations(struct invoice_run *r)
+{
+    AUTO(json_decref_ptr) json_t *args = json_object();
+    AUTO(json_decref_ptr) json_t *list = NULL;
+    enum exit_code worst = ask(r->session, "org.list", args, &list);
+    size_t i;
+    json_t *row;
+    json_array_foreach (json_object_get(list, "organizations"), i, row) {
+        enum exit_code code = one_of_all(r, text_of(row, "slug"));
+        worst = code ? code : worst;
+        if (r->stopped || code == EXIT_UNREACHABLE)
+            break;
+    }
+    if (worst == EXIT_OK && r->printed == 0)
+        fprintf(stderr, "nothing is to be invoiced of %s\n", r->month);
+    return worst;
 }
 
 static const char *invoice_command(json_t *args)
@@ -243,7 +267,7 @@ enum exit_code run_invoice(const struct session *s, json_t *args)
     if (code != EXIT_OK)
         return code;
     code = organization ? one_organization(&r, organization) : all_organizations(&r);
-    if (r.form == FORM_JSON && code == EXIT_OK) {
+    if (r.form == FORM_JSON && (code == EXIT_OK || r.printed)) {
         json_dumpf(organization ? json_array_get(all, 0) : all, stdout, JSON_INDENT(2));
         putchar('\n');
     }
