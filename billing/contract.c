@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/db_list.h"
 #include "base/json.h"
+#include "billing/net.h"
 #include "billing/period.h"
 #include "billing/zone.h"
 #include <assert.h>
@@ -211,6 +212,19 @@ static enum status check_zone(struct db *db, int64_t organization, const char *n
     return STATUS_CONFLICT;
 }
 
+/* Only what changes is held to it: an older plan goes on as it was invoiced. */
+static enum status check_tax(const struct plan *p, char err[static 256])
+{
+    const struct tax_kind *kind = tax_kind_find(*p->tax_category ? p->tax_category : "S");
+    if (!kind)
+        return bad(err, "tax_category: '%s' is none of S, AA, Z, E, AE, K, G, O, L, M, B",
+                   p->tax_category);
+    if (kind->free && p->tax_basis_points > 0)
+        return bad(err, "tax_basis_points: %s is without tax (%s): 0, or another tax_category",
+                   kind->category, kind->text);
+    return STATUS_OK;
+}
+
 static enum status insert(struct db *db, const struct contract *c, const json_t *plan,
                           int64_t now_us)
 {
@@ -267,6 +281,9 @@ enum status contract_change(struct db *db, int64_t organization, const struct co
     if (!plan || !merge(plan, c->plan))
         return STATUS_NO_MEMORY;
     s = plan_read(plan, &next.plan, err);
+    if (!s &&
+        (json_object_get(c->plan, "tax_category") || json_object_get(c->plan, "tax_basis_points")))
+        s = check_tax(&next.plan, err);
     if (!s)
         s = check_zone(db, organization, next.time_zone, err);
     return s ? s : insert(db, &next, plan, now_us);

@@ -10,7 +10,7 @@
  *   reserved                 [{"text","hourly","units"}]: capacity that costs by the hour
  *   payment_days             when an invoice is due; 30
  *   approval                 a draft is issued only after it was approved
- *   tax_category, tax_basis_points    instead of the seller's (UNCL5305: S, Z, E, AE, O ...)
+ *   tax_category, tax_basis_points    instead of the seller's (net.h: S, Z, E, AE, O ...)
  */
 #ifndef MAAS_CONTRACT_H
 #define MAAS_CONTRACT_H
@@ -35,7 +35,7 @@ struct plan {
     int64_t payment_days;
     bool approval;
     char tax_category[4];
-    int64_t tax_basis_points; /* < 0: the seller's */
+    int64_t tax_basis_points; /* < 0: the seller's, or 0 in a category without tax */
 };
 
 struct contract {

@@ -69,12 +69,16 @@ json_t *document_taxes(const struct tax_group *groups, unsigned count, int digit
 {
     char net[DECIMAL_TEXT_BYTES], tax[DECIMAL_TEXT_BYTES];
     json_t *list = json_array();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:I, s:s, s:s}", "category", groups[i].category,
-                                        "basis_points", (json_int_t)groups[i].basis_points,
-                                        "taxable", decimal_minor(groups[i].net_minor, digits, net),
-                                        "tax", decimal_minor(groups[i].tax_minor, digits, tax)));
+    for (unsigned i = 0; i < count; i++) {
+        const struct tax_kind *kind = tax_kind_find(groups[i].category);
+        json_t *group = json_pack("{s:s, s:I, s:s, s:s}", "category", groups[i].category,
+                                  "basis_points", (json_int_t)groups[i].basis_points, "taxable",
+                                  decimal_minor(groups[i].net_minor, digits, net), "tax",
+                                  decimal_minor(groups[i].tax_minor, digits, tax));
+        if (kind && *kind->text)
+            json_object_set_new(group, "text", json_string(kind->text));
+        json_array_append_new(list, group);
+    }
     return list;
 }
 

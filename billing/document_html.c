@@ -154,14 +154,15 @@ static bool sum_row(struct buf *b, const char *class, const char *title, const c
 static bool sums(struct buf *b, const json_t *d)
 {
     const json_t *totals = json_object_get(d, "totals"), *group;
-    char title[120];
+    char title[200];
     size_t i;
     bool fits = buf_text(b, "<table class=sum>") && sum_row(b, "", "Net", text_of(totals, "net"));
     json_array_foreach (json_object_get(d, "taxes"), i, group) {
         int64_t points = json_integer_value(json_object_get(group, "basis_points"));
-        snprintf(title, sizeof title, "Tax %.8s %lld.%02lld %% on %.40s",
-                 text_of(group, "category"), (long long)points / 100, (long long)points % 100,
-                 text_of(group, "taxable"));
+        const char *why = text_of(group, "text");
+        snprintf(title, sizeof title, "Tax %.8s%s%.80s%s %lld.%02lld %% on %.40s",
+                 text_of(group, "category"), *why ? " (" : "", why, *why ? ")" : "",
+                 (long long)points / 100, (long long)points % 100, text_of(group, "taxable"));
         fits = fits && sum_row(b, "", title, text_of(group, "tax"));
     }
     snprintf(title, sizeof title, "Total %.8s", text_of(d, "currency"));

@@ -145,7 +145,10 @@ static const char *tax_category(const struct draft *d)
 static int64_t tax_points(const struct draft *d)
 {
     int64_t own = d->contract.plan.tax_basis_points;
-    return own >= 0 ? own : d->seller->tax_basis_points;
+    const struct tax_kind *kind = tax_kind_find(tax_category(d));
+    if (own >= 0)
+        return own;
+    return kind && kind->free ? 0 : d->seller->tax_basis_points;
 }
 
 /* Rounds it, adds it up and puts what all lines have into it; takes `line`. */

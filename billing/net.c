@@ -19,6 +19,28 @@ enum status net_line(money_t exact, int digits, enum net_rounding rounding, stru
 
 /* ---- taxes --------------------------------------------------------------------------------- */
 
+static const struct tax_kind kinds[] = {
+    { "S", false, "" },
+    { "AA", false, "reduced rate" },
+    { "Z", true, "zero rated" },
+    { "E", true, "exempt from tax" },
+    { "AE", true, "reverse charge" },
+    { "K", true, "intra-community supply, exempt from tax" },
+    { "G", true, "export, exempt from tax" },
+    { "O", true, "not subject to tax" },
+    { "L", false, "Canary Islands general indirect tax" },
+    { "M", false, "tax for production, services and importation in Ceuta and Melilla" },
+    { "B", false, "split payment" },
+};
+
+const struct tax_kind *tax_kind_find(const char *category)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].category, category) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
 static int compare(const struct tax_group *g, const struct tax_line *l)
 {
     int by_category = strcmp(g->category, l->category);

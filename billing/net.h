@@ -21,6 +21,15 @@ struct net_line {
 MUST_CHECK enum status net_line(money_t exact, int digits, enum net_rounding rounding,
                                 struct net_line *ret);
 
+/* The categories of EN 16931 (UNCL5305), and AA. */
+struct tax_kind {
+    const char *category;
+    bool free; /* no tax is taken, and a document says why: */
+    const char *text;
+};
+/* NULL: there is no such category. */
+const struct tax_kind *tax_kind_find(const char *category);
+
 struct tax_line {
     const char *category; /* "S", "Z"; borrowed */
     int64_t basis_points; /* 600: 6 % */

@@ -322,10 +322,12 @@ static enum status add_tax(struct work *w, size_t group, const json_t *of, json_
         c->tax += w->part[i];
         if (c->group_net[group] == 0 && w->part[i] == 0)
             continue;
-        json_t *own = json_pack("{s:O, s:O, s:s, s:s}", "category", json_object_get(of, "category"),
-                                "basis_points", json_object_get(of, "basis_points"), "taxable",
-                                decimal_minor(c->group_net[group], w->digits, net), "tax",
-                                decimal_minor(w->part[i], w->digits, tax));
+        json_t *own =
+            json_pack("{s:O, s:O, s:O*, s:s, s:s}", "category", json_object_get(of, "category"),
+                      "basis_points", json_object_get(of, "basis_points"), "text",
+                      json_object_get(of, "text"), "taxable",
+                      decimal_minor(c->group_net[group], w->digits, net), "tax",
+                      decimal_minor(w->part[i], w->digits, tax));
         if (json_array_append_new(json_array_get(taxes, i), own))
             s = STATUS_NO_MEMORY;
     }

@@ -143,8 +143,9 @@ static const struct option_row contract_options[] = {
     { "--reserved", "reserved", OPTION_TEXT, "TEXT,HOURLY,UNITS", "capacity by the hour" },
     { "--payment-days", "payment_days", OPTION_NUMBER, "N", "until an invoice is due; 30" },
     { "--approval", "approval", OPTION_TEXT, "yes|no", "a draft is approved before it is issued" },
-    { "--tax-category", "tax_category", OPTION_TEXT, "CODE", "S, Z, E, AE, O ... (UNCL5305)" },
-    { "--tax-rate", "tax_basis_points", OPTION_NUMBER, "N", "parts of 10000" },
+    { "--tax-category", "tax_category", OPTION_TEXT, "CODE",
+      "S; or without tax: Z, E, AE (reverse charge), K, G, O (UNCL5305)" },
+    { "--tax-rate", "tax_basis_points", OPTION_NUMBER, "N", "parts of 10000: 1900 is 19 %" },
     { 0 },
 };
 static const struct option_row fund_options[] = {

@@ -98,9 +98,11 @@ static void add_taxes(json_t *rows, json_t *invoice)
     char title[160];
     json_array_foreach (json_object_get(invoice, "taxes"), i, group) {
         json_int_t points = json_integer_value(json_object_get(group, "basis_points"));
+        const char *why = text_of(group, "text");
         snprintf(title, sizeof title,
-                 "tax %s %" JSON_INTEGER_FORMAT ".%02" JSON_INTEGER_FORMAT " %% on %s",
-                 text_of(group, "category"), points / 100, points % 100, text_of(group, "taxable"));
+                 "tax %s%s%s%s %" JSON_INTEGER_FORMAT ".%02" JSON_INTEGER_FORMAT " %% on %s",
+                 text_of(group, "category"), *why ? " (" : "", why, *why ? ")" : "", points / 100,
+                 points % 100, text_of(group, "taxable"));
         add_sum(rows, title, "", text_of(group, "tax"));
     }
 }

@@ -143,7 +143,8 @@ def plan(r):
         p["reserved"] = [{"text": f"GPU {i}", "hourly": money(r, 0, 9), "units": r.randrange(1, 5)}
                          for i in range(r.randrange(1, 3))]
     if r.random() < 0.3:
-        p |= {"tax_category": r.choice(["S", "Z", "AE"]), "tax_basis_points": r.choice([0, 500, 777])}
+        p |= r.choice([{"tax_category": "S", "tax_basis_points": r.choice([0, 500, 777])},
+                       {"tax_category": r.choice(["Z", "AE"])}, {"tax_category": "E", "tax_basis_points": 0}])
     if r.random() < 0.2:
         p["approval"] = True
     return p

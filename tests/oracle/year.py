@@ -298,7 +298,9 @@ class Year:
         """The lines of an invoice; the closing is written into the books first."""
         contract = o.contract(period.end - 1)
         points = o.seller.tax_points if o.seller else self.tax_points
-        tax = contract.plan.get("tax_category", "S"), contract.plan.get("tax_basis_points", points)
+        category = contract.plan.get("tax_category", "S")
+        points = 0 if category in ("Z", "E", "AE", "K", "G", "O") else points
+        tax = category, contract.plan.get("tax_basis_points", points)
         d = {"lines": [], "organization": o.slug}
         due = self.given_back(period)
         used = sum(due.get(key, atoms) for key, (_, atoms, _) in period.usage.items())

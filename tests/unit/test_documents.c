@@ -341,6 +341,27 @@ START_TEST(test_tax_is_of_groups) /* V9 */
 }
 END_TEST
 
+/* The seller takes 6 %, which a category without tax does not follow; the words go along. */
+START_TEST(test_no_tax_says_why)
+{
+    plan("{\"tax_category\":\"AE\"}");
+    charge("100.00", NULL, 0);
+    f.wall_us = MAY_1;
+    AUTO(json_decref_ptr) json_t *d = issue("2027-04");
+    const char *number = json_string_value(json_object_get(d, "number"));
+    ck_assert_str_eq(total(d, "gross"), "100.00");
+    const json_t *group = json_array_get(json_object_get(d, "taxes"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(group, "text")), "reverse charge");
+    AUTO(free_ptr) char *html = document_html(d);
+    ck_assert_ptr_nonnull(strstr(html, "Tax AE (reverse charge) 0.00 % on 100.00"));
+    json_t *note = NULL;
+    ck_assert_int_eq(credit(number, 0, NULL, &note), STATUS_OK);
+    group = json_array_get(json_object_get(note, "taxes"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(group, "text")), "reverse charge");
+    json_decref(note);
+}
+END_TEST
+
 /* ---- credit notes -------------------------------------------------------------------------- */
 
 START_TEST(test_credit_notes_never_exceed)
@@ -529,6 +550,7 @@ Suite *documents_suite(void)
     tcase_add_test(t, test_what_follows_a_cut_is_invoiced_unused);
     tcase_add_test(t, test_a_cut_period_is_issued_at_once);
     tcase_add_test(t, test_tax_is_of_groups);
+    tcase_add_test(t, test_no_tax_says_why);
     tcase_add_test(t, test_credit_notes_never_exceed);
     tcase_add_test(t, test_shares_are_given_and_taken_back);
     tcase_add_test(t, test_only_what_was_approved_is_issued);

@@ -322,6 +322,8 @@ static const struct {
     { "{\"payment_days\":1000}", "payment_days" },
     { "{\"reserved\":[{\"text\":\"x\",\"hourly\":\"1\"}]}", "units" },
     { "{\"reserved\":[1]}", "reserved: each is an object" },
+    { "{\"tax_category\":\"QQ\"}", "'QQ' is none of S, AA, Z" },
+    { "{\"tax_category\":\"AE\",\"tax_basis_points\":1900}", "AE is without tax (reverse charge)" },
 };
 
 START_TEST(test_bad_plans_are_told)
