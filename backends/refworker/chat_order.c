@@ -1,7 +1,7 @@
 /* backends/refworker/chat_order.c -- reading a request for chat or completions.
  *
- * Fields of the API that this worker has no use for (tools, response_format,
- * penalties, ...) are left alone, as a small engine would. */
+ * What would give the answer another form or other words (tools, response_format,
+ * penalties, ...) is refused; fields that would not (user, metadata, ...) are left alone. */
 #include "backends/refworker/chat_order.h"
 #include "backends/refworker/directive.h"
 #include "backends/refworker/json_text.h"
@@ -199,6 +199,42 @@ static void read_directives(struct chat_order *o)
     directive(o->prompt, "#delay=", CHAT_DELAY_MS_MAX, &o->delay_ms);
 }
 
+static bool is_text(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text && strcmp(text, "text") == 0;
+}
+
+/* What a client sends that names a field and asks for nothing, or for plain text. */
+static bool asks_nothing(const json_t *value)
+{
+    double number = json_number_value(value);
+    if (json_is_number(value))
+        return !(number > 0 || number < 0);
+    if (json_is_array(value))
+        return json_array_size(value) == 0 ||
+               (json_array_size(value) == 1 && is_text(json_array_get(value, 0)));
+    if (json_is_object(value))
+        return json_object_size(value) == 0 || is_text(json_object_get(value, "type"));
+    return json_is_null(value) || json_is_false(value);
+}
+
+/* Whoever asks for more would miss it in the answer. */
+static bool refuse_more(json_t *body, struct fault *fault)
+{
+    static const char *const more[] = { "tools",      "functions",        "response_format",
+                                        "modalities", "presence_penalty", "frequency_penalty",
+                                        "logprobs",   "logit_bias" };
+    const char *key;
+    json_t *value;
+    json_object_foreach (body, key, value)
+        for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+            if (strcmp(key, more[i]) == 0 && !asks_nothing(value))
+                return fault_set(fault, "%s: this worker writes plain text and cannot do that",
+                                 key);
+    return true;
+}
+
 /* The smaller one; 0 stands for "no limit". */
 static uint32_t least(uint32_t a, uint32_t b)
 {
@@ -234,12 +270,12 @@ bool chat_order_read(struct span body, const struct chat_limits *limits, struct 
     *ret = (struct chat_order){ .prompt = SPAN(""),
                                 .delay_ms = limits->delay_ms,
                                 .sampling = { 1, 1 } };
-    ret->tree = json_loadb(body.at, body.len, 0, NULL);
-    if (!json_is_object(ret->tree))
-        return fault_set(fault, "the body must be one JSON object");
+    ret->tree = json_body(body, fault);
+    if (!ret->tree)
+        return false;
     struct reading r = { .order = ret, .prefix = limits->prefix, .fault = fault };
     return (limits->completion ? read_prompt(ret, fault) : read_messages(&r)) &&
-           read_parameters(ret, limits, fault);
+           refuse_more(ret->tree, fault) && read_parameters(ret, limits, fault);
 }
 
 void chat_order_clear(struct chat_order *o)

@@ -53,9 +53,9 @@ static bool read_dimensions(struct embed_order *o, struct fault *fault)
 bool embed_order_read(struct span body, struct embed_order *ret, struct fault *fault)
 {
     *ret = (struct embed_order){ .dimensions = EMBED_DIMENSIONS_DEFAULT };
-    ret->tree = json_loadb(body.at, body.len, 0, NULL);
-    if (!json_is_object(ret->tree))
-        return fault_set(fault, "the body must be one JSON object");
+    ret->tree = json_body(body, fault);
+    if (!ret->tree)
+        return false;
     return read_texts(ret, fault) && read_format(ret, fault) && read_dimensions(ret, fault);
 }
 

@@ -58,9 +58,9 @@ static bool read_formats(const struct image_order *o, struct fault *fault)
 
 bool image_order_read(struct span body, struct image_order *ret, struct fault *fault)
 {
-    *ret = (struct image_order){ .tree = json_loadb(body.at, body.len, 0, NULL) };
-    if (!json_is_object(ret->tree))
-        return fault_set(fault, "the body must be one JSON object");
+    *ret = (struct image_order){ .tree = json_body(body, fault) };
+    if (!ret->tree)
+        return false;
     const json_t *prompt = json_object_get(ret->tree, "prompt");
     if (!json_is_string(prompt) || json_string_length(prompt) == 0)
         return fault_set(fault, "prompt must be a string that is not empty");

@@ -1,5 +1,19 @@
-/* backends/refworker/json_text.c -- escaping what JSON wants escaped. */
+/* backends/refworker/json_text.c -- reading a body, escaping what JSON wants escaped. */
 #include "backends/refworker/json_text.h"
+
+json_t *json_body(struct span body, struct fault *fault)
+{
+    json_error_t where;
+    json_t *tree = json_loadb(body.at, body.len, 0, &where);
+    if (json_is_object(tree))
+        return tree;
+    if (tree)
+        fault_set(fault, "the body must be one JSON object");
+    else
+        fault_set(fault, "the body must be one JSON object: %.100s", where.text);
+    json_decref(tree);
+    return NULL;
+}
 
 static bool escape(struct buf *out, char c)
 {

@@ -1,9 +1,13 @@
 /* backends/refworker/json_text.h -- texts in and out of JSON. */
 #ifndef REFWORKER_JSON_TEXT_H
 #define REFWORKER_JSON_TEXT_H
+#include "backends/refworker/fault.h"
 #include "base/buf.h"
 #include "base/span.h"
 #include <jansson.h>
+
+/* A body, which must be an object; the caller's own.  NULL: it is none, and *fault says where. */
+json_t *json_body(struct span body, struct fault *fault);
 
 /* Of a JSON string; lent as long as that lives. */
 static inline struct span json_span(const json_t *text)

@@ -158,9 +158,9 @@ static bool read_input(struct reading *r, json_t *input)
 bool moderation_answer(struct span body, int64_t request_id, const char *model_name,
                        struct buf *out, int64_t *ret_tokens, struct fault *fault)
 {
-    json_t *tree = json_loadb(body.at, body.len, 0, NULL);
+    json_t *tree = json_body(body, fault);
     struct reading r = { .out = out, .fault = fault };
-    bool ok = json_is_object(tree) || fault_set(fault, "the body must be one JSON object");
+    bool ok = tree != NULL;
     if (ok && !(buf_printf(out, "{\"id\":\"modr-%lld\",\"model\":", (long long)request_id) &&
                 json_text(out, model_name) && buf_text(out, ",\"results\":[")))
         ok = fault_no_memory(fault);

@@ -36,9 +36,9 @@ static bool read_top_n(struct rerank_order *o, struct fault *fault)
 
 bool rerank_order_read(struct span body, struct rerank_order *ret, struct fault *fault)
 {
-    *ret = (struct rerank_order){ .tree = json_loadb(body.at, body.len, 0, NULL) };
-    if (!json_is_object(ret->tree))
-        return fault_set(fault, "the body must be one JSON object");
+    *ret = (struct rerank_order){ .tree = json_body(body, fault) };
+    if (!ret->tree)
+        return false;
     const json_t *query = json_object_get(ret->tree, "query");
     if (!json_is_string(query))
         return fault_set(fault, "query must be a string");

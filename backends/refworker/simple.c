@@ -176,8 +176,6 @@ static bool read_outputs(const json_t *body, struct order *o, struct fault *f)
 static bool read_order(const json_t *body, struct order *o, struct fault *f)
 {
     const json_t *id = json_object_get(body, "id");
-    if (!json_is_object(body))
-        return fault_set(f, "the body must be one JSON object");
     if (id && (!json_is_string(id) || json_string_length(id) > 256))
         return fault_set(f, "id must be a string of at most 256 bytes");
     o->id = json_string_value(id);
@@ -245,9 +243,9 @@ static bool write_answer(const struct order *o, const char *model_name, struct b
 bool simple_infer(struct span header, struct span tail, const char *model_name, struct buf *out,
                   struct simple_answer *ret, struct fault *fault)
 {
-    json_t *tree = json_loadb(header.at, header.len, 0, NULL);
+    json_t *tree = json_body(header, fault);
     struct order o = { .tail = tail };
-    bool ok = read_order(tree, &o, fault);
+    bool ok = tree && read_order(tree, &o, fault);
     if (ok && !write_answer(&o, model_name, out, &ret->header_len))
         ok = fault_no_memory(fault);
     ret->elements = TENSORS * o.batch[0] * SIMPLE_WIDTH;

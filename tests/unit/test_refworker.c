@@ -235,6 +235,20 @@ static const struct {
     { "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}", "'image_url'",
       0, 0, 0, 0, 0 },
     { "{" USER("a") ",\"n\":2}", "n must be 1", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"seed\":1e999}", "real number overflow", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"tools\":[{}]}", "tools: ", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"functions\":[{}]}", "functions: ", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"response_format\":{\"type\":\"json_object\"}}", "response_format: ", 0, 0,
+      0, 0, 0 },
+    { "{" USER("a") ",\"modalities\":[\"text\",\"audio\"]}", "modalities: ", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"logprobs\":true}", "logprobs: ", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"logit_bias\":{\"1\":5}}", "logit_bias: ", 0, 0, 0, 0, 0 },
+    { "{" USER("a") ",\"presence_penalty\":-0.5}", "presence_penalty: ", 0, 0, 0, 0, 0 },
+    { "{" USER(
+          "a") ",\"tools\":[],\"functions\":null,\"response_format\":{\"type\":\"text\"},"
+               "\"modalities\":[\"text\"],\"logprobs\":false,\"logit_bias\":{},\"frequency_penalty\":0.0,"
+               "\"user\":\"u\",\"metadata\":{\"a\":\"b\"}}",
+      NULL, 0, 1, 512, 0, 7 },
     { "{" USER("a") ",\"max_tokens\":0}", "max_tokens", 0, 0, 0, 0, 0 },
     { "{" USER("a") ",\"max_tokens\":\"9\"}", "max_tokens", 0, 0, 0, 0, 0 },
     { "{" USER("a") ",\"temperature\":2.1}", "temperature", 0, 0, 0, 0, 0 },
