@@ -111,6 +111,19 @@ def test_what_the_server_says_of_itself(gate, key):
     assert [t["name"] for t in meta["inputs"]] == ["INPUT0", "INPUT1"] and meta["versions"] == ["1"]
 
 
+def test_the_version_that_the_metadata_names(gate, key):
+    a, b = numbers()
+    headers = {"Authorization": f"Bearer {key}"}
+    with client_of(gate) as c:
+        assert c.is_model_ready("base/simple", "1", headers=headers)
+        meta = c.get_model_metadata("base/simple", "1", headers=headers)
+        assert meta["versions"] == ["1"]
+        result = c.infer("base/simple", inputs_of(a, b), model_version="1", headers=headers)
+        assert (result.as_numpy("OUTPUT0") == a + b).all()
+        with pytest.raises(triton.InferenceServerException, match="unknown model"):
+            c.infer("base/simple", inputs_of(a, b), model_version="2", headers={"Authorization": f"Bearer {key}"})
+
+
 def test_many_at_once(gate, key):
     """Answers do not mix: each is checked against its own numbers."""
     waits = []
