@@ -218,7 +218,8 @@ static const struct catalog_model *only_short_name(const struct catalog *c, stru
     return found;
 }
 
-static const struct catalog_model *scope_default(const struct catalog *c, struct span prefix)
+static const struct catalog_model *scope_default(const struct catalog *c, struct span prefix,
+                                                 unsigned does)
 {
     const struct catalog_model *marked = NULL, *any = NULL;
     size_t models = 0, marks = 0;
@@ -226,6 +227,8 @@ static const struct catalog_model *scope_default(const struct catalog *c, struct
         const struct catalog_model *m = &c->models[i];
         if (!begins(m->id, prefix))
             break;
+        if (does && !(m->capabilities & does))
+            continue;
         any = m;
         models++;
         if (m->scope_default) {
@@ -254,7 +257,7 @@ const struct catalog_model *catalog_find(const struct catalog *c, const struct c
     struct span prefix = { text, (size_t)len };
     if (!name.len) {
         const struct catalog_model *m = by_id(c, (struct span){ text, prefix.len - 1 });
-        return m ? m : scope_default(c, prefix);
+        return m ? m : scope_default(c, prefix, scope->does);
     }
     memcpy(text + len, name.at, name.len);
     const struct catalog_model *m = by_id(c, (struct span){ text, prefix.len + name.len });

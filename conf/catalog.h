@@ -107,11 +107,12 @@ struct catalog_scope {
     bool whole;          /* no prefix: every model */
     enum level level;    /* LEVEL_INDUSTRY covers scenes below it */
     struct span segment; /* "code", "finance", "mining/gas"; len 0 = the whole level */
+    unsigned does;       /* who names no model means one with this capability; 0: any */
 };
 
 /* Resolves a model name inside a scope: a full id; or, under a prefix, a short
- * name or nothing when the scope has one model (or one marked `default: true`).
- * NULL: not there. */
+ * name or nothing when the scope has one model that does the work (or one of them
+ * marked `default: true`).  NULL: not there. */
 const struct catalog_model *catalog_find(const struct catalog *c, const struct catalog_scope *scope,
                                          struct span name);
 bool catalog_in_scope(const struct catalog_scope *scope, const struct catalog_model *m);

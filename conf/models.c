@@ -56,7 +56,7 @@ const struct conf_key model_keys[] = {
     { "life_note", read_text, AT(m.life_note), "a text", 1, 200, false,
       "why it is unavailable (then required), or what replaces it" },
     { "default", read_bool, AT(m.scope_default), "true|false", 0, 0, false,
-      "is meant when a request under its level or industry names no model" },
+      "is meant when a request under its level or industry names no model and more than one does its work" },
     { "parent", read_text, AT(parent_id), "the id of a model", 1, MODEL_ID_BYTES_MAX, false,
       "what it is made of: without `routes` of its own it runs on its parent's, and what it "
       "does not say (also the whole `price`) is as its parent's; never the recipe" },

@@ -176,6 +176,7 @@ enum status route_match(const char *method, struct span path, struct arena *a, s
     if (!row)
         return memchr(rest.at, '%', rest.len) ? STATUS_BAD_FRAMING : STATUS_NOT_FOUND;
     ret->row = row;
+    ret->scope.does = row->capability;
     if (!(row->methods & method_bit(method))) {
         *ret_allow = row->methods & METHOD_POST ? "POST" : "GET, HEAD";
         return STATUS_METHOD_NOT_ALLOWED;

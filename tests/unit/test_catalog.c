@@ -320,6 +320,9 @@ static const char many[] =
                 "  industry/mining/gas/forecast: {parent: base/chat}\n"
                 "  industry/mining/gas-2/forecast2: {parent: base/chat}\n"
                 "  industry/weather/rain: {parent: base/chat}\n"
+                "  domain/cv/look: {parent: base/chat}\n"
+                "  domain/cv/vectors: {capabilities: [embeddings], default: true, price: "
+                "{input_uncached_tokens: 0}, routes: [{backend: w, model: e}]}\n"
                 "  domain/code/review: {parent: base/chat}\n"
                 "  domain/code/write: {parent: base/chat}\n"
                 "  domain/law/review: {parent: base/chat}\n";
@@ -343,6 +346,7 @@ static const struct {
     { "short in a domain", LEVEL_DOMAIN, "code", "review", "domain/code/review" },
     { "same short name elsewhere", LEVEL_DOMAIN, "law", "review", "domain/law/review" },
     { "the only one", LEVEL_DOMAIN, "law", "", "domain/law/review" },
+    { "the only one that chats, no default", LEVEL_DOMAIN, "cv", "", "domain/cv/look" },
     { "two and no default", LEVEL_DOMAIN, "code", "", NULL },
     { "short name of two domains", LEVEL_DOMAIN, "", "review", NULL },
     { "short name of one domain", LEVEL_DOMAIN, "", "write", "domain/code/write" },
@@ -366,7 +370,7 @@ static const struct {
 START_TEST(test_find)
 {
     struct conf *c = parsed(many);
-    struct catalog_scope scope = { .whole = finds[_i].level < 0 };
+    struct catalog_scope scope = { .whole = finds[_i].level < 0, .does = CAP_CHAT };
     if (!scope.whole)
         scope.level = (enum level)finds[_i].level;
     scope.segment = (struct span){ finds[_i].segment, strlen(finds[_i].segment) };
