@@ -61,8 +61,7 @@ static const struct catalog_model *tensor_model(struct request *r)
         catalog_find(r->snapshot->catalog, &r->target.scope, r->target.model);
     if (m && (m->capabilities & CAP_INFER))
         return m;
-    request_fail(r, STATUS_MODEL_NOT_FOUND, NULL, "Request for unknown model: '%.*s' is not found",
-                 r->target.model.len > 120 ? 120 : (int)r->target.model.len, r->target.model.at);
+    request_no_model(r, r->target.model);
     return NULL;
 }
 

@@ -118,7 +118,7 @@ enum verdict answer_model(struct request *r)
     const struct catalog *c = retail_catalog(r);
     const struct catalog_model *m = catalog_find(c, &r->target.scope, r->target.model);
     if (!m)
-        return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", NULL);
+        return request_no_model(r, r->target.model);
     return put_model(&r->answer.body, m, c->currency)
                ? FAIL
                : request_fail(r, STATUS_NO_MEMORY, NULL, NULL);

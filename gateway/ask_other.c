@@ -17,7 +17,9 @@ static enum status no_stream(const struct ask *a, const char *what, struct ask_e
 
 enum status ask_embeddings(struct ask *a, struct ask_error *e)
 {
-    return ask_want(a, ASK_INPUT, 1u << J_STRING | 1u << J_ARRAY, "a string or an array", e);
+    enum status s = ask_want(a, ASK_INPUT, 1u << J_STRING | 1u << J_ARRAY,
+                             "a string or an array of strings or token ids", e);
+    return s == STATUS_OK ? no_stream(a, "embeddings", e) : s;
 }
 
 enum status ask_images(struct ask *a, struct ask_error *e)
@@ -55,8 +57,8 @@ enum status ask_rerank(struct ask *a, struct ask_error *e)
         return s;
     size_t count = jscan_array_count(documents->value);
     if (count < 1 || count > DOCUMENTS_MAX)
-        return ask_problem(e, STATUS_BAD_FIELD, "documents", "'documents' must be 1 to %d",
-                           DOCUMENTS_MAX);
+        return ask_problem(e, STATUS_BAD_FIELD, "documents",
+                           "'documents' must have 1 to %d elements", DOCUMENTS_MAX);
     a->most.input_tokens_max += count * (query->value.len + PAIR_TOKENS);
     return STATUS_OK;
 }

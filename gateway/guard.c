@@ -126,6 +126,17 @@ void guard_header(struct guard *g, struct span name, struct span value, unsigned
         g->types++;
 }
 
+/* A header that may come once and came more often; NULL: none. */
+static const char *repeated(const struct guard *g)
+{
+    return g->authorizations > 1 ? "more than one Authorization header"
+           : g->keys > 1         ? "more than one API key in x-api-key and api-key"
+           : g->types > 1        ? "more than one Content-Type header"
+           : g->encodings > 1    ? "more than one Content-Encoding header"
+           : g->expects > 1      ? "more than one Expect header"
+                                 : NULL;
+}
+
 enum status guard_finish(struct guard *g, const char *http_version, bool may_have_body)
 {
     bool http11 = strcmp(http_version, "HTTP/1.1") == 0;
@@ -137,8 +148,9 @@ enum status guard_finish(struct guard *g, const char *http_version, bool may_hav
         breach(g, STATUS_BAD_FRAMING, "Transfer-Encoding needs HTTP/1.1");
     if (g->hosts > 1 || (http11 && g->hosts == 0))
         breach(g, STATUS_BAD_FRAMING, "exactly one Host header is needed");
-    if (g->authorizations > 1 || g->keys > 1 || g->types > 1 || g->encodings > 1 || g->expects > 1)
-        breach(g, STATUS_BAD_FRAMING, "a header that may come once came twice");
+    const char *twice = repeated(g);
+    if (twice)
+        breach(g, STATUS_BAD_FRAMING, twice);
     if (!may_have_body && (g->codings || (g->has_length && g->length > 0)))
         breach(g, STATUS_BAD_FRAMING, "a body is not taken with this method");
     return g->bad ? g->status : STATUS_OK;

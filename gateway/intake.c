@@ -36,6 +36,13 @@ static uint64_t parse_number(struct span v)
     return plain ? n : UINT64_MAX;
 }
 
+/* A time that is none, or a second one, is a mistake that nobody would notice. */
+static uint64_t parse_timeout(uint64_t before, struct span v)
+{
+    uint64_t ms = parse_number(v);
+    return before || ms == 0 ? UINT64_MAX : ms;
+}
+
 /* Of a body that is JSON the type is not looked at: many clients send a wrong one. */
 static bool keep_multipart(struct request *r, struct span type)
 {
@@ -56,7 +63,7 @@ enum status intake_header(struct request *r, const char *name, size_t name_len, 
     else if (same_name(name, name_len, "x-api-key") || same_name(name, name_len, "api-key"))
         kept = keep(r, value, value_len, &in->api_key);
     else if (same_name(name, name_len, "x-request-timeout-ms"))
-        in->timeout_ms = parse_number((struct span){ value, value_len });
+        in->timeout_ms = parse_timeout(in->timeout_ms, (struct span){ value, value_len });
     else if (same_name(name, name_len, "cdn-loop"))
         in->hops += hops_count((struct span){ value, value_len });
     else if (same_name(name, name_len, "x-stainless-retry-count"))

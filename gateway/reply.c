@@ -200,14 +200,39 @@ bool reply_stream(struct request *r)
 struct MHD_Response *__real_MHD_create_response_from_buffer_static(size_t len, const void *bytes);
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t len, const void *bytes);
 
-/* "<html><head><title>Request too big</title>.." -> "Request too big" */
-static struct span title_of(const char *html, size_t len)
+/* Pages that are about other than the grammar of HTTP; our own sentence says more. */
+static const struct page {
+    const char *title;
+    enum status status;
+} pages[] = { { "<title>Request too big<", STATUS_HEADERS_TOO_LARGE },
+              { "<title>Request content too large<", STATUS_BODY_TOO_LARGE },
+              { "<title>Internal server error<", STATUS_INTERNAL } };
+
+static enum status page_status(const char *html, size_t len)
 {
-    const char *from = memmem(html, len, "<title>", 7);
-    const char *to = from ? memmem(from, len - (size_t)(from - html), "</title>", 8) : NULL;
-    if (!to)
-        return SPAN("the request is not valid HTTP");
-    return (struct span){ from + 7, (size_t)(to - from - 7) };
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (memmem(html, len, pages[i].title, strlen(pages[i].title)))
+            return pages[i].status;
+    return STATUS_BAD_FRAMING;
+}
+
+/* "..<body>Request without <b>&quot;Host:&quot;</b>.</body>.." -> "Request without 'Host:'." */
+static void page_text(char *to, size_t size, const char *html, size_t len)
+{
+    static const char quote[] = "&quot;";
+    const char *end = html + len, *at = memmem(html, len, "<body>", 6);
+    size_t used = 0;
+    for (bool tag = false; at && at < end && used + 1 < size; at++) {
+        if (*at == '<' || *at == '>') {
+            tag = *at == '<';
+        } else if (!tag && (size_t)(end - at) >= sizeof quote - 1 &&
+                   memcmp(at, quote, sizeof quote - 1) == 0) {
+            to[used++] = '\'';
+            at += sizeof quote - 2;
+        } else if (!tag)
+            to[used++] = *at;
+    }
+    to[used] = '\0';
 }
 
 static void count_refusal(struct MHD_Response *m)
@@ -223,14 +248,14 @@ static void count_refusal(struct MHD_Response *m)
 
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t len, const void *bytes)
 {
-    struct span title = title_of(bytes, len);
+    enum status s = page_status(bytes, len);
     struct buf body;
-    char sentence[160];
+    char sentence[160] = "";
     size_t body_len = 0;
-    snprintf(sentence, sizeof sentence, "the HTTP server refused the request: %.*s", (int)title.len,
-             title.at);
+    if (s == STATUS_BAD_FRAMING)
+        page_text(sentence, sizeof sentence, bytes, len);
     buf_init(&body, 4096);
-    if (!error_body(&body, ERRORS_OPENAI, STATUS_BAD_FRAMING, sentence, NULL)) {
+    if (!error_body(&body, ERRORS_OPENAI, s, sentence, NULL)) {
         buf_free(&body);
         return __real_MHD_create_response_from_buffer_static(0, "");
     }
@@ -242,6 +267,9 @@ struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t len, c
         return NULL;
     }
     (void)MHD_add_response_header(m, "content-type", "application/json");
+    (void)MHD_add_response_header(m, "cache-control", "no-store");
+    if (status_info(s)->retry == RETRY_NO)
+        (void)MHD_add_response_header(m, "x-should-retry", "false");
     count_refusal(m);
     return m;
 }

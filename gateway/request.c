@@ -204,3 +204,14 @@ enum verdict request_fail(struct request *r, enum status s, const char *param, c
     }
     return FAIL;
 }
+
+enum verdict request_no_model(struct request *r, struct span name)
+{
+    int len = name.len > 120 ? 120 : (int)name.len;
+    if (r->target.row->errors == ERRORS_OIP) /* Triton's sentence */
+        return request_fail(r, STATUS_MODEL_NOT_FOUND, "model",
+                            "Request for unknown model: '%.*s' is not found", len, name.at);
+    return request_fail(r, STATUS_MODEL_NOT_FOUND, "model",
+                        "there is no model '%.*s'%s; GET /v1/models lists what there is", len,
+                        name.at, r->target.scope.whole ? "" : " under this path");
+}

@@ -129,6 +129,9 @@ void request_cut(struct request *r);
 enum verdict request_fail(struct request *r, enum status s, const char *param, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* There is no model of that name, in the words of the endpoint's clients; returns FAIL. */
+enum verdict request_no_model(struct request *r, struct span name);
+
 int64_t request_now_ns(const struct request *r);
 /* What remains of the request's time; a client's own patience shortens it. */
 uint64_t request_left_ms(const struct request *r);

@@ -186,6 +186,18 @@ enum status route_match(const char *method, struct span path, struct arena *a, s
     return memchr(rest.at, '%', rest.len) && !raw_model.len ? STATUS_BAD_FRAMING : STATUS_OK;
 }
 
+const char *route_meant(struct span path)
+{
+    static const char version[] = "/v1";
+    for (unsigned i = 0; i < route_count; i++) {
+        const char *suffix = route_table[i].suffix, *tail = suffix + sizeof version - 1;
+        if (strncmp(suffix, version, sizeof version - 1) == 0 && path.len >= strlen(tail) &&
+            memcmp(path.at + path.len - strlen(tail), tail, strlen(tail)) == 0)
+            return suffix;
+    }
+    return NULL;
+}
+
 enum error_shape route_errors(struct span path)
 {
     struct catalog_scope scope;

@@ -46,6 +46,10 @@ struct target {
 MUST_CHECK enum status route_match(const char *method, struct span path, struct arena *a,
                                    struct target *ret, const char **ret_allow);
 
+/* The suffix that a path which is not found ends like, but for its "/v1": what a wrong base URL was
+ * to reach.  NULL: none. */
+const char *route_meant(struct span path);
+
 /* The shape of an error about a path that may not be one of ours, by what it begins with. */
 enum error_shape route_errors(struct span path);
 

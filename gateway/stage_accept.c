@@ -58,7 +58,7 @@ static enum verdict check_head(struct request *r)
     static const char timeout[] = "x-request-timeout-ms";
     if (r->in.timeout_ms == UINT64_MAX)
         return request_fail(r, STATUS_BAD_FIELD, timeout,
-                            "%s must be a whole number of milliseconds", timeout);
+                            "%s must be one whole number of milliseconds, at least 1", timeout);
     if (r->in.hops >= BACKEND_HOPS_MAX && r->target.row->capability) {
         COUNT(&r->loop->counters, loops_detected);
         return request_fail(r, STATUS_LOOP_DETECTED, NULL, NULL);
@@ -74,6 +74,25 @@ static uint64_t body_max(const struct request *r)
     uint64_t all = r->in.body_max;
     uint64_t own = capability ? kind_of(capability)->body_max : 0;
     return own && own < all ? own : all;
+}
+
+/* Says what was asked for, and what may have been meant. */
+static enum verdict refuse_target(struct request *r, enum status s)
+{
+    const struct intake *in = &r->in;
+    if (s == STATUS_BAD_FRAMING)
+        return request_fail(r, s, NULL,
+                            "the path must begin with one '/' and have no empty or dot segment, no "
+                            "character but plain ASCII, and no %%-escape but in a model's id");
+    if (s == STATUS_METHOD_NOT_ALLOWED)
+        return request_fail(r, s, NULL, "this endpoint takes %s, not %.20s", r->answer.allow,
+                            in->method);
+    if (s != STATUS_NOT_FOUND)
+        return request_fail(r, s, NULL, NULL);
+    const char *meant = route_meant(in->path);
+    return request_fail(r, s, NULL, "there is no endpoint %.20s %.*s%s%s", in->method,
+                        in->path.len > 80 ? 80 : (int)in->path.len, in->path.at,
+                        meant ? "; a base URL that ends in /v1 leads to " : "", meant ? meant : "");
 }
 
 enum verdict stage_accept(struct request *r)
@@ -94,7 +113,7 @@ enum verdict stage_accept(struct request *r)
     s = route_match(in->method, in->path, r->arena, &r->target, &r->answer.allow);
     in->guard.bad = s == STATUS_BAD_FRAMING;
     if (s != STATUS_OK)
-        return request_fail(r, s, NULL, NULL);
+        return refuse_target(r, s);
     if (atomic_load_explicit(&r->loop->daemon->draining, memory_order_relaxed) &&
         r->target.row->capability) {
         r->answer.retry_after_ms = 1000;

@@ -35,22 +35,43 @@ static struct span named_model(const struct request *r)
                                : (struct span){ r->ask.model, strlen(r->ask.model) };
 }
 
+/* Nothing was named, and the path does not say it either. */
+static enum verdict refuse_nameless(struct request *r)
+{
+    if (r->target.scope.whole)
+        return request_fail(r, STATUS_MISSING_FIELD, "model", "the field 'model' is missing");
+    return request_fail(r, STATUS_MISSING_FIELD, "model",
+                        "the field 'model' is missing, and under this path it is not clear which "
+                        "model is to do %s",
+                        endpoint_name(r->target.row->endpoint));
+}
+
+/* Says what the model is for instead. */
+static enum verdict refuse_work(struct request *r, const struct catalog_model *m)
+{
+    char does[128] = "";
+    const char *name;
+    for (unsigned i = 0; (name = capability_name(i)); i++) {
+        size_t at = strlen(does);
+        if (m->capabilities >> i & 1)
+            snprintf(does + at, sizeof does - at, "%s%s", at ? ", " : "", name);
+    }
+    return request_fail(r, STATUS_BAD_FIELD, "model", "the model '%s' does not do %s, but %s",
+                        m->id, endpoint_name(r->target.row->endpoint), does);
+}
+
 static enum verdict find_model(struct request *r)
 {
     struct span name = named_model(r);
     const struct catalog_model *m = catalog_find(r->catalog, &r->target.scope, name);
-    if (!m && name.len == 0)
-        return request_fail(r, STATUS_MISSING_FIELD, "model", "the field 'model' is missing");
     if (!m)
-        return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", "there is no model '%.*s' here",
-                            name.len > 120 ? 120 : (int)name.len, name.at);
+        return name.len ? request_no_model(r, name) : refuse_nameless(r);
     r->model = m;
     if (m->life == LIFE_RETIRED || m->life == LIFE_UNAVAILABLE)
         return request_fail(r, STATUS_MODEL_NOT_FOUND, "model", "the model '%s' is %s%s%s", m->id,
                             life_name(m->life), *m->life_note ? ": " : "", m->life_note);
     if (!(m->capabilities & r->target.row->capability))
-        return request_fail(r, STATUS_BAD_FIELD, "model", "the model '%s' does not do %s", m->id,
-                            endpoint_name(r->target.row->endpoint));
+        return refuse_work(r, m);
     return NEXT;
 }
 

@@ -218,6 +218,7 @@ def assert_json_or_empty(headers, body):
         assert headers[b"content-type"].startswith(b"application/json")
         error = json.loads(body)["error"]
         assert set(error) == {"message", "type", "param", "code"}
+        assert "&" not in error["message"] and "<" not in error["message"], "no page of HTML shines through"
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -140,7 +140,7 @@ def test_errors_reach_the_client_as_its_own(gate, key):
     a, b = numbers()
     headers = {"Authorization": f"Bearer {key}"}
     with client_of(gate) as c:
-        for model, tensors, why in [("base/none", inputs_of(a, b), "no model 'base/none'"),
+        for model, tensors, why in [("base/none", inputs_of(a, b), "Request for unknown model: 'base/none'"),
                                     ("base/simple", inputs_of(a, b)[:1], "INPUT1 is missing")]:
             with pytest.raises(triton.InferenceServerException, match=why):
                 c.infer(model, tensors, headers=headers)

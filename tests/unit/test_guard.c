@@ -118,6 +118,25 @@ START_TEST(test_too_many_fields)
 }
 END_TEST
 
+/* Whoever is refused learns which header it was. */
+START_TEST(test_what_came_twice)
+{
+    static const char *const names[] = { "Authorization", "x-api-key", "Content-Type",
+                                         "Content-Encoding", "Expect" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct span name = { names[i], strlen(names[i]) };
+        struct span value = i == 3 ? SPAN("identity") : SPAN("100-continue");
+        struct guard g = { .fields = 0 };
+        guard_header(&g, SPAN("Host"), SPAN("a"), 100);
+        guard_header(&g, name, value, 100);
+        ck_assert_int_eq(guard_finish(&g, "HTTP/1.1", true), STATUS_OK);
+        guard_header(&g, name, value, 100);
+        ck_assert_int_eq(guard_finish(&g, "HTTP/1.1", true), STATUS_BAD_FRAMING);
+        ck_assert_ptr_nonnull(strstr(g.what, names[i]));
+    }
+}
+END_TEST
+
 Suite *guard_suite(void)
 {
     Suite *s = suite_create("guard");
@@ -125,6 +144,7 @@ Suite *guard_suite(void)
     tcase_add_loop_test(t, test_heads, 0, (int)(sizeof heads / sizeof *heads));
     tcase_add_test(t, test_nul_in_a_value);
     tcase_add_test(t, test_too_many_fields);
+    tcase_add_test(t, test_what_came_twice);
     suite_add_tcase(s, t);
     return s;
 }

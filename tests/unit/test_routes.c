@@ -101,6 +101,26 @@ START_TEST(test_paths)
 }
 END_TEST
 
+START_TEST(test_what_was_meant)
+{
+    static const struct {
+        const char *path, *meant;
+    } wrong[] = {
+        { "/chat/completions", "/v1/chat/completions" },
+        { "/v1/v1/chat/completions", "/v1/chat/completions" },
+        { "/openai/deployments/x/embeddings", "/v1/embeddings" },
+        { "/industry/finance/models", "/v1/models" },
+        { "/v1/assistants", NULL },
+        { "/", NULL },
+        { "", NULL },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *meant = route_meant((struct span){ wrong[i].path, strlen(wrong[i].path) });
+        ck_assert_str_eq(meant ? meant : "none", wrong[i].meant ? wrong[i].meant : "none");
+    }
+}
+END_TEST
+
 /* An error speaks as its path's clients expect, also of a path that is none of ours. */
 START_TEST(test_shapes_of_errors)
 {
@@ -146,6 +166,7 @@ Suite *routes_suite(void)
     TCase *t = tcase_create("paths");
     tcase_add_loop_test(t, test_paths, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(t, test_shapes_of_errors);
+    tcase_add_test(t, test_what_was_meant);
     tcase_add_test(t, test_no_route_is_free_by_mistake);
     suite_add_tcase(s, t);
     return s;
