@@ -195,15 +195,23 @@ static void take_configuration(struct courier *c)
     }
 }
 
+/* A test is of the configuration that was there when it was asked for, or of a later one: what is
+ * asked for is taken first, so that a reload just before it is not the end of it. */
+static void take_what_came(struct courier *c)
+{
+    struct mpsc_node *tests = mpsc_take(&c->tests);
+    take_configuration(c);
+    courier_begin_tests(c, tests);
+}
+
 static void *courier_main(void *arg)
 {
     struct courier *c = arg;
     while (!atomic_load(&c->stop)) {
-        take_configuration(c);
-        courier_take_tests(c);
+        take_what_came(c);
         http_poster_wait(c->poster, do_what_is_due(c));
     }
-    courier_take_tests(c);
+    take_what_came(c);
     courier_drop_tests(c);
     drop_routes(c);
     return NULL;

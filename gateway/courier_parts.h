@@ -55,6 +55,6 @@ struct courier {
 };
 
 /* courier_test.c, on the courier's thread: begins what was asked for; ends all that runs. */
-void courier_take_tests(struct courier *c);
+void courier_begin_tests(struct courier *c, struct mpsc_node *asked);
 void courier_drop_tests(struct courier *c);
 #endif
