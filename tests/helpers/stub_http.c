@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES_MAX = 8 << 20, POLL_MS = 20, PATIENCE_MS = 5000, RESET_AFTER_MS = 100 };
+enum { REQUEST_BYTES_MAX = 8 << 20, POLL_MS = 20, PATIENCE_MS = 60000, RESET_AFTER_MS = 100 };
 
 struct stub_http {
     const struct stub_http_answer *answers;
@@ -21,7 +21,7 @@ struct stub_http {
     char url[64], ca_file[CERTS_PATH_BYTES], certs[CERTS_PATH_BYTES];
     SSL_CTX *tls;
     pthread_mutex_t lock; /* of what follows */
-    unsigned requests, closed;
+    unsigned requests, sent, closed;
     char *last;
 };
 
@@ -139,13 +139,23 @@ static const struct stub_http_answer *next_answer(struct stub_http *s)
     return &s->answers[at < s->count ? at : s->count - 1];
 }
 
+static void add_one(struct stub_http *s, unsigned *counter)
+{
+    pthread_mutex_lock(&s->lock);
+    ++*counter;
+    pthread_mutex_unlock(&s->lock);
+}
+
 static bool serve_one(struct connection *c)
 {
     struct stub_http *s = c->stub;
     if (!s->answers[0].at_once && !read_request(c))
         return false;
     const struct stub_http_answer *a = next_answer(s);
-    if (!play(c, a) || a->then == STUB_CLOSE)
+    if (!play(c, a))
+        return false;
+    add_one(s, &s->sent);
+    if (a->then == STUB_CLOSE)
         return false;
     if (a->then == STUB_RESET) {
         usleep(RESET_AFTER_MS * 1000); /* or the peer's kernel forgets what it has not read yet */
@@ -175,9 +185,7 @@ static void serve(void *arg, int fd)
     SSL_free(c.ssl);
     close(fd);
     free(c.request);
-    pthread_mutex_lock(&s->lock);
-    s->closed++;
-    pthread_mutex_unlock(&s->lock);
+    add_one(s, &s->closed);
 }
 
 /* ---- TLS ---- */
@@ -285,14 +293,24 @@ char *stub_http_last(struct stub_http *s)
     return copy;
 }
 
-bool stub_http_wait_closed(struct stub_http *s, unsigned count)
+static bool wait_counter(struct stub_http *s, const unsigned *counter, unsigned count)
 {
     for (int ms = 0; ms < PATIENCE_MS; ms++) {
-        if (read_counter(s, &s->closed) >= count)
+        if (read_counter(s, counter) >= count)
             return true;
         usleep(1000);
     }
     return false;
+}
+
+bool stub_http_wait_sent(struct stub_http *s, unsigned count)
+{
+    return wait_counter(s, &s->sent, count);
+}
+
+bool stub_http_wait_closed(struct stub_http *s, unsigned count)
+{
+    return wait_counter(s, &s->closed, count);
 }
 
 char *stub_http_json(int code, const char *extra_headers, const char *body)

@@ -43,7 +43,9 @@ unsigned stub_http_requests(struct stub_http *s);       /* that arrived whole */
 unsigned stub_http_connections(struct stub_http *s);
 /* The whole last request, to be freed. */
 char *stub_http_last(struct stub_http *s);
-/* Blocks until so many connections have ended on the stub's side; false after 5 s. */
+/* Blocks until so many answers were sent whole, or connections have ended on the stub's side; false
+ * after a minute. */
+bool stub_http_wait_sent(struct stub_http *s, unsigned count);
 bool stub_http_wait_closed(struct stub_http *s, unsigned count);
 
 /* The usual answers: status 200 with a content length, and chunked event streams. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COUNT(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000 };
 
 /* ---- what is sent ---- */
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- nobody there, and time ---- */
 
@@ -276,7 +275,8 @@ START_TEST(test_unasked_answer)
     open_either(&r, a, 2, _i);
     rig_chat(&r, &c, false);
     ck_assert_int_eq(c.end.status, STATUS_OK);
-    usleep(60 * 1000); /* the loop does not see it come: it is there when the next request starts */
+    /* The loop does not see it come: it is there when the next request starts. */
+    ck_assert(stub_http_wait_sent(r.stub, 1));
     rig_chat(&r, &c, false);
     ck_assert_msg(strcmp(c.data, "{};") == 0, "%s %s", c.data, status_info(c.end.status)->name);
     ck_assert_uint_eq(stub_http_connections(r.stub), 2);
