@@ -5,6 +5,8 @@ socket, logs.  It is stopped by SIGTERM and must then have left exit code 0, a c
 audit, no open hold and no report of a sanitizer.
 """
 import contextlib
+import datetime
+import fcntl
 import itertools
 import json
 import os
@@ -89,21 +91,30 @@ models:
 
 DICE = random.SystemRandom()
 ports_given = set()  # none twice
+ports_claimed = open(pathlib.Path(tempfile.gettempdir()) / f"maasgate-test-ports.{os.getuid()}", "ab")
 
 
 def free_port():
-    """Below those that the kernel gives to clients: one of them could take it before its server does."""
+    """Below those that the kernel gives to clients: one of them could take it before its server does.  Nor does
+    another run: a byte of a file is locked for each that was given, for as long as this process lives."""
     first_of_clients = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = DICE.randrange(10000, max(first_of_clients, 20000))
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
             if port not in ports_given:
+                fcntl.lockf(ports_claimed, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
                 ports_given.add(port)
                 return port
 
 
-def wait_until(check, seconds=10, what="it"):
+def this_month():
+    """As command lines have it; conftest.py sees to it that it does not end in the middle of a test."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+
+
+def wait_until(check, seconds=30, what="it"):
+    """The limit is for what never comes; a slow machine has time."""
     end = time.monotonic() + seconds * SLOW
     while True:
         result = check()
@@ -111,6 +122,20 @@ def wait_until(check, seconds=10, what="it"):
             return result
         assert time.monotonic() < end, f"{what} did not come within {seconds * SLOW} s"
         time.sleep(0.01)
+
+
+class Leaving:
+    """A client goes while its worker runs; `with` holds from there to the bill.  The worker's own count comes, or the
+    gateway has waited for it so long (backends/session.h): only then, on a machine that is very busy, is it absent."""
+
+    GRACE = 0.25
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, *exception):
+        self.in_time = time.monotonic() - self.began < self.GRACE
 
 
 class Process:
@@ -148,7 +173,10 @@ class Process:
 
     def wait_line(self, part, times=1):
         """The daemon's log has a thread of its own: a line may come after the answer that it is about."""
-        wait_until(lambda: self.text().count(part) >= times, what=f"'{part}' in the log of {self.name}")
+        def lines():
+            text = self.text()
+            return text[:text.rfind("\n") + 1]  # without one that is being written
+        wait_until(lambda: lines().count(part) >= times, what=f"'{part}' in the log of {self.name}")
 
     def tail(self):
         return "\n".join(self.text().splitlines()[-40:])
@@ -423,6 +451,19 @@ class Gate:
                 return json.loads(line.split()[1])
         raise AssertionError(f"there is no metric {name}")
 
+    def wait_metric(self, name, value):
+        """Of what no answer waits for: it is counted a moment after it can be seen."""
+        wait_until(lambda: self.metric(name) == value, what=f"{name} of {value}")
+
+    def wait_still(self, name, looks=30):
+        """Until it has counted something and goes on no more: so many looks, one after the other, see the same."""
+        seen = []
+
+        def still():
+            seen.append(self.metric(name))
+            return seen[-1] > 0 and seen[-looks:] == [seen[-1]] * looks
+        wait_until(still, 180, f"the end of what {name} counts")
+
     # ---- the ledger, read by other code than wrote it ----
 
     @contextlib.contextmanager
@@ -441,7 +482,7 @@ class Gate:
             return db.execute("SELECT count(*) FROM request_open WHERE rid NOT IN"
                               " (SELECT rid FROM settlement)").fetchone()[0]
 
-    def settlement(self, request_id, seconds=10):
+    def settlement(self, request_id, seconds=30):
         """The row of one request, waited for; `lines` as {meter id: (qty, atoms)}."""
         def look():
             with self.ledger() as db:

@@ -5,6 +5,8 @@ import json
 import random
 import threading
 
+from gate import SLOW
+
 
 class Journal:
     """One JSON line a request, written after the fact by the client itself."""
@@ -37,7 +39,7 @@ def whole_request(gate, key, dice):
 def ask_whole(gate, key, dice, journal):
     path, body = whole_request(gate, key, dice)
     request_id, status, complete, usage = None, 0, False, None
-    c = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=60)
+    c = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=60 * SLOW)
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError), contextlib.closing(c):
         c.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {key}"})
         r = c.getresponse()
@@ -92,5 +94,5 @@ class Load:
     def stop(self):
         self.over.set()
         for t in self.threads:
-            t.join(90)
+            t.join(90 * SLOW)
             assert not t.is_alive(), "a client hangs"

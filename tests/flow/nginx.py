@@ -54,7 +54,7 @@ http {{
     def is_ready(self):
         assert self.running(), f"nginx did not start\n{self.tail()}"
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+            socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
         except OSError:
             return False
         return True

@@ -1,7 +1,4 @@
 """What the tests of prices have in common: one worker, a chat model on it, a book in a file."""
-import datetime
-
-MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 BACKENDS = """
 backends:
   worker: {{transport: {transport}, address: {address}}}

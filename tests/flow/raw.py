@@ -41,9 +41,9 @@ class Wire:
         return [s for s in self.statuses if s != 100]
 
 
-def send_raw(port, pieces, expect=None, quiet=0.4, limit=8.0, half_close=False):
-    """Sends bytes (a float is a pause) and reads until the peer closes, `expect` whole answers
-    are there, or nothing comes for `quiet` seconds."""
+def send_raw(port, pieces, expect=None, quiet=5.0, limit=30.0, half_close=False):
+    """Sends bytes (a float is a pause) and reads until the peer closes, or `expect` whole answers are there; where
+    how many is not known, until nothing comes for `quiet` seconds."""
     if isinstance(pieces, bytes):
         pieces = [pieces]
     with socket.create_connection(("127.0.0.1", port), timeout=limit * SLOW) as s:
@@ -61,11 +61,12 @@ def send_raw(port, pieces, expect=None, quiet=0.4, limit=8.0, half_close=False):
         return read_wire(s, expect, quiet, limit)
 
 
-def read_wire(s, expect=None, quiet=0.4, limit=8.0):
+def read_wire(s, expect=None, quiet=5.0, limit=30.0):
     data, closed = b"", False
     end = time.monotonic() + limit * SLOW
     while time.monotonic() < end:
-        s.settimeout(quiet * SLOW if data else max(0.01, end - time.monotonic()))
+        left = max(0.01, end - time.monotonic())
+        s.settimeout(min(quiet * SLOW, left) if data and not expect else left)
         try:
             piece = s.recv(65536)
         except TimeoutError:

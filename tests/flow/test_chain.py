@@ -6,7 +6,7 @@ import numpy as np
 import openai
 import pytest
 import tritonclient.http as triton
-from gate import INPUT, OUTPUT, REQUESTS, Gate
+from gate import INPUT, OUTPUT, REQUESTS, SLOW, Gate
 from test_tensors import ELEMENTS, inputs_of, numbers
 
 BACK = """
@@ -81,7 +81,7 @@ def gates():
 @pytest.fixture(scope="module")
 def client(gates):
     front, _ = gates
-    with openai.OpenAI(base_url=front.url + "/domain/code/v1", api_key=front.our_key, max_retries=0, timeout=30) as c:
+    with openai.OpenAI(base_url=front.url + "/domain/code/v1", api_key=front.our_key, max_retries=0, timeout=60 * SLOW) as c:
         yield c
 
 

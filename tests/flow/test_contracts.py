@@ -1,5 +1,6 @@
 """Organisations, contracts and funds through the daemon: prepaid, grants, subscriptions."""
 import pytest
+from gate import this_month
 
 
 def org(gate, name, **contract):
@@ -60,8 +61,7 @@ def test_a_draft_shows_fees_and_forms(gate):
     key = org(gate, "drafted", fee="30.00", minimum="100.00")
     gate.cli("charge", "add", "drafted", "500.00", "on-premises licence")
     assert status_of(gate, key) == 200
-    import datetime
-    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    month = this_month()
     draft = gate.ask("invoice", month, "--org", "drafted")
     kinds = [line["category"] for line in draft["lines"]]
     assert draft["status"] == "draft" and kinds.count("usage") >= 2
@@ -77,7 +77,6 @@ def test_a_draft_shows_fees_and_forms(gate):
 
 def test_a_customer_that_leaves_a_partner_that_earns(gate):
     """Issued before the month is over, shared, partly taken back; the rest is a period by itself."""
-    import datetime
     key = org(gate, "leaver", fee="120.00", fee_every="year", tax_rate="1900")
     gate.cli("org", "create", "maker", "--buyer-name", "Maker")
     gate.cli("share", "set", "base/", "maker", "--basis-points", "2500")
@@ -86,7 +85,7 @@ def test_a_customer_that_leaves_a_partner_that_earns(gate):
     assert [(r["model"], r["basis_points"]) for r in gate.ask("share", "list")["shares"]] == [("base/", 2500)]
     image = {"model": "base/image", "prompt": "a pit", "size": "256x256", "n": 4}
     assert gate.post("/v1/images/generations", image, key).status == 200
-    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    month = this_month()
     invoice = gate.ask("invoice", month, "--org", "leaver", "--until-now", "--issue")
     assert [line["category"] for line in invoice["lines"]].count("subscription") == 1
     nets = {line["line"]: float(line["net"]) for line in invoice["lines"] if line["category"] == "usage"}

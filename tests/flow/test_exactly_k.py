@@ -145,7 +145,7 @@ def served(g):
     return rows[0][1]
 
 
-@pytest.mark.timeout(180 * SLOW + HOLDS)
+@pytest.mark.timeout(900 * SLOW + HOLDS)
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda f: f.__name__)
 def test_exactly_k(make_gate, limit):
     g, k = make_gate(), CLIENTS * HOLDS // 3
@@ -160,7 +160,7 @@ def test_exactly_k(make_gate, limit):
     reconcile(g, path)
 
 
-@pytest.mark.timeout(240 * SLOW + HOLDS)
+@pytest.mark.timeout(900 * SLOW + HOLDS)
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda f: f.__name__)
 def test_exactly_k_with_kills_between(make_gate, limit):
     """What a kill leaves open is given back; in the end all of it is used, and not one more."""

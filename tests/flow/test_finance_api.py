@@ -8,7 +8,7 @@ import time
 
 import openai
 import pytest
-from gate import wait_until
+from gate import this_month, wait_until
 
 REFUSED = {"GET": ("/v1/models", "/v1/usage"), "POST": ("/v1/chat/completions", "/v1/embeddings")}
 
@@ -106,7 +106,7 @@ def test_the_csv_of_a_document_adds_up(gate):
     """Read back as a finance tool does: lines, rounding, tax and the total's row."""
     assert gate.chat(gate.key(project="printed"), "#tokens=9 hello").status == 200
     gate.cli("charge", "add", "printed", "12.3456", "a licence")
-    month = time.strftime("%Y-%m", time.gmtime())
+    month = this_month()
     gate.cli("invoice", month, "--org", "printed", "--until-now")
     wait_until(lambda: gate.cli("invoice", month, "--org", "printed", "--issue", check=False).returncode == 0,
                what="the end of the period that was cut")

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import invariants  # noqa: E402
 import traffic  # noqa: E402
 
-pytestmark = pytest.mark.timeout(300 * SLOW)
+pytestmark = pytest.mark.timeout(900 * SLOW)
 SEED = 2033  # of a year that has all that is changed below
 
 

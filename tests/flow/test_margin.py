@@ -1,11 +1,10 @@
 """What backends cost: the operator's side of the path table, through the real daemon, and the
 report of margins by the command line and over HTTP."""
-import datetime
 import json
 
 import pytest
 from fault_backend import TRANSPORTS, FaultBackend
-from gate import CATALOG, INPUT, OUTPUT, REQUESTS, atoms
+from gate import CATALOG, INPUT, OUTPUT, REQUESTS, atoms, this_month
 
 COSTS = "costs: {m: {requests: 0.0001, input_uncached_tokens: 0.05/1M, output_text_tokens: 0.20/1M}}"
 COST = {REQUESTS: ("0.0001", 1), INPUT: ("0.05", 10**6), OUTPUT: ("0.2", 10**6)}
@@ -137,7 +136,7 @@ def test_margins_by_model_and_customer(house):
     assert rows["domain/code/review", "two"]["margin_basis_points"] < 0 < rows["base/chat", "one"]["margin_basis_points"]
     shown = house.cli("margin", "--by", "organization").stdout
     assert "ORGANIZATION" in shown and "MODEL" not in shown and "wasted" in shown
-    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    month = this_month()
     key = house.key(project="house") and house.key(project="house", role="finance")
     body = house.get(f"/billing/v1/margin?month={month}", key).json()
     assert body["data"] == house.ask("margin", "--month", month)["data"]

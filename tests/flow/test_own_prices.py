@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from gate import BUILD, SLOW, Gate, wait_until
+from gate import BUILD, SLOW, Gate, this_month, wait_until
 from test_archive import DAEMON, age, rows
 from test_price_publish import MODELS, approver, at, publish, reconcile, until, write
 
@@ -153,7 +153,7 @@ def test_lint_diff_show_simulate(gate):
         ("base/chat", "output_text_tokens"), ("base/chat", "output_reasoning_tokens"),
         ("base/chat", "output_audio_tokens"), ("base/chat", "output_image_tokens")}
     assert diff[0]["before"] == ["10.00 per 1000000"] and diff[0]["after"] == ["6.00 per 1000000, list 10.00 per 1000000"]
-    month = time.strftime("%Y-%m", time.gmtime())
+    month = this_month()
     would = gate.ask("price", "simulate", path, "--for", "acme", "--month", month)
     with gate.ledger() as db:
         tokens = [json.loads(r[0]) for r in db.execute("SELECT lines FROM settlement ORDER BY rid")]
@@ -232,7 +232,7 @@ models:
 def test_documents_say_both_prices(gate):
     """A month under the list, under a volume price of its own and under the list again: every form says which
     book, and what the list asks for; what volume gives back is the organization's own."""
-    month = time.strftime("%Y-%m", time.gmtime())
+    month = this_month()
     chat(gate, gate.acme)
     done = give(gate, VOLUME, at(1), "acme", gate.ada)
     until(done["effective"])
@@ -369,7 +369,7 @@ def test_kill_in_the_middle_of_a_publication(gate):
                                  "--socket", gate.socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(dice.uniform(0, 0.02))
         gate.kill_daemon()
-        answered = call.communicate(timeout=30)[0].startswith("version")
+        answered = call.communicate(timeout=60 * SLOW)[0].startswith("version")
         with gate.ledger() as db:
             published = db.execute("SELECT count(*) FROM price_publication WHERE proposal = ?", (draft,)).fetchone()[0]
             layers = db.execute("SELECT count(*) FROM price_layer y JOIN price_publication u"

@@ -245,7 +245,7 @@ def test_kill_in_the_middle_of_a_publication(gate):
                                  "--socket", gate.socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(dice.uniform(0, 0.02))
         gate.kill_daemon()
-        answered = call.communicate(timeout=30)[0].startswith("version")
+        answered = call.communicate(timeout=60 * SLOW)[0].startswith("version")
         gate.start_daemon()
         row = next(r for r in gate.ask("price", "list")["data"] if r["draft"] == draft)
         assert row["state"] in ("draft", "scheduled") and (row["state"] == "scheduled" or not answered)

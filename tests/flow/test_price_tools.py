@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from gate import BUILD, ROOT, Gate
-from price_lab import BACKENDS, CHAT, IMAGE, MONTH, model, write
+from gate import BUILD, ROOT, Gate, this_month
+from price_lab import BACKENDS, CHAT, IMAGE, model, write
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import rate  # noqa: E402
@@ -155,7 +155,7 @@ def atoms(text):
 
 def test_simulation_agrees_with_the_oracle(gate):
     before = gate.status()["ledger"]
-    answer = gate.ask("price", "simulate", write(gate, BOOK), "--month", MONTH)
+    answer = gate.ask("price", "simulate", write(gate, BOOK), "--month", this_month())
     right = by_oracle(gate)
     assert answer["not_rated"] == []
     assert {(r["organization"], r["model"]): [r["requests"], atoms(r["amount"]), atoms(r["would"])]
@@ -163,10 +163,10 @@ def test_simulation_agrees_with_the_oracle(gate):
     assert all(atoms(r["difference"]) == atoms(r["would"]) - atoms(r["amount"]) for r in answer["data"])
     assert answer["requests"] == 16 and atoms(answer["would"]) == sum(r[2] for r in right.values())
     assert gate.status()["ledger"]["settles"] == before["settles"]  # nothing was written
-    one = gate.ask("price", "simulate", write(gate, BOOK), "--month", MONTH, "--org", "zeta")
+    one = gate.ask("price", "simulate", write(gate, BOOK), "--month", this_month(), "--org", "zeta")
     assert one["data"] == [r for r in answer["data"] if r["organization"] == "zeta"]
-    text = gate.cli("price", "simulate", write(gate, BOOK), "--month", MONTH).stdout
-    assert f"{MONTH} by next: 16 requests" in text
+    text = gate.cli("price", "simulate", write(gate, BOOK), "--month", this_month()).stdout
+    assert f"{this_month()} by next: 16 requests" in text
 
 
 def test_the_same_book_costs_the_same(gate):
@@ -178,7 +178,7 @@ def test_the_same_book_costs_the_same(gate):
         elif "price:" in line:
             prices[model] = line.split("price: ")[1]
     same = "price_book: now\nmodels:\n" + "".join(f"  {m}: {p}\n" for m, p in prices.items())
-    answer = gate.ask("price", "simulate", write(gate, same), "--month", MONTH)
+    answer = gate.ask("price", "simulate", write(gate, same), "--month", this_month())
     assert atoms(answer["difference"]) == 0 and answer["amount"] == answer["would"] and answer["requests"] == 16
     assert gate.cli("price", "diff", "current", write(gate, same)).stdout == "no price differs\n"
 
@@ -190,18 +190,18 @@ def test_the_same_book_costs_the_same(gate):
     (("images: 0.05", "requests: 0.05"), "base/image", "no price for something that it used"),
 ])
 def test_what_cannot_be_rated_again_is_said_and_in_no_sum(gate, change, model, why):
-    answer = gate.ask("price", "simulate", write(gate, BOOK.replace(*change)), "--month", MONTH)
+    answer = gate.ask("price", "simulate", write(gate, BOOK.replace(*change)), "--month", this_month())
     [left] = answer["not_rated"]
     assert left["model"] == model and why in left["why"] and left["requests"] == 1
     assert model not in [r["model"] for r in answer["data"]] and answer["requests"] == 15
-    assert "in no sum above" in gate.cli("price", "simulate", write(gate, BOOK.replace(*change)), "--month", MONTH).stdout
+    assert "in no sum above" in gate.cli("price", "simulate", write(gate, BOOK.replace(*change)), "--month", this_month()).stdout
 
 
 def test_wrong_questions(gate):
     book = write(gate, BOOK)
     assert "which month" in gate.cli("price", "simulate", book, check=False).stderr
     assert "is not a month" in gate.cli("price", "simulate", book, "--month", "May", check=False).stderr
-    none = gate.cli("price", "simulate", book, "--month", MONTH, "--org", "nobody", check=False)
+    none = gate.cli("price", "simulate", book, "--month", this_month(), "--org", "nobody", check=False)
     assert none.returncode == 1 and "no organization 'nobody'" in none.stderr
     empty = gate.ask("price", "simulate", book, "--month", "2025-01")
     assert empty["data"] == [] and empty["requests"] == 0

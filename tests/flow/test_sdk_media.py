@@ -5,7 +5,7 @@ import json
 
 import openai
 import pytest
-from gate import Gate
+from gate import SLOW, Gate
 from test_audio import Scripted, sound, text, wav
 from upstream import DONE, Upstream, stream, whole
 
@@ -53,7 +53,7 @@ def client(up):
     try:
         g.start()
         g.wait_backend("up")
-        with openai.OpenAI(base_url=g.url + "/v1", api_key=g.key("sdk"), max_retries=0, timeout=30) as c:
+        with openai.OpenAI(base_url=g.url + "/v1", api_key=g.key("sdk"), max_retries=0, timeout=60 * SLOW) as c:
             yield c
         g.stop()
     finally:

@@ -4,11 +4,11 @@ import time
 
 import openai
 import pytest
-from gate import OUTPUT, wait_until
+from gate import OUTPUT, SLOW, wait_until
 
 
 def client_of(gate, key, path="/v1", **options):
-    return openai.OpenAI(base_url=gate.url + path, api_key=key, max_retries=0, timeout=30, **options)
+    return openai.OpenAI(base_url=gate.url + path, api_key=key, max_retries=0, timeout=60 * SLOW, **options)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """Statements by cost centre, of an invoice that was issued: by the command line and over HTTP."""
 import csv
-import datetime
 import decimal
 import io
 
 import pytest
+from gate import this_month
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def issued(gate):
     image = {"model": "base/image", "prompt": "a bridge", "size": "256x256", "n": 3}
     assert gate.post("/v1/images/generations", image, keys[1]).status == 200
     gate.cli("charge", "add", "city", "10.01", "support")
-    month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    month = this_month()
     invoice = gate.ask("invoice", month, "--org", "city", "--until-now", "--issue")
     return invoice["number"], gate.key(project="city-0", role="finance"), invoice
 

@@ -4,10 +4,9 @@ import os
 import sqlite3
 import subprocess
 import threading
-import time
 
 import pytest
-from gate import BUILD, ROOT, SLOW, wait_until
+from gate import BUILD, ROOT, SLOW, this_month, wait_until
 
 DAEMON = BUILD / "maasgated"
 
@@ -144,7 +143,7 @@ def newest(gate):
 @pytest.fixture
 def lived(used):
     """Backed up with one invoice; then two more starts, five requests and two invoices."""
-    used.month = time.strftime("%Y-%m", time.gmtime())
+    used.month = this_month()
     assert issue(used).endswith("000001")
     used.copy = used.dir / "copy.db"
     used.ask("backup", used.copy)
@@ -213,7 +212,7 @@ def test_no_restore_under_a_running_daemon(used):
 
 
 def test_requests_in_flight_at_the_backup_cost_nothing(used):
-    stream = used.stream(used.api_key, "#tokens=40 #delay=100")
+    stream = used.stream(used.api_key, "#tokens=400 #delay=100", max_tokens=400)
     next(stream.events())
     answer = used.ask("backup", used.dir / "copy.db")
     assert answer["requests"] == 4 and answer["audit"]["ok"]

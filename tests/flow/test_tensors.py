@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from gate import REQUESTS, Gate, atoms
+from gate import REQUESTS, SLOW, Gate, atoms
 from raw import send_raw
 
 ELEMENTS = 10
@@ -46,7 +46,7 @@ def key(gate):
 
 
 def client_of(gate, prefix=""):
-    return triton.InferenceServerClient(f"127.0.0.1:{gate.port}{prefix}", network_timeout=30, connection_timeout=30)
+    return triton.InferenceServerClient(f"127.0.0.1:{gate.port}{prefix}", network_timeout=60 * SLOW, connection_timeout=60 * SLOW)
 
 
 def numbers(rows=1):
@@ -127,7 +127,7 @@ def test_the_version_that_the_metadata_names(gate, key):
 def test_many_at_once(gate, key):
     """Answers do not mix: each is checked against its own numbers."""
     waits = []
-    with triton.InferenceServerClient(f"127.0.0.1:{gate.port}", concurrency=8, network_timeout=60) as c:
+    with triton.InferenceServerClient(f"127.0.0.1:{gate.port}", concurrency=8, network_timeout=60 * SLOW) as c:
         for i in range(64):
             a, b = np.full((4, 16), i, dtype=np.int32), np.full((4, 16), 1000 * i, dtype=np.int32)
             waits.append((a + b, c.async_infer("base/simple", inputs_of(a, b),

@@ -4,8 +4,8 @@ import json
 import sys
 
 import pytest
-from gate import ROOT, Gate
-from price_lab import BACKENDS, CHAT, MONTH, OTHER_OUTPUT, model
+from gate import ROOT, Gate, this_month
+from price_lab import BACKENDS, CHAT, OTHER_OUTPUT, model
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 from invariants import METERS, Store  # noqa: E402
@@ -49,7 +49,7 @@ def chat(gate, key, tokens, model="base/chat"):
 
 
 def invoice(gate, organization, *more):
-    return gate.ask("invoice", MONTH, "--org", organization, *more)
+    return gate.ask("invoice", this_month(), "--org", organization, *more)
 
 
 def lines_of(document):
@@ -132,7 +132,7 @@ def test_partners_earn_of_what_is_asked_for(gate):
     chat(gate, key_of(gate), 20, "industry/mine/chat")
     done = issue(gate, "acme")
     assert done["totals"]["net"] == "100.00"
-    statement = gate.ask("payout", MONTH, "builder")
+    statement = gate.ask("payout", this_month(), "builder")
     assert statement["total"] == "30.00" and len(statement["lines"]) == 1
 
 
@@ -208,6 +208,6 @@ def test_a_simulation_closes_the_month_on_both_sides(gate):
     book.write_text("price_book: next\nmodels:\n  base/chat:\n    input_uncached_tokens: 0\n    output_text_tokens:\n"
                     "      volume: [{up_to: 10, unit: 8}, {unit: 4}]\n    output_reasoning_tokens: 0\n"
                     "    output_audio_tokens: 0\n    output_image_tokens: 0\n")
-    answer = gate.ask("price", "simulate", book, "--month", MONTH)
+    answer = gate.ask("price", "simulate", book, "--month", this_month())
     assert [(r["amount"], r["would"], r["difference"]) for r in answer["data"]] == [("100.00", "80.00", "-20.00")]
     assert json.loads(json.dumps(answer))["difference"] == "-20.00"

@@ -23,7 +23,7 @@ import traffic  # noqa: E402
 
 SEED = int(os.environ.get("MAASGATE_SEED", random.randrange(10**6)))
 FIXED = 2027
-pytestmark = pytest.mark.timeout(300 * SLOW)
+pytestmark = pytest.mark.timeout(900 * SLOW)
 ORGANIZATIONS, REQUESTS = 30, 6000 // SLOW
 
 
