@@ -1,6 +1,7 @@
 """What is billed beside what a client has seen, at the prices of the labs with one scripted backend."""
-from gate import INPUT, OUTPUT, REQUESTS, atoms
+from gate import INPUT, OUTPUT, REQUESTS, SLOW, atoms
 
+SOON = "first_byte_timeout_ms: {0}, chunk_timeout_ms: {0}".format("1s" if SLOW == 1 else "4s")  # of a backend that is to miss it
 PRICE = {REQUESTS: ("0.001", 1), INPUT: ("0.1", 10**6), OUTPUT: ("0.4", 10**6)}
 MODEL = """\
   {name}:

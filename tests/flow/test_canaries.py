@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from certs import Authority
 from fault_backend import FaultBackend
-from gate import BUILD, SLOW, Process, wait_until
+from gate import BUILD, SLOW, Process, free_port, wait_until
 from nginx import Nginx
 from test_cancel import in_close_wait
 
@@ -36,7 +36,7 @@ class Backends:
     def __init__(self, directory):
         self.dir, self.old = directory, []
         self.a = FaultBackend(directory, f"shm:{directory}/a-shm", f"unix:{directory}/a-unix")
-        self.b = FaultBackend(directory, "tcp:0", "http:0")
+        self.b = FaultBackend(directory, f"tcp:{free_port()}", f"http:{free_port()}")  # to which it must come back
         self.c = self.sdk()
         self.tcp, self.http = self.b.ports
 
@@ -66,7 +66,7 @@ class Backends:
 
 
 @pytest.mark.short
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_no_byte_of_one_reaches_another(make_gate, tmp_path):
     backends = Backends(tmp_path)
     authority = Authority(tmp_path / "pki")
@@ -98,7 +98,7 @@ def test_no_byte_of_one_reaches_another(make_gate, tmp_path):
     mixed = [line for journal in backends.journals() for line in journal.read_text().splitlines() if '"mixed"' in line]
     assert not mixed, mixed[0]
     wait_until(lambda: g.open_holds() == 0, 30, "the last settlement")
-    wait_until(lambda: in_close_wait(g.port) == 0, 5, "the end of the last connection")
+    wait_until(lambda: in_close_wait(g.port) == 0, what="the end of the last connection")
     assert {line[0] for line in front.served()} == {"HTTP/2.0"}
     front.stop()
     backends.stop()

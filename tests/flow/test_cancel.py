@@ -114,7 +114,7 @@ def test_nobody_is_left_waiting_for_a_body(gate, key):
     for n in range(300):
         with socket.create_connection(("127.0.0.1", gate.port)) as s:
             s.sendall((head + "{" * 49)[:len(head) - 30 + n % 79].encode())
-    wait_until(lambda: in_close_wait(gate.port) == 0, 5, "the end of the last connection")
+    wait_until(lambda: in_close_wait(gate.port) == 0, what="the end of the last connection")
     assert before == len(gate.settlements()) and gate.open_holds() == 0
 
 

@@ -83,18 +83,19 @@ def test_a_turned_bit_stays_in_its_request(behind):
 
 @pytest.mark.parametrize("transport", ["http", "tcp"])
 def test_deadlines_hold(behind, transport):
-    """However the network stalls, the answer comes within 100 ms of its deadline."""
+    """However the network stalls, the answer comes within 100 ms of its deadline: beside what an answer takes here."""
     g, key, b, p = behind(transport)
-    over = []
-    for n in range(10):
+
+    def seconds(steps, status, **headers):
         began = time.monotonic()
         a = g.request("POST", "/v1/chat/completions",
-                      {"model": "base/chat", "messages": [{"role": "user", "content": scripted("x", "hang")}]}, key,
-                      {"x-request-timeout-ms": "300"})
-        over.append(time.monotonic() - began - 0.3)
-        assert a.status == 504 and a.code == "deadline_exceeded"
-    print(f"\ndeadline {transport}: late by {min(over) * 1e3:.0f} to {max(over) * 1e3:.0f} ms")
-    assert sorted(over)[5] < 0.2 * SLOW and min(over) > -0.01
+                      {"model": "base/chat", "messages": [{"role": "user", "content": scripted("x", *steps)}]}, key, headers)
+        assert a.status == status and (status == 200 or a.code == "deadline_exceeded")
+        return time.monotonic() - began
+    pairs = [(seconds(["hang"], 504, **{"x-request-timeout-ms": "300"}) - 0.3, seconds(["final"], 200)) for _ in range(10)]
+    over, usual = (sorted(column) for column in zip(*pairs))
+    print(f"\ndeadline {transport}: late by {over[0] * 1e3:.0f} to {over[-1] * 1e3:.0f} ms; an answer takes {usual[5] * 1e3:.0f}")
+    assert over[5] < 0.2 * SLOW + usual[5] and over[0] > -0.01
 
 
 # ---- before the gateway ----

@@ -66,6 +66,10 @@ def to_the_end(s):
     return got
 
 
+def calls(gate):
+    return sum(b["started"] for b in gate.status()["backends"])
+
+
 def connections(gate):
     return sum(x["connections"] for x in gate.status()["loops"])
 
@@ -75,11 +79,11 @@ def connections(gate):
 @pytest.mark.short
 def test_a_stalled_reader_loses_its_connection(hard):
     """Not only its call: also the socket and what is queued for it."""
-    stalled = [dial(hard, 2048) for _ in range(4)]
+    before, stalled = calls(hard), [dial(hard, 2048) for _ in range(4)]
     for s in stalled:
         s.sendall(chat(hard.the_key, "#tokens=30000 x", stream=True, max_tokens=30000))
-    wait_until(lambda: hard.running_requests() == 4, what="the streams")
-    wait_until(lambda: connections(hard) == 0, 8, "the end of stalled connections")
+    wait_until(lambda: calls(hard) == before + 4, what="the streams")
+    wait_until(lambda: connections(hard) == 0, what="the end of stalled connections")
     wait_until(lambda: hard.open_holds() == 0, what="the bills")
     for s in stalled:
         s.close()
@@ -87,12 +91,13 @@ def test_a_stalled_reader_loses_its_connection(hard):
 
 def test_a_stalled_reader_of_a_finished_stream(make_gate):
     """The backend is done and the bill is written; only the client does not take the rest."""
-    g = make_gate(settings={**SHORT, "stream_buffer_max": "32M", "stream_stall_ms": f"{5 * SLOW}s"})
-    s = dial(g, 2048)
+    stall = 10 * SLOW
+    g = make_gate(settings={**SHORT, "stream_buffer_max": "32M", "stream_stall_ms": f"{stall}s"})
+    s, began = dial(g, 2048), time.monotonic()
     s.sendall(chat(g.key(), "#tokens=30000 x", stream=True, max_tokens=30000))
     wait_until(lambda: [r["outcome"] for r in g.settlements()] == ["ok"], what="the settlement")
-    assert connections(g) == 1
-    wait_until(lambda: connections(g) == 0, 20, "the end of the stalled connection")
+    wait_until(lambda: connections(g) == 0, 60, "the end of the stalled connection")
+    assert time.monotonic() - began >= stall, "it was not given the time"
     s.close()
 
 
@@ -118,7 +123,7 @@ def test_a_drained_backend_is_not_held_back_by_a_reader_that_left(make_gate):
         wait_until(lambda: g.running_requests() == 1, what="the call")
         time.sleep(0.3)
         reset(s)
-        wait_until(lambda: g.open_holds() == 0, 10, "the settlement")
+        wait_until(lambda: g.open_holds() == 0, what="the settlement")
         assert [r["outcome"] for r in g.settlements()] == ["client_gone"]
     finally:
         up.stop()
@@ -191,10 +196,15 @@ def test_memory_for_bodies_is_refused_at_the_head(make_gate):
     held = [dial(g) for _ in range(2)]
     for s in held:
         s.sendall(head(key, 2 << 20) + b"x")
-    time.sleep(0.3)
-    with dial(g) as s:
-        s.sendall(head(key, 2 << 20, "Expect: 100-continue"))
-        answer = to_the_end(s)
+
+    def refused():
+        with dial(g) as s:
+            s.sendall(head(key, 2 << 20, "Expect: 100-continue"))
+            answer = s.recv(100)
+            if answer.startswith(b"HTTP/1.1 100"):  # the others were not seen yet
+                return reset(s)
+            return answer + to_the_end(s)
+    answer = wait_until(refused, what="the refusal")
     assert answer.startswith(b"HTTP/1.1 503") and b"retry-after" in answer.lower()
     for s in held:
         reset(s)
@@ -206,16 +216,18 @@ def test_memory_for_bodies_is_refused_at_the_head(make_gate):
 def test_slow_heads_and_bodies_end(hard):
     for start in (b"GET /healthz HTTP/1.1\r\nHost: h\r\nX-A: ", head(hard.the_key, 1000), head("no", 1000)):
         with dial(hard) as s:
-            began = time.monotonic()
             s.sendall(start)
-            with contextlib.suppress(OSError):
-                while time.monotonic() - began < 10 * SLOW:
+            s.settimeout(0.1)
+
+            def ended(s=s):
+                try:
                     s.sendall(b"a")
-                    s.settimeout(0.1)
-                    with contextlib.suppress(TimeoutError):
-                        if s.recv(1000) == b"":
-                            break
-            assert time.monotonic() - began < 6 * SLOW
+                    return s.recv(1000) == b""
+                except TimeoutError:
+                    return False
+                except OSError:
+                    return True
+            wait_until(ended, 9, "the end")  # less than the defaults: ten seconds for a head, a minute for a body
 
 
 # ---- the end ----
@@ -234,14 +246,12 @@ def test_drain_ends_clients_of_every_kind(make_gate):
         s.sendall(data)
         held.append(s)
     wait_until(lambda: g.running_requests() >= 2, what="the streams")
-    time.sleep(0.5)
-    began = time.monotonic()
+    wait_until(lambda: connections(g) == len(held), what="all of them")
     g.daemon.signal(signal.SIGTERM)
     for _ in range(10):  # too late for a new configuration
         time.sleep(0.02)
         g.daemon.signal(signal.SIGHUP)
-    assert g.daemon.wait() == 0, g.daemon.tail()
-    assert time.monotonic() - began < 4 * SLOW
+    assert g.daemon.wait() == 0, g.daemon.tail()  # before a minute is over
     assert g.open_holds() == 0
     assert "reloaded" not in g.daemon.text()
     for s in held:

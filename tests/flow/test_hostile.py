@@ -328,7 +328,7 @@ def test_greetings(make_gate, carrier):
         text += BACKEND.format(name=name, transport=transport, address=f"{prefix}{{dir}}/{name}.sock")
     text += "\nmodels:" + MODEL.format(name="healthy", model="ngram-general")
     text += "".join(MODEL.format(name=name, model="m") for name in names) + "\n"
-    g = make_gate(start=False, catalog=text, worker=False, settings={"loop_threads": 1, "connect_timeout_ms": "300ms"})
+    g = make_gate(start=False, catalog=text, worker=False, settings={"loop_threads": 1, "connect_timeout_ms": "1s" if SLOW == 1 else "3s"})
     g.write_conf()
     g.workers.append(Worker(g.dir, f"shm:{g.dir}/healthy.sock"))
     for name in names:

@@ -8,7 +8,7 @@ import random
 import time
 
 import pytest
-from gate import SLOW, Gate, atoms
+from gate import SLOW, Gate, atoms, wait_until
 from load import Journal, Load
 
 ROUNDS = int(os.environ.get("MAASGATE_KILL_ROUNDS", "20"))
@@ -61,6 +61,8 @@ def kill_rounds(g, dice, rounds, tally):
     for n in range(rounds):
         load = Load(g, keys, journal, dice.randrange(10**9))
         time.sleep(dice.uniform(0.05, 0.6) * SLOW)
+        if n == rounds - 1:
+            wait_until(lambda: journal.whole > 10 * rounds, what="enough answers, on a slow machine")
         if n % 5 == 4:
             g.workers[-1].kill()
             time.sleep(dice.uniform(0, 0.02))
@@ -77,7 +79,7 @@ def kill_rounds(g, dice, rounds, tally):
     print(tally, flush=True)
 
 
-@pytest.mark.timeout(60 + ROUNDS * 12 * SLOW)
+@pytest.mark.timeout(900 + ROUNDS * 12 * SLOW)
 def test_kill_9_under_load():
     """A new store every STORE_ROUNDS: what is looked at after each start is all of it."""
     dice, tally = random.Random(SEED), Tally()
@@ -90,7 +92,6 @@ def test_kill_9_under_load():
 
 
 @pytest.mark.short
-@pytest.mark.timeout(60 * SLOW + 60)
 def test_orderly_restarts_under_load(make_gate):
     """The same with SIGTERM: then nothing is left to recover at all."""
     g = make_gate(settings={"drain_timeout_ms": "10s"})
@@ -100,6 +101,7 @@ def test_orderly_restarts_under_load(make_gate):
     for n in range(3):
         load = Load(g, keys, journal, SEED + n)
         time.sleep(0.4 * SLOW)
+        wait_until(lambda n=n: journal.whole > 7 * (n + 1), what="some answers")
         g.terminate()
         load.stop()
         g.start_daemon()

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 from gate import BUILD, CATALOG, OUTPUT, REQUESTS, ROOT, SLOW, atoms, wait_until
@@ -336,10 +335,9 @@ def test_sigterm_lets_a_stream_end(make_gate):
     g.daemon.signal(signal.SIGTERM)
     g.daemon.wait_line("draining")
     with pytest.raises(OSError):
-        for _ in range(100):
+        while True:
             a = g.chat(key, "x")
             assert a.status == 503 and a.code == "draining"
-            time.sleep(0.02)
     events = s.rest()
     assert events[-1] == "[DONE]"
     assert g.daemon.wait() == 0
@@ -373,13 +371,11 @@ def test_a_new_request_on_an_open_connection_while_draining(make_gate):
 
 def test_the_drain_has_an_end(make_gate):
     g = make_gate(settings={"drain_timeout_ms": "500ms"})
-    s = g.stream(g.key(), "#delay=200 #tokens=500 x")
+    s = g.stream(g.key(), "#delay=1000 #tokens=500 x", max_tokens=500)  # it would go on for eight minutes
     s.read(2)
-    began = time.monotonic()
     g.daemon.signal(signal.SIGTERM)
     rest = s.rest()
     assert g.daemon.wait() == 0
-    assert time.monotonic() - began < 5 * SLOW
     assert "[DONE]" not in rest
     row = g.settlement(s.request_id)
     assert 0 < row["lines"][OUTPUT][0] < 500 and g.open_holds() == 0
@@ -387,12 +383,10 @@ def test_the_drain_has_an_end(make_gate):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_when_nothing_runs(make_gate, number):
-    g = make_gate()
+    g = make_gate(settings={"drain_timeout_ms": "1h"})
     assert g.chat(g.key(), "#tokens=1 x").status == 200
-    began = time.monotonic()
     g.daemon.signal(number)
     assert g.daemon.wait() == 0
-    assert time.monotonic() - began < 3 * SLOW
     assert not g.socket.exists() and "stopped" in g.daemon.text()
 
 

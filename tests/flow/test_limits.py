@@ -51,9 +51,10 @@ def test_waiting_as_told_is_enough(gate):
 
 def test_many_at_once_admit_just_so_many(gate):
     key = gate.key("limits", rpm=10)
+    began = time.monotonic()
     answers = together(40, lambda i: gate.chat(key, "#tokens=1 x"))
     good = sum(a.status == 200 for a in answers)
-    assert 10 <= good <= 11  # one more when the burst takes longer than six seconds
+    assert 10 <= good <= 10 + (time.monotonic() - began) / 6  # six seconds are worth one more
     assert {a.status for a in answers} == {200, 429}
 
 
@@ -228,6 +229,7 @@ def test_keys_of_unknown_projects_are_not_made(gate):
 def test_connections_of_one_address(make_gate):
     """More than the cap: refused in JSON; the ones that are there go on; closed ones count no more."""
     g = make_gate(settings={"connections_per_ip_max": 20})
+    wait_until(lambda: g.metric("maasgate_connections") == 0, what="the end of what was there at the start")
     held = [socket.create_connection(("127.0.0.1", g.port)) for _ in range(20)]
     for s in held:
         s.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")

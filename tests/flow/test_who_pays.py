@@ -8,33 +8,34 @@ import time
 
 import billed
 import pytest
-from billed import models, tokens_of
+from billed import SOON, models, tokens_of
 from fault_backend import TRANSPORTS, FaultBackend, scripted
-from gate import SLOW, Gate, atoms, wait_until
-from reconcile import text_of_rid
+from gate import SLOW, Gate, Leaving, atoms, wait_until
+from reconcile import rid_of, text_of_rid
 
 WORKERS = ["shm", "unix", "tcp"]
 LAB = """
 backends:
 {backends}
-""" + models({f"base/{t}": t for t in TRANSPORTS})
+""" + models({f"base/{t}": t for transport in TRANSPORTS for t in (transport, "hasty-" + transport)})
 
 
 class Lab:
-    """One gate before one scripted backend over every transport: the model base/TRANSPORT is it.
-    For scripts that break no connection of a worker."""
+    """One gate before one scripted backend over every transport: the model base/TRANSPORT is it, and
+    base/hasty-TRANSPORT has little time for it.  For scripts that break no connection of a worker."""
 
     def __init__(self, directory):
         self.backend = FaultBackend(directory, f"shm:{directory}/shm", f"unix:{directory}/unix", "tcp:0", "http:0")
         tcp, http = self.backend.ports[2:]
         where = {"shm": f"shm, address: {directory}/shm", "unix": f"socket, address: 'unix:{directory}/unix'",
                  "tcp": f"socket, address: '127.0.0.1:{tcp}'", "http": f"http, address: 'http://127.0.0.1:{http}/v1'"}
-        self.gate = Gate(catalog=LAB, worker=False, settings={"first_byte_timeout_ms": "600ms", "chunk_timeout_ms": "600ms"},
-                         fields={"backends": "".join(f"  {t}: {{transport: {w}, eject_after: 1000}}\n"
-                                                     for t, w in where.items())})
+        self.gate = Gate(catalog=LAB, worker=False, fields={"backends": "".join(
+            f"  {t}: {{transport: {w}, eject_after: 1000}}\n  hasty-{t}: {{transport: {w}, eject_after: 1000, {SOON}}}\n"
+            for t, w in where.items())})
         self.gate.start()
         for t in where:
             self.gate.wait_backend(t)
+            self.gate.wait_backend("hasty-" + t)
         self.key = self.gate.key()
 
     def chat(self, transport, words, *steps, **fields):
@@ -44,7 +45,6 @@ class Lab:
         return self.gate.stream(self.key, scripted(words, *steps), model=f"base/{transport}", **fields)
 
     def rows(self, event, request_id):
-        from reconcile import rid_of
         return self.backend.rows(event, rid_of(request_id))
 
 
@@ -227,14 +227,15 @@ def test_12_gone_after_a_role(lab, transport):
 def test_13_gone_in_the_middle(lab, transport, reset):
     s = lab.stream(transport, "one two three", "role", {"tokens": 4}, "hang")
     assert tokens_of(s.read(5)) == 4
-    s.close(reset)
-    outcome, evidence, tokens_in, tokens_out = bill(lab.gate, s.request_id)
+    with Leaving() as leaving:
+        s.close(reset)
+        outcome, evidence, tokens_in, tokens_out = bill(lab.gate, s.request_id)
     assert (outcome, tokens_out) == ("client_gone", 4)
     if transport == "http":  # it counts at the end, which was not awaited: a quarter of the body's bytes
         assert evidence == "estimate" and 3 <= tokens_in < 100
-    else:
+    elif leaving.in_time:
         assert (evidence, tokens_in) == ("upstream", 3)
-    assert lab.rows("cancel", s.request_id)[-1]["output_tokens"] == 4
+    assert lab.backend.wait_row("cancel", rid_of(s.request_id))["output_tokens"] == 4
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -246,20 +247,15 @@ def test_13_usage_in_each_chunk(lab, transport):
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_13_gone_after_the_last_token(lab, transport):
+def test_13_gone_after_the_last_token(fault_gate, transport):
     """All content, no end: what the backend had said of it is the bill."""
-    s = lab.stream(transport, "one two three", {"tokens": 4}, "finish", "usage_event", "hang",
-                   stream_options={"include_usage": True})
+    g, key, b = fault_gate(transport, {"rules": [{"when": {"has": "behind"}, "do": [{"tokens": 1}, "final"]}, {"do": [
+        {"tokens": 4}, "finish", "usage_event", "hang"]}]}, loop_threads=1)
+    s = g.stream(key, "one two three", stream_options={"include_usage": True})
     s.read(5)
-    time.sleep(0.05 * SLOW)  # the usage is kept back, so no client can tell that it has come
+    assert g.chat(key, "behind").status == 200  # the usage is kept back; on the same loop it has come before this
     s.close()
-    assert bill(lab.gate, s.request_id) == ("client_gone", "upstream", 3, 4)
-
-
-def stands_still(g):
-    before = g.metric("maasgate_stream_events_total")
-    time.sleep(0.3 * SLOW)
-    return before > 0 and g.metric("maasgate_stream_events_total") == before
+    assert bill(g, s.request_id) == ("client_gone", "upstream", 3, 4)
 
 
 def all_events(s):
@@ -275,7 +271,7 @@ def test_13_what_a_full_socket_kept_is_not_billed(fault_gate, transport):
     """The client reads nothing and then leaves by half: what it can still read is what it pays."""
     g, key, b = fault_gate(transport, {"do": [{"tokens": 40000}, "final"]}, stream_buffer_max="64K")
     s = g.stream(key, "x", receive_buffer=4096, max_tokens=50000)
-    wait_until(lambda: stands_still(g), 20, "a full socket")
+    g.wait_still("maasgate_stream_events_total")  # a full socket
     s.socket.shutdown(socket.SHUT_WR)
     outcome, _, _, tokens_out = bill(g, text_of_rid(new_row(g, 0)["rid"]))
     got = tokens_of(all_events(s))
@@ -310,7 +306,7 @@ def test_13_a_drain_ends_in_time(fault_gate, transport):
     s.close()
     assert bill(g, s.request_id)[0] == "client_gone"
     waited = b.wait_row("cancel")["t"] - left
-    assert 700e6 <= waited < 1700e6 * SLOW, waited
+    assert 700e6 <= waited < 10e9 * SLOW, waited  # not the half minute that is the default
     assert g.running_requests() == 0
 
 
@@ -355,10 +351,9 @@ def test_14_cut_at_byte_k(lab, fault_gate, transport, k, how):
     """Wherever the answer breaks off, the client pays for the whole events it has."""
     steps = [{"cut": k, "how": how}, {"tokens": 20, "every": 2}, "final"]
     if transport == "http":
-        g, s = lab.gate, lab.stream(transport, "x", *steps)
+        g, s = lab.gate, lab.stream("hasty-http" if how == "hang" else "http", "x", *steps)
     else:
-        g, key, b = fault_gate(transport, {"do": steps}, "repeat_unanswered: false", chunk_timeout_ms="600ms",
-                               first_byte_timeout_ms="600ms")
+        g, key, b = fault_gate(transport, {"do": steps}, "repeat_unanswered: false")
         s = g.stream(key, "x")
     if s.head().status != 200:
         assert bill(g, s.request_id) == ("failed_pre", "none", 0, 0)
@@ -384,7 +379,7 @@ def test_15_an_error_after_200(lab, transport):
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("tokens", [0, 3])
 def test_16_our_deadline(lab, transport, tokens):
-    s = lab.stream(transport, "x", {"tokens": tokens}, "hang")
+    s = lab.stream("hasty-" + transport, "x", {"tokens": tokens}, "hang")
     if tokens == 0:
         assert s.head().status == 504
         assert bill(lab.gate, s.request_id) == ("failed_pre", "none", 0, 0)
