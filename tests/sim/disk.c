@@ -24,6 +24,7 @@ struct file {
     bool there;
     struct bytes now, safe; /* as programs see it; as it is after the last sync */
     struct write *writes;
+    bool cut; /* truncated since the last sync */
     void *shm[SHM_REGIONS];
     int readers, owners; /* handles with a lock of the file; with more than a shared one */
     int shared[SHM_LOCKS];
@@ -54,7 +55,6 @@ static struct {
     bool sticky, fired;
 } fault;
 static unsigned counts[DISK_CALLS];
-static sqlite3_vfs *real;
 
 void disk_seed(uint64_t seed)
 {
@@ -99,6 +99,17 @@ static void forget_writes(struct file *f)
     }
 }
 
+/* All that was written is safe.  By its writes alone: a commit writes little of a large file. */
+static void make_safe(struct file *f)
+{
+    if (f->cut)
+        copy(&f->safe, &f->now);
+    for (const struct write *w = f->cut ? NULL : f->writes; w; w = w->next)
+        put(&f->safe, w->at, f->now.at + w->at, w->len);
+    f->cut = false;
+    forget_writes(f);
+}
+
 static void clear(struct file *f)
 {
     free(f->now.at);
@@ -132,11 +143,6 @@ void disk_fail(enum disk_call call, unsigned nth, int rc, bool sticky)
 bool disk_fault_fired(void)
 {
     return fault.fired;
-}
-
-unsigned disk_calls(enum disk_call call)
-{
-    return counts[call];
 }
 
 static int answer(enum disk_call call)
@@ -203,6 +209,7 @@ void disk_power_on(void)
         for (const struct write *w = f->writes; w; w = w->next)
             settle_write(f, w);
         forget_writes(f);
+        f->cut = false;
         copy(&f->now, &f->safe);
         for (int r = 0; r < SHM_REGIONS; r++) {
             free(f->shm[r]);
@@ -343,8 +350,10 @@ static int on_truncate(sqlite3_file *f, sqlite3_int64 len)
 {
     pthread_mutex_lock(&lock);
     int rc = answer(DISK_TRUNCATE);
-    if (rc == SQLITE_OK && (size_t)len < of(f)->now.len)
+    if (rc == SQLITE_OK && (size_t)len < of(f)->now.len) {
         of(f)->now.len = (size_t)len;
+        of(f)->cut = true;
+    }
     pthread_mutex_unlock(&lock);
     return rc == SQLITE_IOERR ? SQLITE_IOERR_TRUNCATE : rc;
 }
@@ -354,10 +363,8 @@ static int on_sync(sqlite3_file *f, int flags)
     (void)flags;
     pthread_mutex_lock(&lock);
     int rc = answer(DISK_SYNC);
-    if (rc == SQLITE_OK) {
-        forget_writes(of(f));
-        copy(&of(f)->safe, &of(f)->now);
-    }
+    if (rc == SQLITE_OK)
+        make_safe(of(f));
     pthread_mutex_unlock(&lock);
     return rc == SQLITE_IOERR ? SQLITE_IOERR_FSYNC : rc;
 }
@@ -580,8 +587,7 @@ static int vfs_full(sqlite3_vfs *v, const char *name, int room, char *ret)
 void disk_install(void)
 {
     static sqlite3_vfs vfs;
-    real = sqlite3_vfs_find(NULL);
-    vfs = *real;
+    vfs = *sqlite3_vfs_find(NULL);
     vfs.szOsFile = sizeof(struct handle);
     vfs.zName = "simulated";
     vfs.xOpen = vfs_open;

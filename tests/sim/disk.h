@@ -22,7 +22,6 @@ void disk_format(void); /* an empty disk; nothing may be open */
  * nth 0: no fault. */
 void disk_fail(enum disk_call call, unsigned nth, int rc, bool sticky);
 bool disk_fault_fired(void);
-unsigned disk_calls(enum disk_call call); /* since disk_fail */
 
 /* Cut: every call fails from now on, until disk_power_on puts together what is left. */
 void disk_power_off(void);

@@ -85,10 +85,15 @@ static void power(unsigned cuts, uint64_t seed)
     }
     printf("power: %u cuts, 0 of them may lose; with synchronous=NORMAL a loss after %u\n", cuts,
            controls * CUTS_A_STORE);
+    const struct world_stats *w = &world_stats;
     printf("power: %" PRIu64 " batches, %" PRIu64 " holds, %" PRIu64 " settlements, %" PRIu64
            " refused, %" PRIu64 " orphans, %" PRIu64 " invoices, %" PRIu64 " starts\n",
-           world_stats.batches, world_stats.holds, world_stats.settles, world_stats.refused,
-           world_stats.orphans, world_stats.invoices, world_stats.starts);
+           w->batches, w->holds, w->settles, w->refused, w->orphans, w->invoices, w->starts);
+    printf("power: of two legs %" PRIu64 " holds, %" PRIu64 " refused, %" PRIu64
+           " orphans; %" PRIu64 " grown holds, %" PRIu64 " checkpoints, %" PRIu64
+           " budgets, %" PRIu64 " price books, %" PRIu64 " alerts sent\n",
+           w->resold, w->refused_resold, w->orphans_resold, w->grown, w->notes, w->budgets,
+           w->books, w->alerts);
     verdict(control > 0, "control: synchronous=NORMAL never lost anything, so the test is blind",
             seed);
 }
