@@ -218,28 +218,43 @@ static int64_t alerts_of(int64_t id, const struct project *p, enum alert_type ty
     return one_number(sql[type], (const int64_t[]){ id, p->limit }, 2);
 }
 
+static void check_alerts_of(int64_t id, const struct project *p, unsigned least, unsigned most)
+{
+    int64_t n = alerts_of(id, p, ALERT_BUDGET_REACHED);
+    if (n < least || n > most)
+        world_violation("%s: %" PRId64 " alerts of its budget, not %u", p->slug, n, most);
+    if (p->stopped && alerts_of(id, p, ALERT_BUDGET_STOP) != 1)
+        world_violation("%s: a request was refused and nobody is told", p->slug);
+}
+
 /* One for each threshold that was reached under the limit in force.  What recovery settles is looked
  * at in the first batch after it. */
-static const char sql_untold[] = "SELECT count(*) FROM alert a WHERE NOT EXISTS"
-                                 " (SELECT 1 FROM alert_delivery d WHERE d.alert = a.id)";
-
 static void check_alerts(bool before_a_batch)
 {
+    static const char sql_untold[] = "SELECT count(*) FROM alert a WHERE NOT EXISTS"
+                                     " (SELECT 1 FROM alert_delivery d WHERE d.alert = a.id)";
     for (int64_t id = 1; id < PROJECTS_MAX; id++) {
-        const struct project *p = &world.projects[id];
+        struct project *p = &world.projects[id];
         if (!p->slug)
             continue;
         int64_t new = before_a_batch ? recovered[id] : 0;
-        unsigned least = crossed(p, p->spent - new), most = crossed(p, p->spent);
-        int64_t n = alerts_of(id, p, ALERT_BUDGET_REACHED);
-        if (n < least || n > most)
-            world_violation("%s: %" PRId64 " alerts of its budget, not %u", p->slug, n, most);
-        if (p->stopped && alerts_of(id, p, ALERT_BUDGET_STOP) != 1)
-            world_violation("%s: a request was refused and nobody is told", p->slug);
+        p->crossed = crossed(p, p->spent);
+        check_alerts_of(id, p, crossed(p, p->spent - new), p->crossed);
     }
     int64_t untold = one_number(sql_untold, NULL, 0);
     if (untold)
         world_violation("%" PRId64 " alerts go to nobody", untold);
+}
+
+void check_new_alerts(void)
+{
+    for (int64_t id = 1; id < PROJECTS_MAX; id++) {
+        struct project *p = &world.projects[id];
+        unsigned now = p->slug ? crossed(p, p->spent) : 0;
+        if (now != p->crossed)
+            check_alerts_of(id, p, now, now);
+        p->crossed = now;
+    }
 }
 
 /* With nothing in it but what the start left to it. */

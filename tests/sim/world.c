@@ -69,7 +69,7 @@ bool world_open_db(bool normal)
 
 /* Alerts are recorded with what they are about, or not at all. */
 static struct catalog_webhook everybody = { .name = "all", .types = (1u << ALERT_TYPE_COUNT) - 1 };
-const struct catalog_alerts world_alerts = { .thresholds = { 10, 50, 100 },
+const struct catalog_alerts world_alerts = { .thresholds = { 10, 50, 90 },
                                              .threshold_count = 3,
                                              .attempts = 2,
                                              .webhooks = &everybody,
@@ -301,6 +301,7 @@ bool world_batch(void)
     world_stats.batches++;
     promise_all();
     memory_check();
+    check_new_alerts();
     if (books_must_reload(&world.books, false) && (s = books_reload(&world.books)) != STATUS_OK)
         return broken(s);
     uint64_t wal;

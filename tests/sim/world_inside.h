@@ -66,6 +66,7 @@ struct project {
     const char *slug; /* NULL: there is none */
     int64_t organization, limit, limit_maybe;
     int64_t spent;               /* in memory: what is being committed included */
+    unsigned crossed;            /* thresholds, as of the last batch */
     bool stopped, stopped_maybe; /* a request was refused under this limit */
 };
 
@@ -120,4 +121,5 @@ void memory_check_credit(const struct request *r);
 /* ---- check.c ------------------------------------------------------------------------------- */
 
 void check_audit(void);
+void check_new_alerts(void); /* of budgets, after a batch */
 #endif
