@@ -46,15 +46,26 @@ static void keep_store(const char *what)
 
 /* ---- power cuts ---------------------------------------------------------------------------- */
 
-/* Runs until the power goes, then looks at what is left; the number of violations. */
+static void cut(void)
+{
+    disk_power_off();
+    world_close();
+    disk_power_on();
+}
+
+/* Runs until the power goes, one time in four once more while it recovers, then looks at what is
+ * left; the number of violations. */
 static unsigned cut_once(bool normal)
 {
     disk_power_off_at(1 + (unsigned)(disk_random() % (disk_random() % 4 ? 120 : 2000)));
     while (world_batch())
         ;
-    disk_power_off();
-    world_close();
-    disk_power_on();
+    cut();
+    while (disk_random() % 4 == 0) {
+        disk_power_off_at(1 + (unsigned)(disk_random() % 4));
+        world_try_start(normal);
+        cut();
+    }
     return world_open_and_check(normal);
 }
 
@@ -87,8 +98,10 @@ static void power(unsigned cuts, uint64_t seed)
            controls * CUTS_A_STORE);
     const struct world_stats *w = &world_stats;
     printf("power: %" PRIu64 " batches, %" PRIu64 " holds, %" PRIu64 " settlements, %" PRIu64
-           " refused, %" PRIu64 " orphans, %" PRIu64 " invoices, %" PRIu64 " starts\n",
-           w->batches, w->holds, w->settles, w->refused, w->orphans, w->invoices, w->starts);
+           " refused, %" PRIu64 " orphans, %" PRIu64 " invoices, %" PRIu64 " starts, %" PRIu64
+           " of them cut\n",
+           w->batches, w->holds, w->settles, w->refused, w->orphans, w->invoices, w->starts,
+           w->cut_starts);
     printf("power: of two legs %" PRIu64 " holds, %" PRIu64 " refused, %" PRIu64
            " orphans; %" PRIu64 " grown holds, %" PRIu64 " checkpoints, %" PRIu64
            " budgets, %" PRIu64 " price books, %" PRIu64 " alerts sent\n",

@@ -92,6 +92,12 @@ bool world_open_books(void)
     return s == STATUS_OK && db_tx(world.db, load_prices, NULL) == STATUS_OK;
 }
 
+void world_try_start(bool normal)
+{
+    bool started = world_open_db(normal) && world_open_books();
+    world_stats.cut_starts += !started;
+}
+
 static enum status found(struct db *d, void *arg)
 {
     (void)arg;

@@ -18,7 +18,8 @@
 
 struct world_stats {
     uint64_t batches, holds, settles, refused, starts, orphans, invoices;
-    uint64_t resold, refused_resold, orphans_resold, notes, grown, books, budgets, alerts;
+    uint64_t resold, refused_resold, orphans_resold, notes, grown, books, budgets, alerts,
+        cut_starts;
 };
 extern struct world_stats world_stats;
 
@@ -27,6 +28,8 @@ void world_create(bool normal);
 /* Runs one batch of random operations; false: the disk failed or the power went. */
 bool world_batch(void);
 void world_close(void);
+/* Opens after a cut and recovers, as far as the power lasts. */
+void world_try_start(bool normal);
 /* Opens after a cut, recovers, and compares with every promise; the number of violations since the
  * store was created. */
 unsigned world_open_and_check(bool normal);
