@@ -8,7 +8,8 @@
 
 /* The columns of a request: audit_inside.h. */
 static const char sql_legs[] =
-    "SELECT o.rid, h.project, o.key, o.endpoint, h.price_version, h.hold_atoms, o.accepted_us,"
+    "SELECT o.rid, h.project, o.key, o.endpoint, h.price_version, h.hold_atoms +"
+    " (SELECT coalesce(sum(resale_atoms), 0) FROM hold_more m WHERE m.rid = h.rid), o.accepted_us,"
     " o.boot, x.rid, x.project, s.key, s.endpoint, x.price_version, x.model, x.amount_atoms,"
     " s.settled_us, x.lines, s.outcome, x.draws, p.organization, b.id, b.archive,"
     " (SELECT -c.reseller FROM project q JOIN organization c ON c.id = q.organization"
@@ -36,6 +37,9 @@ static const char sql_alone[] =
     " WHERE NOT EXISTS (SELECT 1 FROM resale_hold h WHERE h.rid = x.rid) UNION ALL "
     "SELECT rid, 'is held at retail and never was' FROM resale_hold h"
     " WHERE NOT EXISTS (SELECT 1 FROM request_open o WHERE o.rid = h.rid) UNION ALL "
+    "SELECT DISTINCT rid, 'has a hold that grew for one leg alone' FROM hold_more m"
+    " WHERE (resale_atoms IS NULL) ="
+    "  EXISTS (SELECT 1 FROM resale_hold h WHERE h.rid = m.rid) UNION ALL "
     "SELECT rid, 'is settled and has a checkpoint at retail' FROM resale_checkpoint k"
     " WHERE EXISTS (SELECT 1 FROM settlement s WHERE s.rid = k.rid) ORDER BY 1";
 static const char sql_projects[] =

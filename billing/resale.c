@@ -13,7 +13,8 @@ static const char sql_insert[] = "INSERT INTO resale VALUES (?1,?2,?3,?4,?5,?6,?
 static const char sql_forget[] = "DELETE FROM resale_checkpoint WHERE rid = ?1";
 /* The columns that checkpoint_read wants: what is of both legs stands in that of the request. */
 static const char sql_orphan[] =
-    "SELECT h.project, h.price_version, h.hold_atoms, k.model, c.model_served, c.backend,"
+    "SELECT h.project, h.price_version, h.hold_atoms +"
+    " (SELECT coalesce(sum(resale_atoms), 0) FROM hold_more m WHERE m.rid = h.rid), k.model, c.model_served, c.backend,"
     " k.amount_atoms, k.lines, c.first_byte_us FROM resale_hold h"
     " LEFT JOIN resale_checkpoint k USING (rid) LEFT JOIN checkpoint c USING (rid) WHERE h.rid = ?1";
 

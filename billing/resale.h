@@ -3,8 +3,8 @@
  * The first leg is any request's: the reseller's project (the twin), at wholesale.  The second is the
  * customer's own project at retail: another purse and budget, rows of its own in the same
  * transaction (billing/schema/0019.sql), the same sums by hour and the same double entry.  Both are held
- * or neither, both are settled or neither; such a hold does not grow (running.h), it is for all of it.  What the reseller pays is its cost of that customer: debit
- * upstream_cost, credit upstream_payable in its books.
+ * or neither, both grow or neither (running.h), both are settled or neither.  What the reseller pays
+ * is its cost of that customer: debit upstream_cost, credit upstream_payable in its books.
  */
 #ifndef MAAS_RESALE_H
 #define MAAS_RESALE_H

@@ -17,6 +17,9 @@ struct ledger_more {
     int64_t leg;                /* 1, 2, .. */
     money_t held, more;         /* up to now; > 0, to be held beside it */
     struct draws before, added; /* the ledger's: what the hold had taken, and takes now */
+    /* What the customer of a reseller holds more of its own, lent until done: project, model, held and
+     * more (here >= 0) count.  Both or neither; NULL: nobody sells on. */
+    struct ledger_more *resale;
 };
 
 /* The answer of the operation as that of books_hold (books.h). */

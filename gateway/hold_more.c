@@ -3,6 +3,7 @@
 #include "billing/running.h"
 #include "gateway/kind.h"
 #include "gateway/request.h"
+#include "gateway/retail.h"
 #include "gateway/stream.h"
 #include <assert.h>
 
@@ -10,6 +11,7 @@ enum { LEAD = 4 }; /* asked for when less than that part of a step is left */
 
 struct hold_more { /* in the request's arena */
     struct ledger_more op;
+    struct ledger_more resale; /* of the second leg, where there is one */
     struct loop_message back;
     struct request *request;
     uint64_t step; /* tokens that were asked for */
@@ -22,7 +24,7 @@ enum status hold_more_begin(struct request *r)
     uint64_t first = r->snapshot->conf->stream_hold_tokens;
     bool asks = kind_of(r->target.row->capability)->output == OUTPUT_ASKED;
     r->work.output_most = r->bound.output_tokens_max;
-    if (!first || !asks || r->retail || !r->ask.stream || r->ask.generated != 1 ||
+    if (!first || !asks || !r->ask.stream || r->ask.generated != 1 ||
         r->bound.output_tokens_max <= first)
         return STATUS_OK;
     r->work.more = arena_alloc(r->arena, sizeof *r->work.more);
@@ -62,6 +64,8 @@ static void granted(struct request *r)
     struct hold_more *m = r->work.more;
     r->bound.output_tokens_max += m->step;
     r->work.hold.atoms += m->op.more.atoms;
+    if (r->retail)
+        r->retail->held.hold.atoms += m->resale.more.atoms;
 }
 
 static void answered(struct loop *l, struct loop_message *message)
@@ -88,10 +92,11 @@ static void on_ledger_done(struct ledger_op *op)
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
-/* What so many output tokens more can cost. */
-static enum status price_of(struct request *r, uint64_t tokens, money_t *ret)
+/* What so many output tokens more can cost, of the model in the catalog of either leg. */
+static enum status price_of(struct request *r, const struct catalog_model *model, uint64_t tokens,
+                            money_t *ret)
 {
-    struct price_list prices = facts_prices(r, r->model);
+    struct price_list prices = facts_prices(r, model);
     struct price_bound next = r->bound;
     money_t now, then;
     next.output_tokens_max += tokens;
@@ -103,32 +108,44 @@ static enum status price_of(struct request *r, uint64_t tokens, money_t *ret)
     return s;
 }
 
-static void ask(struct request *r)
+static void submit(struct request *r, money_t more, money_t retail)
 {
     struct hold_more *m = r->work.more;
-    uint64_t left = r->work.output_most - r->bound.output_tokens_max;
-    money_t more;
-    m->step = r->snapshot->conf->stream_hold_tokens;
-    if (!m->step || m->step > left) /* 0: the setting was changed meanwhile */
-        m->step = left;
-    enum status s = price_of(r, m->step, &more);
-    if (s) {
-        m->refused = s;
-        return;
-    }
-    if (more.atoms == 0) {
-        r->bound.output_tokens_max += m->step;
-        return;
-    }
     m->op.op = (struct ledger_op){ .kind = LEDGER_MORE, .done = on_ledger_done };
     m->op.rid = r->rid;
     m->op.project = r->key->payer_id;
     m->op.model = r->model->db_id;
     m->op.leg++;
     m->op.held = r->work.hold;
-    m->op.more = more;
+    m->op.more.atoms = more.atoms ? more.atoms : 1; /* free for the reseller alone */
+    if (r->retail) {
+        m->resale = (struct ledger_more){ .project = r->key->project_id,
+                                          .model = r->model->db_id,
+                                          .held = r->retail->held.hold,
+                                          .more = retail };
+        m->op.resale = &m->resale;
+    }
     m->asked = true;
     ledger_submit(r->loop->daemon->ledger, &m->op.op);
+}
+
+static void ask(struct request *r)
+{
+    struct hold_more *m = r->work.more;
+    uint64_t left = r->work.output_most - r->bound.output_tokens_max;
+    money_t more, retail = { 0 };
+    m->step = r->snapshot->conf->stream_hold_tokens;
+    if (!m->step || m->step > left) /* 0: the setting was changed meanwhile */
+        m->step = left;
+    enum status s = price_of(r, r->model, m->step, &more);
+    if (!s && r->retail)
+        s = price_of(r, retail_model(r, r->model), m->step, &retail);
+    if (s)
+        m->refused = s;
+    else if (more.atoms == 0 && retail.atoms == 0)
+        r->bound.output_tokens_max += m->step;
+    else
+        submit(r, more, retail);
 }
 
 static bool has_more(const struct request *r)

@@ -2,10 +2,11 @@
  *
  * With stream_hold_tokens a stream holds its input and so many output tokens at first, not
  * all that max_tokens allows; before these are used up, the next ones are held (billing/
- * running.h).  When the budget has no more, the answer ends where the hold ends:
- * finish_reason "length", an error event, and the bill of what was held.  Nothing is billed
- * that is not held: what a backend already had on its way while the ledger answered (it is held
- * back meanwhile) is sent, and is the operator's; it is counted and logged as beyond the bound.
+ * running.h); of what is resold for both legs at once.  When the budget (of either) has no
+ * more, the answer ends where the hold ends: finish_reason "length", an error event, and the
+ * bill of what was held.  Nothing is billed that is not held: what a backend already had on its
+ * way while the ledger answered (it is held back meanwhile) is sent, and is the operator's; it
+ * is counted and logged as beyond the bound.
  */
 #ifndef MAAS_HOLD_MORE_H
 #define MAAS_HOLD_MORE_H

@@ -108,6 +108,9 @@ CHANGES = [
     ("I22", "UPDATE ledger_tx SET organization = organization + 1 WHERE kind = 'charge'"),
     ("I10", "UPDATE resale_hold SET hold_atoms = 0 WHERE rid = (SELECT min(rid) FROM resale WHERE amount_atoms > 0)"),
     ("I25", "DELETE FROM ledger_entry WHERE account % 32 = 12"),
+    ("I27", "INSERT INTO hold_more SELECT rid, 1, 1, 0, NULL FROM resale_hold LIMIT 1"),
+    ("I27", "INSERT INTO hold_more SELECT rid, 1, 1, 0, 1 FROM request_open WHERE rid NOT IN"
+            " (SELECT rid FROM resale_hold) LIMIT 1"),
     ("I27", "DELETE FROM resale WHERE rid = (SELECT max(rid) FROM resale)"),
     ("I27", "DELETE FROM resale_hold WHERE rid = (SELECT max(rid) FROM resale); DELETE FROM resale"
             " WHERE rid = (SELECT max(rid) FROM resale)"),

@@ -9,6 +9,7 @@ from test_price_publish import approver, at, publish, reconcile, until
 from test_resale import rows, sold_on
 
 OUTPUT = 4
+STEP = 16  # of stream_hold_tokens
 
 
 def give(gate, text, owner, *more):
@@ -30,7 +31,7 @@ def legs(gate):
 
 @pytest.fixture
 def gate():
-    g = Gate(catalog=MODELS, settings=NOTICE)
+    g = Gate(catalog=MODELS, settings={**NOTICE, "stream_hold_tokens": STEP})
     try:
         g.start()
         g.ada = approver(g, "ada")
@@ -82,6 +83,31 @@ def test_a_hold_is_at_retail_for_the_customer(gate):
     assert rows(gate, "SELECT (SELECT count(*) FROM request_open), (SELECT count(*) FROM resale_hold)") == [(0, 0)]
     assert gate.chat(gate.buyer, "#tokens=4 hi", max_tokens=20).status == 200
     assert legs(gate)[1][0] == 10_000_000
+
+
+@pytest.mark.parametrize("poor, budget", [("acme-web", "0.0015"), ("taiping:acme-web", "0.0010"), (None, None)])
+def test_both_holds_grow_with_a_stream(gate, poor, budget):
+    """In parts, each at its own price in one row; whichever budget has no more, there the answer ends for both."""
+    give(gate, OWN.format("retail-1", "15/1M"), "taiping", "--resale")
+    if poor:
+        gate.cli("project", "budget", poor, budget)
+    s = gate.stream(gate.buyer, "#delay=2 #tokens=200 x", max_tokens=300)
+    events = s.rest()
+    parts = rows(gate, "SELECT atoms, resale_atoms FROM hold_more ORDER BY leg")
+    assert len(parts) > 1 and set(parts) == {(STEP * 100000, STEP * 150000)}
+    (outcome, wholesale, retail, held, held_retail), = rows(
+        gate, "SELECT s.outcome, s.lines, x.lines, o.hold_atoms, h.hold_atoms FROM settlement s JOIN request_open o"
+              " USING (rid) JOIN resale x USING (rid) JOIN resale_hold h USING (rid)")
+    units = [next(line[1] for line in json.loads(lines) if isinstance(line, list) and line[0] == OUTPUT)
+             for lines in (wholesale, retail)]
+    if poor:
+        assert outcome == "budget_cut" and events[-1]["error"]["code"] == "insufficient_quota"
+        assert units == [STEP * (1 + len(parts))] * 2 and units[0] < 200
+    else:
+        assert outcome == "ok" and events[-1] == "[DONE]" and units == [200, 200]
+    for (_, _, amount), least, more in zip(legs(gate), (held, held_retail), zip(*parts)):
+        assert amount <= least + sum(more)
+    assert gate.open_holds() == 0 and gate.ask("audit")["ok"]
 
 
 def test_dimensions_of_retail_alone(gate):

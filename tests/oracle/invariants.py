@@ -118,6 +118,11 @@ class Store:
                 self.holds[-h["rid"]] = {**dict(self.holds[h["rid"]]), **dict(h), "rid": -h["rid"]}
             else:
                 violation("I27", f"request {h['rid']} is held at retail and never was")
+        for rid, atoms, parts, parts_resold in self.db.execute(
+                "SELECT rid, sum(resale_atoms), count(*), count(resale_atoms) FROM hold_more GROUP BY rid"):
+            self.more[-rid] = atoms or 0
+            if parts_resold != (parts if -rid in self.holds else 0):
+                violation("I27", f"request {rid}: its hold grew for one leg alone")
         for x in self.db.execute("SELECT * FROM resale"):
             own = self.settled.get(x["rid"])
             if own is None:

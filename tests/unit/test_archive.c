@@ -325,7 +325,7 @@ START_TEST(test_recounts_and_legs_go_along)
     fixture_close(&f);
     fixture_tamper(&f, "INSERT INTO recount SELECT rid, 't@0', NULL, NULL, 0, NULL, NULL, 0, 0"
                        " FROM settlement;"
-                       "INSERT INTO hold_more SELECT o.rid, l.value, 1, o.accepted_us"
+                       "INSERT INTO hold_more SELECT o.rid, l.value, 1, o.accepted_us, NULL"
                        " FROM request_open o, json_each('[1,2,3]') l");
     fixture_open(&f);
     fixture_audit_clean(&f);

@@ -109,7 +109,8 @@ static const struct {
     { "small hold",
       WITHOUT(
           "request_open_stays_u") "UPDATE request_open SET hold_atoms = 87549999 WHERE rid = 1000" },
-    { "leg of nothing", "PRAGMA foreign_keys = OFF;INSERT INTO hold_more VALUES (77, 1, 5, 0)" },
+    { "leg of nothing",
+      "PRAGMA foreign_keys = OFF;INSERT INTO hold_more VALUES (77, 1, 5, 0, NULL)" },
     { "late checkpoint",
       "INSERT INTO checkpoint SELECT rid, 0, 1, 1, 3, 0, '[]', 0 FROM settlement" },
     { "unknown boot", WITHOUT("request_open_stays_u") "UPDATE request_open SET boot = 5" },

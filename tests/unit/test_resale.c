@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "billing/checkpoint.h"
 #include "billing/organization.h"
+#include "billing/running.h"
 #include "billing/seller.h"
 #include "tests/helpers/books_fixture.h"
 #include <check.h>
@@ -172,6 +173,79 @@ START_TEST(test_the_resellers_credit_counts_what_it_holds)
 }
 END_TEST
 
+/* Adds to both holds what was granted. */
+static enum status more(struct both *b, int64_t leg, int64_t wholesale, int64_t retail)
+{
+    struct ledger_more second = {
+        .project = customer, .model = b->hold.model, .held = b->resale.hold, .more = { retail }
+    };
+    struct ledger_more m = { .op.kind = LEDGER_MORE,
+                             .rid = b->hold.rid,
+                             .project = twin,
+                             .model = b->hold.model,
+                             .leg = leg,
+                             .held = b->hold.hold,
+                             .more = { wholesale },
+                             .resale = &second };
+    enum status s = fixture_submit(&f, &m.op);
+    b->hold.hold.atoms += s ? 0 : wholesale;
+    b->resale.hold.atoms += s ? 0 : retail;
+    return s;
+}
+
+static void limit(const char *project, int64_t atoms)
+{
+    char sql[160];
+    fixture_close(&f);
+    snprintf(sql, sizeof sql, "UPDATE project SET budget_atoms = %lld WHERE slug = '%s'",
+             (long long)atoms, project);
+    fixture_tamper(&f, sql);
+    fixture_open(&f);
+}
+
+START_TEST(test_both_legs_grow)
+{
+    struct both b = held(250000, 500000);
+    ck_assert_int_eq(more(&b, 1, 200000, 600000), STATUS_OK);
+    ck_assert_int_eq(more(&b, 2, 1, 0), STATUS_OK); /* free for the customer alone */
+    ck_assert_int_eq(settle(&b, 10, 2), STATUS_OK); /* 450000, 1100000 */
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(atoms) FROM hold_more"), 200001);
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(resale_atoms) FROM hold_more"), 600000);
+    struct both all; /* nothing is left held of either */
+    ck_assert_int_eq(try_hold(&all, UNIT, UNIT - 1100000), STATUS_OK);
+    ck_assert_int_eq(settle(&all, 0, 0), STATUS_OK);
+}
+END_TEST
+
+/* Each project may spend a million; whichever has no more, neither holds more. */
+START_TEST(test_neither_leg_grows_alone)
+{
+    limit("acme-web", 1000000);
+    limit("taiping:acme-web", 1000000);
+    struct both b = held(500000, 500000);
+    ck_assert_int_eq(more(&b, 1, 1, 500001), STATUS_NO_QUOTA);
+    ck_assert_int_eq(more(&b, 1, 500001, 1), STATUS_NO_QUOTA);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM hold_more"), 0);
+    ck_assert_int_eq(more(&b, 1, 500000, 500000), STATUS_OK);
+    ck_assert_int_eq(more(&b, 1, 1, 0), STATUS_NO_QUOTA);
+    ck_assert_int_eq(settle(&b, 0, 0), STATUS_OK);
+    const struct both all = held(1000000, 1000000);
+    ck_assert_int_eq(settle(&all, 0, 0), STATUS_OK);
+}
+END_TEST
+
+START_TEST(test_a_part_that_the_store_refuses_is_held_by_neither)
+{
+    limit("acme-web", 1000000);
+    limit("taiping:acme-web", 1000000);
+    struct both b = held(500000, 500000);
+    ck_assert_int_eq(more(&b, 1, 250000, 250000), STATUS_OK);
+    ck_assert_int_eq(more(&b, 1, 250000, 250000), STATUS_CONFLICT);
+    ck_assert_int_eq(more(&b, 2, 250000, 250000), STATUS_OK);
+    ck_assert_int_eq(settle(&b, 0, 0), STATUS_OK);
+}
+END_TEST
+
 START_TEST(test_settled_once)
 {
     const struct both b = held(1000000, 3000000);
@@ -216,6 +290,19 @@ START_TEST(test_an_orphan_is_settled_for_both)
     struct both all; /* and both purses are free again */
     ck_assert_int_eq(try_hold(&all, UNIT, UNIT - 1100000), STATUS_OK);
     ck_assert_int_eq(settle(&all, 0, 0), STATUS_OK);
+}
+END_TEST
+
+/* What was noted is more than the first part of either hold. */
+START_TEST(test_an_orphan_has_all_parts_of_both_holds)
+{
+    struct both b = held(250000, 500000);
+    ck_assert_int_eq(more(&b, 1, 200000, 600000), STATUS_OK);
+    note(&b, 10, 2);
+    fixture_close(&f);
+    fixture_open(&f);
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(amount_atoms) FROM settlement"), 450000);
+    ck_assert_int_eq(fixture_int(&f, "SELECT sum(amount_atoms) FROM resale"), 1100000);
 }
 END_TEST
 
@@ -266,6 +353,7 @@ static const char *const wrong[] = {
     "DROP TRIGGER resale_stays_d; DELETE FROM resale",
     "DROP TRIGGER resale_hold_stays_d; PRAGMA foreign_keys = OFF; DELETE FROM resale_hold",
     "DROP TRIGGER resale_hold_stays_u; UPDATE resale_hold SET hold_atoms = 1",
+    "INSERT INTO hold_more SELECT rid, 1, 5, 0, NULL FROM resale_hold",
     "DROP TRIGGER project_keeps_twin; UPDATE project SET wholesale = 1 WHERE slug = 'acme-web'",
     "INSERT INTO resale_checkpoint SELECT rid, 1, 0, '[]' FROM settlement",
     "UPDATE account_balance SET posted_atoms = posted_atoms + 1 WHERE account = 32 * 2 + 12",
@@ -292,8 +380,12 @@ Suite *resale_suite(void)
     tcase_add_test(t, test_each_leg_is_its_payers);
     tcase_add_test(t, test_whoever_refuses_nothing_is_held);
     tcase_add_test(t, test_the_resellers_credit_counts_what_it_holds);
+    tcase_add_test(t, test_both_legs_grow);
+    tcase_add_test(t, test_neither_leg_grows_alone);
+    tcase_add_test(t, test_a_part_that_the_store_refuses_is_held_by_neither);
     tcase_add_test(t, test_settled_once);
     tcase_add_test(t, test_an_orphan_is_settled_for_both);
+    tcase_add_test(t, test_an_orphan_has_all_parts_of_both_holds);
     tcase_add_test(t, test_the_settlement_takes_both_checkpoints);
     tcase_add_test(t, test_one_level_and_for_good);
     tcase_add_loop_test(t, test_the_audit_sees_what_is_wrong, 0, sizeof wrong / sizeof wrong[0]);
