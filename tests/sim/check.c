@@ -22,16 +22,20 @@ struct found {
     bool orphan;
 };
 
-#define TOKENS(lines) \
-    "(SELECT coalesce(sum(json_extract(value, '$[1]')), 0) FROM json_each(" lines "))"
+#define LEG(opened, more, settled)                                                      \
+    opened ".rid IS NOT NULL, " settled ".rid IS NOT NULL, " opened ".project, " opened \
+           ".hold_atoms + (SELECT coalesce(sum(" more "), 0) FROM hold_more m"          \
+           " WHERE m.rid = r.rid), " settled ".amount_atoms, (SELECT coalesce(sum("     \
+           "json_extract(value, '$[1]')), 0) FROM json_each(" settled ".lines)), "
+
+#define OWN    LEG("o", "atoms", "s")
+#define RETAIL LEG("h", "resale_atoms", "x")
 
 static const char sql_request[] =
-    "SELECT o.rid IS NOT NULL, s.rid IS NOT NULL, o.project, o.hold_atoms +"
-    " (SELECT coalesce(sum(atoms), 0) FROM hold_more m WHERE m.rid = o.rid), s.amount_atoms, " TOKENS("s.lines") ", h.rid IS NOT NULL, x.rid IS NOT NULL, h.project, h.hold_atoms, x.amount_atoms, " TOKENS(
-        "x.lines") ", s.outcome LIKE 'orphan%'"
-                   " FROM (SELECT ?1 AS rid) r LEFT JOIN request_open o ON o.rid = r.rid"
-                   " LEFT JOIN settlement s ON s.rid = r.rid LEFT JOIN resale_hold h ON h.rid = r.rid"
-                   " LEFT JOIN resale x ON x.rid = r.rid";
+    "SELECT " OWN RETAIL "s.outcome LIKE 'orphan%'"
+    " FROM (SELECT ?1 AS rid) r LEFT JOIN request_open o ON o.rid = r.rid"
+    " LEFT JOIN settlement s ON s.rid = r.rid LEFT JOIN resale_hold h ON h.rid = r.rid"
+    " LEFT JOIN resale x ON x.rid = r.rid";
 
 static struct found look_up(rid_t rid)
 {
@@ -60,6 +64,7 @@ static void part_of_batch(bool there, const char *what, int64_t id)
 {
     if (batch_there >= 0 && batch_there != there)
         world_violation("%s %" PRId64 ": a batch is there in part", what, id);
+    world_stats.unacknowledged += there && batch_there < 0;
     batch_there = there;
 }
 
@@ -75,8 +80,6 @@ static void check_legs(rid_t rid, const struct request *r, const struct found *f
     for (unsigned i = 0; i < r->legs && own->held; i++)
         if (f->leg[i].project != r->leg[i].project)
             world_violation("request %" PRId64 ": leg %u is another project's", rid, i);
-    if (resold && own->held && retail->hold != r->leg[1].hold)
-        world_violation("request %" PRId64 ": its customer held another amount", rid);
 }
 
 /* What was acknowledged, to the atom; what recovery settled, by what was noted. */
@@ -97,8 +100,9 @@ static void check_amounts(rid_t rid, const struct request *r, const struct found
                             leg->amount, r->leg[i].amount);
         if (r->leg[i].unit && leg->amount != leg->tokens * r->leg[i].unit)
             world_violation("request %" PRId64 ": leg %u is not at its price", rid, i);
-        if (leg->amount > leg->hold)
-            world_violation("request %" PRId64 ": leg %u is more than its hold", rid, i);
+        if (leg->hold != r->leg[i].held)
+            world_violation("request %" PRId64 ": leg %u held %" PRId64 ", not %" PRId64, rid, i,
+                            leg->hold, r->leg[i].held);
     }
 }
 
@@ -117,7 +121,7 @@ static void check_promise(rid_t rid, const struct request *r, const struct found
         world_violation("request %" PRId64 " was settled by nobody", rid);
 }
 
-/* A checkpoint alone tells whether its batch is there, when it says something else than before. */
+/* A checkpoint, or growth, alone tells whether its batch is there, when it says something new. */
 static void check_batch(rid_t rid, struct request *r, const struct found *f)
 {
     bool ours = f->leg[0].settled && !f->orphan;
@@ -125,9 +129,15 @@ static void check_batch(rid_t rid, struct request *r, const struct found *f)
         part_of_batch(r->maybe == SETTLED ? ours : f->leg[0].held, "request", rid);
     else if (r->noted_maybe != r->noted)
         part_of_batch(f->leg[0].tokens != r->noted, "the checkpoint of request", rid);
+    else if (r->leg[0].hold != r->leg[0].held)
+        part_of_batch(f->leg[0].hold != r->leg[0].held, "the growth of request", rid);
+    for (unsigned i = 0; i < r->legs && batch_there > 0; i++)
+        r->leg[i].held = r->leg[i].hold;
     if (batch_there > 0)
         r->noted = r->noted_maybe;
     r->noted_maybe = r->noted;
+    r->leg[0].hold = r->leg[0].held;
+    r->leg[1].hold = r->leg[1].held;
 }
 
 static void check_request(rid_t rid)

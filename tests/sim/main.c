@@ -99,14 +99,14 @@ static void power(unsigned cuts, uint64_t seed)
     const struct world_stats *w = &world_stats;
     printf("power: %" PRIu64 " batches, %" PRIu64 " holds, %" PRIu64 " settlements, %" PRIu64
            " refused, %" PRIu64 " orphans, %" PRIu64 " invoices, %" PRIu64 " starts, %" PRIu64
-           " of them cut\n",
+           " of them cut, %" PRIu64 " batches there that nobody was told of\n",
            w->batches, w->holds, w->settles, w->refused, w->orphans, w->invoices, w->starts,
-           w->cut_starts);
+           w->cut_starts, w->unacknowledged);
     printf("power: of two legs %" PRIu64 " holds, %" PRIu64 " refused, %" PRIu64
-           " orphans; %" PRIu64 " grown holds, %" PRIu64 " checkpoints, %" PRIu64
+           " orphans, %" PRIu64 " grown; %" PRIu64 " grown holds, %" PRIu64 " checkpoints, %" PRIu64
            " budgets, %" PRIu64 " price books, %" PRIu64 " alerts sent\n",
-           w->resold, w->refused_resold, w->orphans_resold, w->grown, w->notes, w->budgets,
-           w->books, w->alerts);
+           w->resold, w->refused_resold, w->orphans_resold, w->grown_resold, w->grown, w->notes,
+           w->budgets, w->books, w->alerts);
     verdict(control > 0, "control: synchronous=NORMAL never lost anything, so the test is blind",
             seed);
 }

@@ -119,28 +119,33 @@ enum status request_hold_one(void)
 
 enum status request_grow_one(void)
 {
-    unsigned at;
+    unsigned at, tokens = 1 + world_dice(TOKENS_MAX);
     struct request *r = any_open(&at);
-    if (!r || r->legs == 2) /* what is resold is held for whole */
+    if (!r)
         return STATUS_OK;
-    unsigned more = 1 + world_dice(TOKENS_MAX);
-    struct ledger_more m = { .op.kind = LEDGER_MORE,
-                             .rid = world.open[at],
-                             .project = r->leg[0].project,
-                             .model = 1,
-                             .leg = r->grown + 1,
-                             .held = { r->leg[0].hold },
-                             .more = { prices_most(r->leg[0].price, r->most + more) -
-                                       r->leg[0].hold } };
+    struct ledger_more m[LEGS_MAX];
+    for (unsigned i = 0; i < r->legs; i++)
+        m[i] = (struct ledger_more){ .op.kind = LEDGER_MORE,
+                                     .rid = world.open[at],
+                                     .project = r->leg[i].project,
+                                     .model = 1,
+                                     .leg = r->grown + 1,
+                                     .held = { r->leg[i].hold },
+                                     .more = { prices_most(r->leg[i].price, r->most + tokens) -
+                                               r->leg[i].hold } };
+    m[0].resale = r->legs == 2 ? &m[1] : NULL;
     memory_note_credit(r);
-    enum status s = books_more(&world.books, &m);
+    enum status s = books_more(&world.books, &m[0]);
     if (s)
         return s == STATUS_NO_QUOTA ? STATUS_OK : s;
-    r->most += more;
-    r->leg[0].hold += m.more.atoms;
+    for (unsigned i = 0; i < r->legs; i++)
+        r->leg[i].hold += m[i].more.atoms;
+    r->most += tokens;
     r->grown++;
+    touch(world.open[at]);
     memory_check_credit(r);
     world_stats.grown++;
+    world_stats.grown_resold += r->legs == 2;
     return STATUS_OK;
 }
 
@@ -228,6 +233,8 @@ void requests_promise(void)
             r->promise = r->maybe;
         r->maybe = NOTHING;
         r->noted = r->noted_maybe;
+        for (unsigned k = 0; k < r->legs; k++)
+            r->leg[k].held = r->leg[k].hold;
     }
     world.touched_count = 0;
 }

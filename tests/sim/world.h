@@ -18,8 +18,8 @@
 
 struct world_stats {
     uint64_t batches, holds, settles, refused, starts, orphans, invoices;
-    uint64_t resold, refused_resold, orphans_resold, notes, grown, books, budgets, alerts,
-        cut_starts;
+    uint64_t resold, refused_resold, orphans_resold, notes, grown, grown_resold, books, budgets,
+        alerts, cut_starts, unacknowledged;
 };
 extern struct world_stats world_stats;
 

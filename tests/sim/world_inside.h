@@ -46,7 +46,8 @@ enum promise { NOTHING, HELD, SETTLED, ORPHANED };
 /* Of a request by itself, or each of the two of one that is resold: the first is of whom the
  * operator sells to. */
 struct leg {
-    int64_t project, hold, amount; /* amount: when settled */
+    int64_t project, amount;       /* amount: when settled */
+    int64_t hold, held;            /* in memory: what is being committed included; promised */
     const struct sim_price *price; /* while it is open */
     int64_t unit;                  /* its price's, for ever */
     int64_t credit_held;           /* by all of its payer's, before it was held */
