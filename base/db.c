@@ -30,15 +30,20 @@ static bool breaks_trust(int rc)
     }
 }
 
+/* What SQLite calls an I/O error is a checksum that does not fit. */
+static const char *words_of(const struct db *db, int rc)
+{
+    if (rc == SQLITE_IOERR_DATA)
+        return "a page is damaged, or another program has written it: restore a backup";
+    bool latest = sqlite3_errcode(db->sqlite) == (rc & 0xff) ||
+                  sqlite3_extended_errcode(db->sqlite) == rc;
+    return latest ? sqlite3_errmsg(db->sqlite) : sqlite3_errstr(rc);
+}
+
 void db_note(struct db *db, int rc)
 {
     db->rc = rc;
-    snprintf(db->error, sizeof db->error, "%s (sqlite %d)",
-             sqlite3_errcode(db->sqlite) == (rc & 0xff) ||
-                     sqlite3_extended_errcode(db->sqlite) == rc
-                 ? sqlite3_errmsg(db->sqlite)
-                 : sqlite3_errstr(rc),
-             rc);
+    snprintf(db->error, sizeof db->error, "%s (sqlite %d)", words_of(db, rc), rc);
     if (db->mode == DB_WRITER && breaks_trust(rc))
         db->lost = true;
 }

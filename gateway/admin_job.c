@@ -6,7 +6,9 @@
  */
 #include "gateway/admin_job.h"
 #include "base/cleanup.h"
+#include "base/buf.h"
 #include "base/db.h"
+#include "base/log.h"
 #include "gateway/admin.h"
 #include <assert.h>
 #include <stddef.h>
@@ -107,9 +109,44 @@ static enum status read_line(struct admin_job *job, struct span line)
 
 /* ---- running ---- */
 
+/* Arguments that say what was changed; never a secret, a digest or a whole price book. */
+static const char *const told[] = { "organization", "slug",  "project", "label", "name",
+                                    "role",         "model", "partner", "kind",  "amount",
+                                    "budget",       "month", "number",  "line",  "basis_points",
+                                    "draft",        "owner", "alert",   "file" };
+
+static bool put_argument(struct buf *line, const char *name, const json_t *value)
+{
+    char quoted[LOG_QUOTE_BYTES];
+    if (json_is_integer(value))
+        return buf_printf(line, " %s=%" JSON_INTEGER_FORMAT, name, json_integer_value(value));
+    return !json_is_string(value) ||
+           buf_printf(line, " %s=%s", name, log_quote(json_string_value(value), quoted));
+}
+
+/* Who has changed what; the last word of a question that somebody asks a year later. */
+static void tell(const struct admin_job *job)
+{
+    const json_t *args = json_object_get(job->request, "args");
+    AUTO(buf_free) struct buf line;
+    buf_init(&line, LOG_LINE_BYTES_MAX);
+    bool whole = true;
+    for (size_t i = 0; whole && i < sizeof told / sizeof *told; i++)
+        whole = put_argument(&line, told[i], json_object_get(args, told[i]));
+    log_info("admin_did command=%s by_uid=%u by_pid=%d%.*s", job->command->name,
+             (unsigned)job->peer.uid, (int)job->peer.pid, (int)line.len, line.len ? line.at : "");
+}
+
+static bool changes_something(const struct admin_command *c)
+{
+    return c && (c->place == ADMIN_LEDGER || c->place == ADMIN_LATER);
+}
+
 void admin_job_end(struct admin_job *job, enum status status)
 {
     job->status = status;
+    if (status == STATUS_OK && changes_something(job->command))
+        tell(job);
     job->came_back(job);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "gateway/admin_socket.h"
 #include "base/cleanup.h"
+#include "gateway/unix_path.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,16 +19,6 @@ static enum status refuse(char err[static 256], const char *path, const char *wh
 {
     snprintf(err, 256, "admin socket %s: %s", path, why);
     return STATUS_BAD_FIELD;
-}
-
-static bool address_of(const char *path, struct sockaddr_un *ret)
-{
-    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    size_t len = strlen(path);
-    if (len == 0 || len >= sizeof ret->sun_path)
-        return false;
-    memcpy(ret->sun_path, path, len + 1);
-    return true;
 }
 
 static enum status check_directory(const char *path, char err[static 256])
@@ -47,34 +38,17 @@ static enum status check_directory(const char *path, char err[static 256])
     return STATUS_OK;
 }
 
-/* OK when nothing is there any more. */
-static enum status remove_stale(const char *path, const struct sockaddr_un *address,
-                                char err[static 256])
-{
-    struct stat st;
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? STATUS_OK : refuse(err, path, strerror(errno));
-    if (!S_ISSOCK(st.st_mode))
-        return refuse(err, path, "something that is not a socket has that name");
-    AUTO(close_ptr) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return refuse(err, path, strerror(errno));
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
-        errno != ECONNREFUSED)
-        return refuse(err, path, "another daemon answers there");
-    return unlink(path) == 0 ? STATUS_OK : refuse(err, path, strerror(errno));
-}
-
 enum status admin_socket_listen(const char *path, int *ret_fd, char err[static 256])
 {
     struct sockaddr_un address;
-    if (!address_of(path, &address))
-        return refuse(err, path, "the path must have 1 to 107 bytes");
+    const char *why;
+    if (unix_path_address(path, &address, &why) != STATUS_OK)
+        return refuse(err, path, why);
     enum status status = check_directory(path, err);
-    if (status == STATUS_OK)
-        status = remove_stale(path, &address, err);
     if (status != STATUS_OK)
         return status;
+    if (unix_path_clear(&address, &why) != STATUS_OK)
+        return refuse(err, path, why);
     AUTO(close_ptr) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return refuse(err, path, strerror(errno));

@@ -17,8 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+enum { DESCRIPTORS_BESIDE = 256 }; /* the store, backends, the admin socket */
 enum { READER_DEADLINE_MS = 5000, LOOPS_MAX = RID_THREADS_MAX };
 
 static enum status open_conf(struct daemon *d, char *err)
@@ -69,7 +72,13 @@ static enum status open_ledger(struct daemon *d, char *err)
         snprintf(err, 256, "state_dir %s: others can write to it: chmod go-w it", o.dir);
         return STATUS_FORBIDDEN;
     }
-    return ledger_open(&o, &d->ledger, err);
+    char file[PATH_MAX];
+    snprintf(file, sizeof file, "%s/ledger.db", o.dir);
+    bool is_new = access(file, F_OK) != 0;
+    enum status s = ledger_open(&o, &d->ledger, err);
+    if (s == STATUS_OK && is_new) /* where one was expected, a disk is not mounted */
+        log_info("store_made file=%s", file);
+    return s;
 }
 
 static enum status open_words(struct daemon *d, char *err)
@@ -150,8 +159,22 @@ static enum status open_metrics(struct daemon *d, char *err)
     return metrics_server_open(d, d->conf->metrics_listen, &d->metrics, err);
 }
 
+/* Said before it happens: what would fail then are accepts, and connections to backends. */
+static void look_at_descriptors(const struct conf *c)
+{
+    struct rlimit files;
+    uint64_t wanted = c->connections_max + DESCRIPTORS_BESIDE;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted)
+        log_env(
+            "few_descriptors limit=%llu connections_max=%llu what_to_do=\"LimitNOFILE=%llu, or a "
+            "lower connections_max\"",
+            (unsigned long long)files.rlim_cur, (unsigned long long)c->connections_max,
+            (unsigned long long)wanted);
+}
+
 static enum status open_door(struct daemon *d, char *err)
 {
+    look_at_descriptors(d->conf);
     return acceptor_open(d, &d->acceptor, err);
 }
 

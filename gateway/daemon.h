@@ -44,6 +44,7 @@ struct daemon {
     int64_t started_us;
     atomic_bool ready; /* listening, ledger healthy */
     atomic_bool draining;
+    _Atomic uint64_t refused_connections; /* beyond connections_max or connections_per_ip_max */
 };
 
 enum { DAEMON_ERROR_BYTES = CONF_ERROR_BYTES };

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "gateway/daemon.h"
 #include "gateway/loop.h"
+#include "gateway/unix_path.h"
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -22,6 +23,7 @@ enum {
     BACKLOG = 4096,
     UNSENT_BYTES = 128 * 1024,
     PAUSE_MS = 100, /* when the process is out of descriptors: do not spin */
+    TELL_AGAIN_MS = 60 * 1000,
     IP_SLOTS = 1 << 16,
 };
 
@@ -37,6 +39,7 @@ struct acceptor {
     int fds[SOCKETS_MAX];
     unsigned count, closing;
     uv_timer_t pause;
+    uint64_t told_ms; /* that it pauses; 0: not yet */
     uint64_t seed;
     char *unix_path; /* ours to remove */
 };
@@ -110,6 +113,7 @@ static void take(struct acceptor *a, int fd, const struct sockaddr_storage *addr
     uint64_t total, slot = ip_slot(a, addr);
     struct loop *l = least_loaded(a->daemon, &total);
     if (total >= conf->connections_max || !ip_enter(slot, conf->connections_per_ip_max)) {
+        atomic_fetch_add_explicit(&a->daemon->refused_connections, 1, memory_order_relaxed);
         refuse(fd);
         return;
     }
@@ -125,9 +129,17 @@ static void on_pause_over(uv_timer_t *t)
         uv_poll_start(&a->polls[i], UV_READABLE, on_acceptable);
 }
 
+/* Again and again while it lasts, so it is not told each time. */
 static void pause_accepting(struct acceptor *a)
 {
-    log_env("accept_paused reason=\"%s\"", strerror(errno));
+    uint64_t now_ms = uv_now(a->daemon->main_loop);
+    if (a->told_ms == 0 || now_ms - a->told_ms >= TELL_AGAIN_MS) {
+        log_env(
+            "accept_paused reason=\"%s\" what_to_do=\"more descriptors (LimitNOFILE), or a lower"
+            " connections_max\"",
+            strerror(errno));
+        a->told_ms = now_ms;
+    }
     for (unsigned i = 0; i < a->count; i++)
         uv_poll_stop(&a->polls[i]);
     uv_timer_start(&a->pause, on_pause_over, PAUSE_MS, 0);
@@ -155,23 +167,31 @@ static void on_acceptable(uv_poll_t *p, int status, int events)
 
 /* ---- opening ---- */
 
-static int listen_unix(struct acceptor *a, const char *path, char err[static 256])
+static int bind_unix(const struct sockaddr_un *addr, const char **ret_why)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
-    if (fd >= 0 && strlen(path) < sizeof addr.sun_path) {
-        (void)unlink(
-            path); /* the state directory's lock has shown that no other daemon serves it */
-        if (bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0 && listen(fd, BACKLOG) == 0) {
-            a->unix_path = strdup(path);
-            return fd;
-        }
-    }
-    snprintf(err, 256, "cannot listen on unix:%s: %s", path, strerror(errno));
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)addr, sizeof *addr) == 0 &&
+        listen(fd, BACKLOG) == 0)
+        return fd;
+    *ret_why = strerror(errno);
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+static int listen_unix(struct acceptor *a, const char *path, char err[static 256])
+{
+    struct sockaddr_un addr;
+    const char *why = "";
+    int fd = -1;
+    if (unix_path_address(path, &addr, &why) == STATUS_OK &&
+        unix_path_clear(&addr, &why) == STATUS_OK)
+        fd = bind_unix(&addr, &why);
+    if (fd >= 0)
+        a->unix_path = strdup(path);
+    else
+        snprintf(err, 256, "cannot listen on unix:%s: %s", path, why);
+    return fd;
 }
 
 static int bind_first(const struct addrinfo *list)
@@ -251,13 +271,17 @@ static void bound_unsent(int fd)
 
 static void say_where(int fd)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = { 0 };
     socklen_t len = sizeof addr;
     char host[64] = "", port[16] = "";
-    if (getsockname(fd, (struct sockaddr *)&addr, &len) == 0 && addr.ss_family != AF_UNIX)
-        (void)getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
-                          NI_NUMERICHOST | NI_NUMERICSERV);
-    log_info("listening address=%s port=%s", *host ? host : "unix", *port ? port : "-");
+    (void)getsockname(fd, (struct sockaddr *)&addr, &len);
+    if (addr.ss_family == AF_UNIX) {
+        log_info("listening address=unix:%s", ((const struct sockaddr_un *)&addr)->sun_path);
+        return;
+    }
+    (void)getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+    log_info("listening address=%s port=%s", host, port);
 }
 
 enum status acceptor_open(struct daemon *d, struct acceptor **ret, char err[static 256])

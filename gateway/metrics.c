@@ -197,6 +197,9 @@ enum status metrics_text(struct daemon *d, struct buf *out)
     bool ok =
         put_process(d, out) && put_counters(d, out) &&
         put(out, "maasgate_connections", "gauge", "open client connections", connections(d)) &&
+        put(out, "maasgate_connections_refused_total", "counter",
+            "turned away: connections_max or connections_per_ip_max",
+            atomic_load_explicit(&d->refused_connections, memory_order_relaxed)) &&
         put(out, "maasgate_log_lines_dropped_total", "counter", "log lines dropped",
             log_dropped()) &&
         put_ledger(d, out) && put_alerts(d, out) && put_backends(d, out);

@@ -1,12 +1,13 @@
 """Start, reload, drain, crash, restart: the life of the daemon as its operator sees it."""
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
 
 import pytest
-from gate import BUILD, CATALOG, OUTPUT, REQUESTS, ROOT, SLOW, atoms, wait_until
+from gate import BUILD, CATALOG, OUTPUT, REQUESTS, ROOT, SLOW, Process, atoms, wait_until
 
 DAEMON = BUILD / "maasgated"
 
@@ -220,6 +221,88 @@ def reload_and_wait(gate, word):
     seen = gate.daemon.text().count(word)
     gate.daemon.signal(signal.SIGHUP)
     gate.daemon.wait_line(word, seen + 1)
+
+
+def test_who_has_changed_what_is_in_the_log(make_gate):
+    g = make_gate(worker=False)
+    by = f"by_uid={os.getuid()} by_pid="
+    g.cli("project", "create", "acme", "--budget", "7.00", "--name", 'a "name"\nwith a line')
+    key = g.cli("key", "create", "acme", "--label", 'ci "x"').stdout.strip()
+    g.cli("key", "revoke", 'acme/ci "x"')
+    g.cli("backup", g.state / "b.db")
+    g.cli("usage")
+    g.cli("project", "create", "acme", check=False)
+    g.daemon.wait_line("admin_did command=backup")
+    lines = [line.split("level=info ")[1] for line in g.daemon.text().splitlines() if "admin_did" in line]
+    assert [re.sub(r"by_pid=\d+", "by_pid=", line) for line in lines] == [
+        f'admin_did command=project.create {by} slug="acme" budget="7.00"',
+        f'admin_did command=key.create {by} project="acme" label="ci \\"x\\""',
+        f'admin_did command=key.revoke {by} name="acme/ci \\"x\\""',
+        f'admin_did command=backup {by} file="{g.state}/b.db"']
+    assert key not in g.daemon.text()
+
+
+def test_a_new_store_is_told(make_gate):
+    """Where one was expected a disk is not mounted."""
+    g = make_gate(worker=False)
+    g.daemon.wait_line(f"store_made file={g.state}/ledger.db")
+    g.terminate()
+    g.start_daemon()
+    assert g.daemon.text().count("store_made") == 1
+
+
+def test_a_store_that_something_else_has_written_to(make_gate):
+    g = make_gate(worker=False)
+    g.terminate()
+    with open(g.state / "ledger.db", "r+b") as f:
+        f.seek(4000)
+        f.write(b"12345678")
+    assert_refuses(g, "not_started", "another program has written it: restore a backup")
+
+
+def test_the_name_of_a_unix_socket_is_not_taken_from_others(make_gate):
+    g = make_gate(start=False, worker=False, settings={})
+    path = g.dir / "http.sock"
+    g.write_conf(listen=f"unix:{path}")
+    path.write_text("a file that somebody needs")
+    assert_refuses(g, f"cannot listen on unix:{path}: something that is not a socket has that name")
+    assert path.read_text() == "a file that somebody needs"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(1)
+        assert_refuses(g, f"cannot listen on unix:{path}: another daemon answers there")
+    g.start_daemon(ready=False)  # what is left of it is nobody's
+    g.daemon.wait_line(f"listening address=unix:{path}")
+    g.daemon.wait_line("ready version=")
+
+
+def test_descriptors_that_run_out_are_told_and_survived(make_gate):
+    """Once, with what to do, however long it lasts; then clients are served again."""
+    g = make_gate(start=False, worker=False)
+    g.write_conf(loop_threads=1)
+    g.daemon = Process(["prlimit", "--nofile=90:90", DAEMON, "--config", g.conf], g.dir, "maasgated")
+    wait_until(g.is_ready, what="the daemon")
+    g.daemon.wait_line("few_descriptors limit=90 connections_max=4096 what_to_do=\"LimitNOFILE=4352, or")
+    held = []
+    for _ in range(120):
+        held.append(socket.create_connection(("127.0.0.1", g.port), timeout=10 * SLOW))
+    g.daemon.wait_line("accept_paused reason=")
+    time.sleep(0.5)  # several pauses
+    assert g.daemon.text().count("accept_paused") == 1
+    for s in held:
+        s.close()
+    wait_until(g.is_ready, what="an answer")
+
+
+@pytest.mark.short
+def test_clients_that_are_turned_away_are_counted(make_gate):
+    g = make_gate(worker=False, settings={"connections_per_ip_max": 3})
+    held = [socket.create_connection(("127.0.0.1", g.port), timeout=10 * SLOW) for _ in range(5)]
+    wait_until(lambda: g.metric("maasgate_connections_refused_total") >= 2, what="the count")
+    for s in held:
+        s.close()
+    wait_until(g.is_ready, what="room")
 
 
 def test_reloads_by_the_command_line_are_in_the_log(make_gate):
