@@ -35,8 +35,8 @@ static const char *words_of(const struct db *db, int rc)
 {
     if (rc == SQLITE_IOERR_DATA)
         return "a page is damaged, or another program has written it: restore a backup";
-    bool latest = sqlite3_errcode(db->sqlite) == (rc & 0xff) ||
-                  sqlite3_extended_errcode(db->sqlite) == rc;
+    bool latest =
+        sqlite3_errcode(db->sqlite) == (rc & 0xff) || sqlite3_extended_errcode(db->sqlite) == rc;
     return latest ? sqlite3_errmsg(db->sqlite) : sqlite3_errstr(rc);
 }
 

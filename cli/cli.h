@@ -113,6 +113,9 @@ enum exit_code show_fund(json_t *result);
 enum exit_code show_funds(json_t *result);
 enum exit_code show_charge(json_t *result);
 
+/* ---- request.c ---- */
+enum exit_code show_request(json_t *result);
+
 /* ---- alert.c ---- */
 enum exit_code show_alerts(json_t *result);
 enum exit_code show_alert_test(json_t *result);

@@ -20,6 +20,7 @@
 #include "gateway/admin_job.h"
 #include "gateway/admin_money.h"
 #include "gateway/admin_prices.h"
+#include "gateway/admin_request.h"
 #include "gateway/admin_spec.h"
 #include "gateway/admin_store.h"
 #include "gateway/courier.h"
@@ -491,6 +492,7 @@ const struct admin_command admin_commands[] = {
     { "project.set_budget", ADMIN_LEDGER, false, set_budget_args,     prepare_budget,  run_set_budget,     "change a project's budget" },
     { "recount.list",       ADMIN_READER, false, recount_args,        prepare_usage,   run_recount_list,   "requests whose tokens the gateway counts other than their backend" },
     { "reload",             ADMIN_MAIN,   false, no_args,             NULL,            run_reload,         "read the configuration again; a bad file changes nothing" },
+    { "request.get",        ADMIN_READER, false, admin_request_args,  NULL,            run_request_get,    "all that the store knows of one request, by its id" },
     { "share.list",         ADMIN_READER, false, no_args,             NULL,            run_share_list,     "the shares in force" },
     { "share.set",          ADMIN_LEDGER, false, admin_share_args,    NULL,            run_share_set,      "what a partner gets of the lines of a model" },
     { "statement",          ADMIN_READER, false, admin_statement_args,     prepare_document, run_statement,       "an issued invoice, cost centre by cost centre" },

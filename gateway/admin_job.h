@@ -37,6 +37,7 @@ struct admin_args {
     const char *owner; /* whose book it is: an organization's slug; NULL: the list */
     int64_t draft;
     const char *alert, *state;
+    const char *request; /* an id */
 };
 
 static inline const char *or_empty(const char *text)

@@ -180,6 +180,9 @@ def test_a_month_leaves(old):
     assert len(old.settlements()) == 1 and rows(file, "SELECT count(*) FROM settlement") == [(3,)]
     done = subprocess.run([DAEMON, "--audit", file], capture_output=True, text=True, timeout=60 * SLOW)
     assert done.returncode == 0, done.stdout + done.stderr
+    gone = rows(file, "SELECT max(rid) FROM settlement")[0][0]
+    done = old.cli("request", gone, check=False)
+    assert done.returncode == 1 and f"is in the archive of {old.month}" in done.stderr
     listed = old.ask("archive", "list")["archives"]
     assert [(a["month"], a["state"], a["requests"]) for a in listed] == [(old.month, "done", 3)]
     assert old.ask("usage", "--month", old.month)["requests"] == 3, "the sums stay"

@@ -5,7 +5,8 @@ import re
 import subprocess
 
 import pytest
-from gate import BUILD, ROOT, SLOW
+from gate import BUILD, CATALOG, ROOT, SLOW, atoms
+from reconcile import rid_of
 
 GLOBAL = {"--json", "--socket", "--help"}
 OFFLINE = {"count", "worker-test", "price key"}  # ask no daemon
@@ -168,3 +169,47 @@ def test_an_answer_that_cannot_be_written_is_no_success(gate):
         done = subprocess.run([BUILD / "maasgate", "status", "--socket", gate.socket], stdout=full, stderr=subprocess.PIPE,
                               text=True, timeout=60 * SLOW, check=False)
     assert done.returncode == 1 and "cannot write the answer" in done.stderr, done
+
+
+# ---- one request by its id ----
+
+def test_a_request_is_followed_by_its_id(make_gate):
+    """Header, body, worker, bill: one id, and one command that tells all of it."""
+    g = make_gate(catalog=CATALOG.replace("address: {address}", "address: {address}\n    costs: {{ngram-general: {{requests: 0.0001}}}}"))
+    key = g.key("acme", label="ci")
+    a = g.chat(key, "#tokens=3 x", model="industry/mining/safety")
+    rid = a.headers["x-request-id"]
+    told = g.ask("request", rid)
+    assert a.json()["id"][-13:] == rid[-13:] and g.ask("request", a.json()["id"]) == told
+    assert f'"rid":{told["rid"]},' in g.workers[0].journal.read_text() and g.ask("request", told["rid"]) == told
+    bill = g.settlement(rid)
+    assert told == {
+        "request": rid, "rid": rid_of(rid), "state": "settled", "project": "acme", "organization": "acme", "key": key.split("-")[2][:10],
+        "label": "ci", "model": "industry/mining/safety", "endpoint": bill["endpoint"], "price_version": bill["price_version"],
+        "accepted_at": told["accepted_at"], "held": told["held"], "settled_at": told["settled_at"], "outcome": "ok",
+        "evidence": bill["evidence"], "amount": a.headers["x-maas-cost"], "http_status": 200,
+        "model_billed": "industry/mining/safety", "model_served": "industry/mining/safety", "backend": "worker",
+        "first_byte_us": bill["first_byte_us"], "duration_us": bill["duration_us"],
+        "usage": [{"meter": m["meter"], "quantity": m["quantity"], "amount": m["amount"]} for m in told["usage"]],
+        "calls": [{"number": 1, "backend": "worker", "model": "ngram-general", "basis": told["calls"][0]["basis"],
+                   "cost": "0.0001", "wasted": "0.00"}]}
+    assert {m["meter"]: m["quantity"] for m in told["usage"]}["output_text_tokens"] == 3
+    assert sum(atoms(m["amount"]) for m in told["usage"]) == atoms(told["amount"]) == bill["amount_atoms"]
+    assert atoms(told["held"]) >= bill["amount_atoms"]
+    shown = g.cli("request", rid).stdout
+    assert all(part in shown for part in (rid, "settled ", "acme", "output_text_tokens", "ngram-general", told["amount"]))
+
+
+def test_a_request_that_runs_and_ids_that_are_none(gate, key):
+    s = gate.stream(key, "#delay=30 #tokens=200 x")
+    s.read(1)
+    told = gate.ask("request", s.request_id)
+    assert told["state"] == "running" and "settled_at" not in told and told["held"] != "0.00"
+    assert "running" in gate.cli("request", s.request_id).stdout
+    s.close()
+    refused = gate.chat("sk-wrong").headers["x-request-id"]
+    for given, part in [(refused, "was refused before that"), ("req_0000000000001", "is not of this store"), ("req_", "is not an id"),
+                        ("xreq0an9vgmhm0wx8", "is not an id"), ("req_0an9vgmhm0wxu", "is not an id"), ("", "request"),
+                        ("9" * 40, "is not an id"), ("12345678901234567x", "is not an id")]:
+        done = gate.cli("request", given, check=False)
+        assert done.returncode == 1 and part in done.stderr, (given, done)

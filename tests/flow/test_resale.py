@@ -7,7 +7,7 @@ import sys
 from fractions import Fraction
 
 import pytest
-from gate import OUTPUT, ROOT, this_month, wait_until
+from gate import OUTPUT, ROOT, atoms, this_month, wait_until
 from test_checkpoints import BY_THE_PERIOD
 
 
@@ -53,6 +53,9 @@ def test_a_request_has_two_legs(gate):
                                              " ON p.id = x.project ORDER BY x.rid DESC LIMIT 1")
     # without a book of its own a reseller asks what it pays
     assert (retail_rid, retail, paid) == (rid, "acme-web", amount)
+    told = gate.ask("request", rid)
+    assert (told["project"], told["resold"]["project"]) == ("taiping:acme-web", "acme-web")
+    assert atoms(told["amount"]) == atoms(told["resold"]["amount"]) == amount
     assert gate.ask("audit")["ok"]
     invariants(gate)
 
