@@ -1,6 +1,7 @@
 /* backends/session_explain.c -- see session_explain.h. */
 #include "backends/session_explain.h"
 #include "backends/session.h"
+#include <errno.h>
 
 static const char check_worker[] =
     "check that the worker runs, that 'address' is where it listens, and that this daemon's user "
@@ -9,6 +10,24 @@ static const char check_protocol[] =
     "something answers there, but not as a worker of this gateway: try `maasgate worker-test`, or "
     "another version of the worker";
 static const char check_stuck[] = "the worker is connected, but stuck: look at it, or restart it";
+
+const char *session_explain_dial(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return "there is no socket of that name";
+    case EACCES:
+    case EPERM:
+        return "this daemon's user may not open the worker's socket: see its mode and group";
+    case EPROTOTYPE:
+        return "the worker listens there for the other transport: shm or socket";
+    case EMFILE:
+    case ENFILE:
+        return "no descriptor is left for it";
+    default:
+        return "nobody listens on the worker's socket";
+    }
+}
 
 static const char *why(const struct session *s)
 {

@@ -4,5 +4,7 @@
 #include "backends/backend.h"
 
 void session_explain(struct backend *b, struct trace *t);
+/* Why a worker's unix socket cannot be had; `error` is errno of socket() or connect(). */
+const char *session_explain_dial(int error);
 
 #endif

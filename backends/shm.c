@@ -38,9 +38,10 @@ static void shm_dial(struct session *s)
         session_connected(s, fd);
         return;
     }
+    const char *why = session_explain_dial(errno);
     if (fd >= 0)
         close(fd);
-    session_lost(s, "nobody listens on the worker's socket");
+    session_lost(s, why);
 }
 
 static bool send_accept(int fd, const struct wire_accept *a, const struct ring_memory *m)

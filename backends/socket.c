@@ -49,7 +49,7 @@ static void sock_connect(struct session *s, const struct sockaddr *a, socklen_t 
 {
     int one = 1, fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        session_lost(s, "no socket");
+        session_lost(s, session_explain_dial(errno));
         return;
     }
     if (a->sa_family != AF_UNIX)
@@ -58,8 +58,9 @@ static void sock_connect(struct session *s, const struct sockaddr *a, socklen_t 
         session_connected(s, fd);
         return;
     }
+    const char *why = session_explain_dial(errno);
     close(fd);
-    session_lost(s, "nobody listens on the worker's socket");
+    session_lost(s, why);
 }
 
 /* Of the addresses that egress allows, each attempt takes the next.  NULL: none; *why says it. */

@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 from certs import Authority
 from gate import CATALOG as WORKER_CATALOG
-from gate import free_port
+from gate import Worker, free_port
 
 SECRET = "sk-vendor/canary+0123456789"
 BASES = """
@@ -391,3 +391,13 @@ def test_not_a_worker(make_gate):
         g.start()
         assert_failed_at(probe(g, "worker"), "handshake", "not as a worker of this gateway")
         server.close()
+
+
+def test_why_a_workers_socket_cannot_be_had(make_gate):
+    """Each of them is mended elsewhere, so they are told apart; in the log, too."""
+    g = make_gate(worker=False)
+    assert_failed_at(probe(g, "worker"), "connect", "there is no socket of that name")
+    other = Worker(g.dir, f"unix:{g.dir}/worker.sock")
+    g.daemon.wait_line("the worker listens there for the other transport: shm or socket")
+    other.kill()  # its socket stays
+    g.daemon.wait_line("nobody listens on the worker's socket")
