@@ -1,7 +1,6 @@
 /* billing/document_csv.c -- a document for a spreadsheet: a row for each line and a row
  * with the totals, RFC 4180, from the document alone. */
-#include "base/buf.h"
-#include "billing/document.h"
+#include "billing/document_inside.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +28,7 @@ static bool is_formula(const char *text)
 }
 
 /* A formula is defused by an apostrophe. */
-static bool add_cell(struct buf *b, const char *text, bool first)
+bool document_csv_cell(struct buf *b, const char *text, bool first)
 {
     bool fits = buf_text(b, first ? "\"" : ",\"") && (!is_formula(text) || buf_text(b, "'"));
     for (; fits && *text; text++)
@@ -78,14 +77,14 @@ static size_t columns_of(const json_t *document)
     return json_object_get(document, "cost_centre") ? COLUMNS : COLUMNS - 1;
 }
 
-static bool add_value(struct buf *b, const json_t *object, const char *key, bool first)
+bool document_csv_value(struct buf *b, const json_t *object, const char *key, bool first)
 {
     char number[24];
     const json_t *value = json_object_get(object, key);
     if (!json_is_integer(value))
-        return add_cell(b, text_of(object, key), first);
+        return document_csv_cell(b, text_of(object, key), first);
     snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
-    return add_cell(b, number, first);
+    return document_csv_cell(b, number, first);
 }
 
 static bool add_row(struct buf *b, const json_t *document, const json_t *line, bool total)
@@ -94,11 +93,11 @@ static bool add_row(struct buf *b, const json_t *document, const json_t *line, b
     for (size_t i = 0; i < columns_of(document) && fits; i++) {
         const char *name = columns[i].name;
         if (columns[i].of == OF_DOCUMENT)
-            fits = add_value(b, document, name, i == 0);
+            fits = document_csv_value(b, document, name, i == 0);
         else if (total && columns[i].of == OF_LINE)
-            fits = add_cell(b, strcmp(name, "line") == 0 ? "total" : "", false);
+            fits = document_csv_cell(b, strcmp(name, "line") == 0 ? "total" : "", false);
         else
-            fits = add_value(b, line, name, false);
+            fits = document_csv_value(b, line, name, false);
     }
     return fits && buf_text(b, "\r\n");
 }
@@ -109,7 +108,7 @@ char *document_csv(const json_t *document)
     buf_init(&b, CSV_BYTES_MAX);
     bool fits = true;
     for (size_t i = 0; i < columns_of(document) && fits; i++)
-        fits = add_cell(&b, columns[i].name, i == 0);
+        fits = document_csv_cell(&b, columns[i].name, i == 0);
     fits = fits && buf_text(&b, "\r\n");
     size_t i;
     const json_t *line;

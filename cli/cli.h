@@ -74,7 +74,7 @@ char *cell_text(json_t *value);
 /* A member that is a text, borrowed; "" when it is none. */
 const char *text_of(json_t *object, const char *key);
 
-/* ---- show.c, money.c, invoice.c, contract.c ---- */
+/* ---- show.c, money.c, invoice.c, requests.c, contract.c ---- */
 enum exit_code show_project(json_t *result);
 enum exit_code show_projects(json_t *result);
 enum exit_code show_new_key(json_t *result);
@@ -99,6 +99,7 @@ enum exit_code run_document(const struct session *s, json_t *args);
 enum exit_code run_credit_note(const struct session *s, json_t *args);
 enum exit_code show_documents(json_t *result);
 enum exit_code run_statement(const struct session *s, json_t *args);
+enum exit_code run_document_requests(const struct session *s, json_t *args);
 enum exit_code show_share(json_t *result);
 enum exit_code show_shares(json_t *result);
 enum exit_code show_payout(json_t *result);

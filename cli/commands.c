@@ -81,6 +81,12 @@ static const struct option_row document_options[] = {
     { "--html", "html", OPTION_FLAG, NULL, "as one HTML page to print" },
     { 0 },
 };
+static const struct option_row document_requests_options[] = {
+    { "--line", "line", OPTION_NUMBER, "N", "behind this line; default: all lines of usage" },
+    { "--limit", "limit", OPTION_NUMBER, "N", "at most so many rows; default: all" },
+    { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
+    { 0 },
+};
 static const struct option_row statement_options[] = {
     { "--cost-centre", "cost_centre", OPTION_TEXT, "TEXT", "of this one alone; default: all" },
     { "--csv", "csv", OPTION_FLAG, NULL, "as CSV" },
@@ -358,6 +364,12 @@ const struct command commands[] = {
       .ask = "document.list",
       .show = show_documents,
       .help = "issued documents and what is open of them" },
+    { .words = "document requests",
+      .positions = { "number" },
+      .required = 1,
+      .options = document_requests_options,
+      .run = run_document_requests,
+      .help = "the requests behind an invoice's lines, with what each used and cost" },
     { .words = "document",
       .positions = { "number" },
       .required = 1,

@@ -458,6 +458,7 @@ const struct admin_command admin_commands[] = {
     { "credit_note.issue",  ADMIN_LEDGER, false, admin_credit_args,        prepare_document, run_credit_note,     "take back an invoice, a line of it, or a part of a line" },
     { "document.get",       ADMIN_READER, false, admin_document_args,      prepare_document, run_document_get,    "an issued document by its number" },
     { "document.list",      ADMIN_READER, false, admin_document_list_args, NULL,             run_document_list,   "issued documents, of one organization or of all" },
+    { "document.requests",  ADMIN_READER, false, admin_line_requests_args, prepare_line_requests, run_line_requests, "the requests behind an invoice's lines of usage, page by page" },
     { "fund.add",           ADMIN_LEDGER, false, admin_fund_args,     prepare_fund,    run_fund_add,       "a grant, a bought commitment or a top-up" },
     { "fund.list",          ADMIN_READER, false, admin_org_args,      NULL,            run_fund_list,      "the funds of an organization and what is left of them" },
     { "health",             ADMIN_MAIN,   false, no_args,             NULL,            run_health,         "whether requests are being served" },

@@ -2,6 +2,7 @@
 #include "gateway/admin_documents.h"
 #include "base/cleanup.h"
 #include "billing/document.h"
+#include "billing/line_requests.h"
 #include "billing/payout.h"
 #include "billing/statement.h"
 #include "gateway/admin_spec.h"
@@ -212,6 +213,39 @@ enum status run_statement(struct admin_job *job, struct db *db, int64_t now_us)
     return s ? s : admin_answered(job, json_pack("{s:O}", "statements", list));
 }
 
+/* ---- the requests behind lines ---- */
+
+enum status prepare_line_requests(struct admin_job *job)
+{
+    const char *format = job->args.format;
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
+        return admin_refuse(job, STATUS_BAD_FIELD, "format", "requests are json or csv");
+    job->state_dir = arena_strdup(job->arena, job->daemon->conf->state_dir);
+    return job->state_dir ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status run_line_requests(struct admin_job *job, struct db *db, int64_t now_us)
+{
+    (void)now_us;
+    const struct admin_args *a = &job->args;
+    const struct line_requests_query q = { .number = a->number,
+                                           .line = a->line,
+                                           .after = a->page,
+                                           .limit = a->limit ? a->limit : LINE_REQUESTS_DEFAULT,
+                                           .state_dir = job->state_dir };
+    char err[256];
+    AUTO(json_decref_ptr) json_t *page = NULL;
+    enum status s = no_such(job, line_requests(db, &q, &page, err));
+    if (s && *err)
+        return admin_refuse(job, s, "", "%s", err);
+    if (s || !a->format || strcmp(a->format, "csv") != 0)
+        return s ? s : admin_answered(job, TAKE(page));
+    AUTO(free_ptr) char *text = line_requests_csv(page);
+    if (!text || json_object_set_new(page, "csv", json_string(text)))
+        return STATUS_NO_MEMORY;
+    return admin_answered(job, TAKE(page));
+}
+
 enum status run_document_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)now_us;
@@ -286,6 +320,14 @@ const struct json_spec admin_document_args[] = { TEXT(number, true, TEXT_MAX),
 const struct json_spec admin_statement_args[] = {
     TEXT(number, true, TEXT_MAX),
     { "cost_centre", WANT_TEXT, false, offsetof(struct admin_args, cost_centre), 0, TEXT_MAX },
+    TEXT(format, false, TEXT_MAX),
+    END,
+};
+const struct json_spec admin_line_requests_args[] = {
+    TEXT(number, true, TEXT_MAX),
+    { "line", WANT_INT, false, offsetof(struct admin_args, line), 1, 1000000 },
+    { "limit", WANT_INT, false, offsetof(struct admin_args, limit), 1, LINE_REQUESTS_MAX },
+    TEXT(page, false, TEXT_MAX),
     TEXT(format, false, TEXT_MAX),
     END,
 };

@@ -29,7 +29,7 @@ struct admin_args {
     const char *buyer_name, *buyer_address, *buyer_tax_id, *po_number, *buyer_reference;
     const char *project, *label, *role, *expires, *name;
     int64_t requests_per_minute, tokens_per_minute, concurrency;
-    const char *month, *from, *to, *group_by, *format;
+    const char *month, *from, *to, *group_by, *format, *page;
     int64_t limit, timeout_ms;
     bool stream, all, resale;
     const char *book, *file, *a, *b, *a_book, *b_book; /* a price book is a text with a name */

@@ -5,10 +5,12 @@
  *   /billing/v1/invoices/draft      of ?month=: what was issued, else what it comes to so far
  *   /billing/v1/invoices/{number}   one document
  *   /billing/v1/invoices/{number}/statements   it by cost centres: ?cost_centre= of one
+ *   /billing/v1/invoices/{number}/requests     what its lines of usage are the sums of: ?line= ?limit= ?page=
  *
  * A document is JSON, CSV or a page to print: ?format=, else the Accept header. */
 #include "base/cleanup.h"
 #include "billing/document.h"
+#include "billing/line_requests.h"
 #include "billing/statement.h"
 #include "gateway/http.h"
 #include "gateway/query.h"
@@ -35,7 +37,9 @@ struct invoice_question {
     struct seller seller; /* borrowed from the snapshot, which the request holds */
     const struct form *form;
     struct document_query list;
-    const char *number, *cost_centre, *customer;
+    const char *number, *cost_centre, *customer, *state_dir;
+    int64_t line;
+    char err[256];
 };
 
 /* ---- reader thread ---- */
@@ -153,6 +157,35 @@ static enum status ask_statements(struct question *q, struct db *db)
     return s ? s : print_statements(q, i->form, list);
 }
 
+static enum status ask_requests(struct question *q, struct db *db)
+{
+    struct invoice_question *i = (struct invoice_question *)q;
+    const struct line_requests_query l = { .number = i->number,
+                                           .line = i->line,
+                                           .after = i->list.after,
+                                           .limit = i->list.limit,
+                                           .state_dir = i->state_dir };
+    AUTO(json_decref_ptr) json_t *document = NULL;
+    json_t *page = NULL;
+    struct payer payer;
+    enum status s;
+    if (!find_payer(q, db, &payer, &s))
+        return s;
+    s = document_find_of(db, payer.organization, i->number, &document);
+    if (s == STATUS_NOT_FOUND) {
+        q->param = "number";
+        q->problem = "there is no such document of your organization";
+    }
+    if (s)
+        return s;
+    s = line_requests(db, &l, &page, i->err);
+    if (s == STATUS_BAD_FIELD) {
+        q->param = i->list.after ? "page" : i->line ? "line" : "number";
+        q->problem = i->err;
+    }
+    return s ? s : printed(q, &forms[0], page);
+}
+
 /* ---- the query ---- */
 
 static enum verdict read_month(struct request *r, const char *value, void *into)
@@ -207,6 +240,13 @@ static enum verdict read_cost_centre(struct request *r, const char *value, void 
     return NEXT;
 }
 
+static enum verdict read_line(struct request *r, const char *value, void *into)
+{
+    struct invoice_question *i = into;
+    return query_number(value, 1, INT32_MAX, &i->line) ? NEXT
+                                                       : question_bad(r, "line", "from 1 on");
+}
+
 static enum verdict read_customer(struct request *r, const char *value, void *into)
 {
     (void)r;
@@ -214,7 +254,16 @@ static enum verdict read_customer(struct request *r, const char *value, void *in
     return NEXT;
 }
 
-enum { MONTH = 1, TYPE = 2, LIMIT = 4, PAGE = 8, FORMAT = 16, COST_CENTRE = 32, CUSTOMER = 64 };
+enum {
+    MONTH = 1,
+    TYPE = 2,
+    LIMIT = 4,
+    PAGE = 8,
+    FORMAT = 16,
+    COST_CENTRE = 32,
+    CUSTOMER = 64,
+    LINE = 128
+};
 
 static const struct parameter parameters[] = {
     { "month", MONTH, false, read_month },
@@ -224,6 +273,7 @@ static const struct parameter parameters[] = {
     { "format", FORMAT, false, read_format },
     { "cost_centre", COST_CENTRE, false, read_cost_centre },
     { "customer", CUSTOMER, false, read_customer },
+    { "line", LINE, false, read_line },
     { 0 },
 };
 
@@ -278,25 +328,36 @@ static struct question *prepare_draft(struct request *r)
     return i ? &i->q : NULL;
 }
 
-static struct question *prepare_one(struct request *r)
+/* The document that the path names; NULL: it has failed. */
+static struct invoice_question *of_number(struct request *r, struct invoice_question *i)
 {
-    struct invoice_question *i = make(r, FORMAT, ask_one);
     if (i)
         i->number = arena_memdup(r->arena, r->target.model.at, r->target.model.len);
     if (i && !i->number)
         (void)request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
-    return i && i->number ? &i->q : NULL;
+    return i && i->number ? i : NULL;
+}
+
+static struct question *prepare_one(struct request *r)
+{
+    struct invoice_question *i = of_number(r, make(r, FORMAT, ask_one));
+    return i ? &i->q : NULL;
+}
+
+static struct question *prepare_requests(struct request *r)
+{
+    struct invoice_question *i = of_number(r, make(r, LINE | LIMIT | PAGE, ask_requests));
+    if (i)
+        i->state_dir = r->snapshot->conf->state_dir;
+    return i ? &i->q : NULL;
 }
 
 static struct question *prepare_statements(struct request *r)
 {
-    struct invoice_question *i = make(r, FORMAT | COST_CENTRE, ask_statements);
+    struct invoice_question *i = of_number(r, make(r, FORMAT | COST_CENTRE, ask_statements));
     if (!i)
         return NULL;
-    i->number = arena_memdup(r->arena, r->target.model.at, r->target.model.len);
-    if (!i->number)
-        (void)request_fail(r, STATUS_NO_MEMORY, NULL, NULL);
-    else if (i->form->print == document_html && !i->cost_centre)
+    if (i->form->print == document_html && !i->cost_centre)
         (void)request_fail(r, STATUS_MISSING_FIELD, "cost_centre",
                            "a page to print is of one cost centre: ?cost_centre=");
     else
@@ -307,6 +368,11 @@ static struct question *prepare_statements(struct request *r)
 enum verdict answer_statements(struct request *r)
 {
     return question_answer(r, prepare_statements);
+}
+
+enum verdict answer_line_requests(struct request *r)
+{
+    return question_answer(r, prepare_requests);
 }
 
 enum verdict answer_invoices(struct request *r)

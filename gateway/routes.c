@@ -26,6 +26,7 @@ const struct route_row route_table[] = {
     {"/billing/v1/invoices",          METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoices},
     {"/billing/v1/invoices/draft",    METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_draft},
     {"/billing/v1/invoices/{number}/statements", METHOD_GET | METHOD_HEAD, KEY_FINANCE, false, ERRORS_OPENAI, 0,             0,                   answer_statements},
+    {"/billing/v1/invoices/{number}/requests", METHOD_GET | METHOD_HEAD, KEY_FINANCE, false, ERRORS_OPENAI, 0,               0,                   answer_line_requests},
     {"/billing/v1/invoices/{number}", METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_invoice},
     {"/billing/v1/margin",            METHOD_GET | METHOD_HEAD,   KEY_FINANCE,   false, ERRORS_OPENAI,  0,              0,                   answer_margin},
     {"/v2/models/{model}/versions/1/infer", METHOD_POST,           KEY_INFERENCE, true,  ERRORS_OIP,     CAP_INFER,      ENDPOINT_INFER,      NULL},

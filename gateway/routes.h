@@ -55,8 +55,8 @@ enum error_shape route_errors(struct span path);
 
 /* api_*.c */
 stage_fn answer_models, answer_model, answer_usage, answer_spend, answer_costs, answer_usage_report,
-    answer_cost_report, answer_invoices, answer_draft, answer_statements, answer_margin,
-    answer_invoice, answer_health, answer_ready, answer_root, answer_oip_live, answer_oip_ready,
-    answer_oip_server, answer_oip_model, answer_oip_model_ready;
+    answer_cost_report, answer_invoices, answer_draft, answer_statements, answer_line_requests,
+    answer_margin, answer_invoice, answer_health, answer_ready, answer_root, answer_oip_live,
+    answer_oip_ready, answer_oip_server, answer_oip_model, answer_oip_model_ready;
 
 #endif

@@ -117,6 +117,24 @@ def resold(make_gate):
 
 
 @pytest.mark.short
+def test_the_requests_behind_a_line_are_told_from_the_file(old):
+    """Word for word as before, but the names of keys, which no archive holds; a file that is away is named."""
+    g = old
+    number = g.ask("invoice", old.month, "--org", "acme", "--issue")["number"]
+    before = g.ask("document", "requests", number)
+    assert len({row["request"] for row in before["data"]}) == 3
+    g.cli("archive", old.month)
+    for row in before["data"]:
+        row["key"] = ""
+    assert g.ask("document", "requests", number) == before
+    file = g.state / "archive" / f"{old.month}.db"
+    file.rename(file.with_suffix(".away"))
+    done = g.cli("document", "requests", number, check=False)
+    assert done.returncode == 1 and f"archive/{old.month}.db of the state_dir" in done.stderr
+    file.with_suffix(".away").rename(file)
+
+
+@pytest.mark.short
 def test_what_is_resold_leaves_for_both(resold):
     """Both legs in one file, once both payers are invoiced."""
     g, month = resold, resold.month

@@ -1,8 +1,12 @@
 """The close of a month as its finance officer works it, on a daemon whose clock is moved: organizations of several time
 zones and plans, whatever order they come in, and every number of a document explained by the document."""
+import csv
 import datetime
+import hashlib
+import io
 import json
 import time
+from decimal import Decimal
 
 import pytest
 from gate import SLOW
@@ -97,3 +101,105 @@ def test_rows_of_usage_have_names(gate, key):
     for by, name in (("organization", "shared"), ("backend", "worker"), ("served", "base/chat")):
         heading, row = gate.cli("usage", "--by", by).stdout.splitlines()[:2]
         assert heading.startswith(by.upper()) and row.startswith(name), (by, heading, row)
+
+
+# ---- the requests behind a line ----
+
+def behind(gate, number, *more):
+    return gate.ask("document", "requests", number, *more)
+
+
+def adds_up(invoice, listed):
+    """Every unit and every atom of each line of usage is a request's."""
+    lines = [line for line in invoice["lines"] if line["category"] == "usage"]
+    assert [line["line"] for line in listed["lines"]] == [line["line"] for line in lines]
+    for line in lines:
+        rows = [row for row in listed["data"] if row["line"] == line["line"]]
+        assert sum(row["quantity"] for row in rows) == line["quantity"], line
+        assert sum(Decimal(row["amount"]) for row in rows) == Decimal(line["exact"]) + Decimal(line["covered"]), line
+    return len(lines)
+
+
+def test_the_requests_behind_a_line(dated):
+    """Those of its customer, of its month, all of them; and each is found by the id that its client was told."""
+    g, calendar = dated("2027-03-27T12:00:00")
+    g.cli("org", "create", "berlin")
+    g.cli("contract", "set", "berlin", "--time-zone", "Europe/Berlin", "--fee", "10", "--included", "0.002")
+    keys = {}
+    for project in ("roads", "parks"):
+        g.cli("project", "create", project, "--org", "berlin", "--budget", "100")
+        keys[project] = g.key(project)
+    name = {key["project"]: key["name"] for key in g.ask("key", "list")["keys"]}
+    other = organization(g, "other")
+    sent = []
+    for at in ("2027-03-27T12:00:00", "2027-03-28T00:59:00", "2027-03-28T01:01:00", "2027-03-31T21:59:00"):
+        calendar.set(at)  # the clocks of Berlin go forward in between
+        sent += [(use(g, key, 7), name[project]) for project, key in keys.items()]
+        use(g, other)
+    calendar.set("2027-03-31T22:01:00")  # April
+    use(g, keys["roads"])
+    calendar.set("2027-05-01T00:00:00")
+    invoice = g.ask("invoice", "2027-03", "--org", "berlin", "--issue")
+    number = invoice["number"]
+
+    listed = behind(g, number)
+    assert adds_up(invoice, listed) == 3 and not listed["has_more"]
+    assert [(row["request"], row["key"]) for row in listed["data"] if row["line"] == 1] == sent
+    assert {(row["project"], row["outcome"], row["endpoint"]) for row in listed["data"]} == {
+        (project, "ok", "chat.completions") for project in keys}
+    with g.ledger() as db:
+        text, digest = db.execute("SELECT text, lower(hex(sha256)) FROM price_version").fetchone()
+    assert {line["price_sha256"] for line in listed["lines"]} == {hashlib.sha256(text.encode()).hexdigest()} == {digest}
+    one = behind(g, number, "--line", 3, "--limit", 5)
+    assert one["has_more"] and [row["line"] for row in one["data"]] == [3] * 5
+    assert "8 " in g.cli("document", "requests", number, "--line", 3).stdout
+
+    rows = list(csv.DictReader(io.StringIO(g.cli("document", "requests", number, "--csv").stdout)))
+    assert [(r["request"], r["line"], r["quantity"], r["amount"]) for r in rows] == [
+        (r["request"], str(r["line"]), str(r["quantity"]), r["amount"]) for r in listed["data"]]
+    assert {r["price_sha256"] for r in rows} == {digest} and rows[0]["unit_price"] == "0.001 per 1"
+
+    finance = g.key("roads", role="finance", label="money")
+    path, pages, page = f"/billing/v1/invoices/{number}/requests", [], ""
+    while page is not None:
+        answer = g.get(f"{path}?line=1&limit=3{page and '&page=' + page}", finance).json()
+        pages.append(answer["data"])
+        page = answer["next_page"]
+    assert [len(p) for p in pages] == [3, 3, 2] and sum(pages, []) == [r for r in listed["data"] if r["line"] == 1]
+    assert g.get(path, g.key("other", role="finance", label="money")).status == 404
+    assert g.get(path, keys["roads"]).status == 403
+    for query, param in (("?line=4", "line"), ("?line=0", "line"), ("?page=req_1", "page"), ("?limit=101", "limit"),
+                         ("?format=csv", None)):
+        answer = g.get(path + query, finance)
+        assert answer.status == 400 and answer.json()["error"]["param"] == param, (query, answer)
+    note = g.ask("credit-note", number, "goodwill", "--line", 4)["number"]
+    for words, says in (([number, "--line", 4], "no line 4 of usage"), ([note], "is no invoice"),
+                        (["MG-1999-000001"], "there is no document"), ([number, "--limit", 0], "--limit")):
+        done = g.cli("document", "requests", *words, check=False)
+        assert done.returncode in (1, 2) and says in done.stderr, (words, done)
+
+
+def test_each_payer_sees_its_own_leg(dated):
+    """What a reseller pays and what its customer pays for the same requests: neither is told of the other's price."""
+    g, calendar = dated("2027-03-01T00:00:00")
+    g.cli("org", "create", "taiping")
+    g.cli("org", "seller", "taiping", "--series", "TP")
+    g.cli("org", "create", "branch", "--reseller", "taiping")
+    g.cli("project", "create", "shop", "--org", "branch", "--budget", "100")
+    g.cli("project", "create", "own", "--org", "taiping", "--budget", "100")
+    shop = g.key("shop")
+    sent = [use(g, shop) for _ in range(3)]
+    mine = use(g, g.key("own"))
+    calendar.set("2027-04-01T00:00:00")
+    wholesale = g.ask("invoice", "2027-03", "--org", "taiping", "--issue")
+    retail = g.ask("invoice", "2027-03", "--org", "branch", "--issue")
+    for invoice, requests in ((wholesale, sent + [mine]), (retail, sent)):
+        listed = behind(g, invoice["number"])
+        adds_up(invoice, listed)
+        assert [row["request"] for row in listed["data"] if row["line"] == 1] == requests
+    assert {row["project"] for row in listed["data"]} == {"shop"}
+    finance = {name: g.key(project, role="finance", label="money") for name, project in
+               (("branch", "shop"), ("taiping", "own"))}
+    path = f"/billing/v1/invoices/{retail['number']}/requests"
+    assert g.get(path, finance["branch"]).json() == g.get(path + "?customer=branch", finance["taiping"]).json()
+    assert g.get(f"/billing/v1/invoices/{wholesale['number']}/requests", finance["branch"]).status == 404
