@@ -58,6 +58,7 @@ ENDPOINTS = {
     "/v1/audio/transcriptions": (form(), "/v1/audio/transcriptions", {"text": "x"}),
     "/v1/audio/translations": (form(), "/v1/audio/translations", {"text": "x"}),
     "/v2/models/base/simple/infer": (TENSOR, "/v2/models/up-simple/infer", {"model_name": "a", "outputs": []}),
+    "/v2/models/base/simple/versions/1/infer": (TENSOR, "/v2/models/up-simple/infer", {"model_name": "a", "outputs": []}),
 }
 SENT = {"host", "user-agent", "x-request-id", "cdn-loop", "content-type", "accept", "accept-encoding", "authorization",
         "x-up-key", "content-length"}
@@ -260,7 +261,7 @@ def test_a_timeout_is_what_remains(rig):
     assert a.status == 200
     told = int(dict(up.last()[1])["x-request-timeout-ms"])
     assert 0 < told <= 60000
-    for bad in ("soon", "-1", "1.5", "", "0x10", "1e3"):
+    for bad in ("soon", "-1", "0", "1.5", "", "0x10", "1e3"):
         a = g.post("/v1/chat/completions", ENDPOINTS["/v1/chat/completions"][0], key, {"x-request-timeout-ms": bad})
         assert a.status == 400 and a.json()["error"]["param"] == "x-request-timeout-ms", (bad, a)
 
