@@ -37,7 +37,7 @@ const struct conf_key model_keys[] = {
     { "created", read_date, AT(m.created), "a date such as 2026-11-24", 0, 0, false,
       "as the list of models says" },
     { "context_length", read_count, AT(m.context_length), "a number", 1, TOKENS_MAX, false,
-      "most tokens of input and output together; the parent's, else 131072" },
+      "most tokens of input and output together, as clients are told; a longer chat is refused here only where a tokenizer holds by its count; the parent's, else 131072" },
     { "max_output_tokens", read_count, AT(m.max_output_tokens), "a number", 1, TOKENS_MAX, false,
       "most tokens of output; the parent's, else 8192, at most the context" },
     { "default_output_tokens", read_count, AT(m.default_output_tokens), "a number", 1, TOKENS_MAX,

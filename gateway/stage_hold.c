@@ -44,6 +44,13 @@ static enum verdict submit(struct request *r)
     return ask_ledger(r, &h->op);
 }
 
+/* However its backend counts, it cannot be read. */
+static bool too_long(const struct request *r, const struct recounted *c)
+{
+    return r->target.row->capability == CAP_CHAT && c->input_whole &&
+           c->input > r->model->context_length + recount_tolerance(r, c->input);
+}
+
 /* Where the operator wants it, the input is what the gateway counts and by how much a backend's
  * number may differ: more is not billed (judgement.h).  A parent that may answer has other words. */
 static enum verdict bound_by_count(struct request *r)
@@ -56,6 +63,11 @@ static enum verdict bound_by_count(struct request *r)
     if (recount_wait(r, RECOUNT_INPUT))
         return WAIT;
     const struct recounted *c = &r->work.recount->count;
+    if (too_long(r, c))
+        return request_fail(r, STATUS_CONTEXT_LENGTH, "messages",
+                            "the messages have %llu tokens, the model '%s' reads at most %llu",
+                            (unsigned long long)c->input, m->id,
+                            (unsigned long long)m->context_length);
     uint64_t most = c->input + recount_tolerance(r, c->input);
     if (c->input_whole && most < r->bound.input_tokens_max)
         r->bound.input_tokens_max = most;

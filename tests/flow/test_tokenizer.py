@@ -37,6 +37,12 @@ models:
     tokenizer: held
     {PRICE}
     routes: [{{{{backend: up, model: m}}}}]
+  base/short:
+    capabilities: [chat]
+    context_length: 100
+    tokenizer: held
+    {PRICE}
+    routes: [{{{{backend: up, model: m}}}}]
   base/wide:
     capabilities: [chat]
     tokenizer: wide
@@ -403,6 +409,21 @@ def test_hold_of_what_cannot_be_counted_is_by_bytes(lab):
     with lab.gate.ledger() as db:
         estimate, = db.execute("SELECT estimate_in FROM request_open WHERE rid = ?", (rid_of(a.headers["x-request-id"]),)).fetchone()
     assert estimate >= len(body) > 4000
+
+
+def test_a_chat_longer_than_the_context_reaches_no_backend(lab):
+    """Nor is anything held for it; up to the tolerance (8 tokens) the backend has the word."""
+    lab.answer = says(usage_of(100, 1), "a")
+    text = next(t for t in (" the" * n for n in range(200)) if 100 < lab.count(t) <= 108)
+    assert lab.gate.chat(lab.key, text, "base/short").status == 200
+    seen, text = len(lab.up.seen), text + text
+    a = lab.gate.chat(lab.key, text, "base/short")
+    error = a.json()["error"]
+    assert (a.status, error["code"], error["param"]) == (400, "context_length_exceeded", "messages")
+    assert f"have {lab.count(text)} tokens" in error["message"] and "at most 100" in error["message"]
+    with lab.gate.ledger() as db:
+        assert not db.execute("SELECT 1 FROM request_open WHERE rid = ?", (rid_of(a.headers["x-request-id"]),)).fetchone()
+    assert len(lab.up.seen) == seen
 
 
 # ---- long texts, and many at once ----
