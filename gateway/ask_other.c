@@ -19,6 +19,9 @@ enum status ask_embeddings(struct ask *a, struct ask_error *e)
 {
     enum status s = ask_want(a, ASK_INPUT, 1u << J_STRING | 1u << J_ARRAY,
                              "a string or an array of strings or token ids", e);
+    if (s == STATUS_OK && a->field[ASK_INPUT].type == J_ARRAY &&
+        jscan_array_count(a->field[ASK_INPUT].value) == 0)
+        s = ask_problem(e, STATUS_BAD_FIELD, "input", "'input' must not be empty");
     return s == STATUS_OK ? no_stream(a, "embeddings", e) : s;
 }
 

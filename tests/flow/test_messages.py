@@ -148,6 +148,7 @@ def test_a_level_that_does_not_say_which_model(gate, key, path, body):
 @pytest.mark.parametrize("path, body, param, says", [
     ("/v1/embeddings", {"model": "base/embed", "input": "x", "stream": True}, "stream", "not streamed"),
     ("/v1/embeddings", {"model": "base/embed", "input": 5}, "input", "strings or token ids"),
+    ("/v1/embeddings", {"model": "base/embed", "input": []}, "input", "not be empty"),
     ("/v1/rerank", {"model": "base/rank", "query": "x", "documents": []}, "documents", "1 to 10000 elements"),
 ])
 def test_a_field_that_is_wrong(gate, key, path, body, param, says):
