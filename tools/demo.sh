@@ -28,6 +28,7 @@ clean_up() {
     end_process "$daemon_pid"
     end_process "$worker_pid"
     [ -z "$short" ] || rm -f "$short"
+    [ "$mode" = demo ] || [ -z "$daemon_pid" ] || rm -f "$home/env" # its keys are worth nothing now
     if [ -n "$daemon_pid" ] && [ "$code" != 0 ] && [ "$code" -lt 128 ]; then
         printf '\ndemo: the end of %s:\n' "$dir/maasgated.log" >&2
         tail -n 15 "$dir/maasgated.log" >&2
@@ -56,6 +57,7 @@ make_directory() {
     chmod 700 "$dir" # the admin socket's directory must be nobody else's
     exec 9>"$dir/lock"
     flock -n 9 || die "another 'make $mode' is running in $dir"
+    [ "$mode" = demo ] || rm -f "$home/env"
     rm -rf "$dir/state" "$dir"/*.sock "$dir"/*.log "$dir/maasgate.yaml"
     # A socket's path has at most 107 bytes; a deep checkout is reached through a short link.
     if [ ${#dir} -gt 90 ]; then
