@@ -129,7 +129,7 @@ def test_a_slow_client_holds_back_only_itself(front):
     def memory():
         with open(f"/proc/{g.daemon.pid}/status") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-    time.sleep(1)
+    g.wait_still("maasgate_stream_events_total")
     before = memory()
     gaps = []
     for _ in range(20):

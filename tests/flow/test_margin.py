@@ -85,7 +85,7 @@ def test_a_call_that_was_lost_is_ours(make_gate, tmp_path):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_what_goes_on_without_its_client_is_ours(fault_gate, transport):
-    g, key, b = fault_gate(transport, {"do": ["role", {"tokens": 2}, {"wait": 400}, {"tokens": 5}, "final"]},
+    g, key, b = fault_gate(transport, {"do": ["role", {"tokens": 2}, {"wait": 2000}, {"tokens": 5}, "final"]},
                            "on_disconnect: drain\n    " + COSTS)
     s = g.stream(key, "one two three")
     s.read(3)

@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from gate import BUILD, CATALOG, INPUT, OUTPUT, ROOT, SLOW, Process, text_of, wait_until
+from gate import BUILD, CATALOG, INPUT, OUTPUT, ROOT, Process, text_of, wait_until
 
 HERE = pathlib.Path(__file__).parent
 BINDING = ROOT / "bindings" / "python"
@@ -222,7 +222,7 @@ def test_a_forked_child_does_not_stand_for_the_worker(start, transport):
         began = time.monotonic()
         worker.kill()
         wait_until(lambda: g.status()["backends"][0]["up"] == 0, what="the loss of the worker")
-        assert time.monotonic() - began < 2 * SLOW  # seen at once, not by the silence of a PING
+        assert time.monotonic() - began < 8  # seen at once, not by ten seconds of silence
         os.kill(child, 0)  # it is still there
     finally:
         os.kill(child, signal.SIGKILL)

@@ -287,7 +287,7 @@ def test_13_what_a_full_socket_kept_is_not_billed(fault_gate, transport):
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_13_drained_to_its_end(fault_gate, transport):
     """The backend's last word tells the input; the tail is ours."""
-    g, key, b = fault_gate(transport, {"do": ["role", {"tokens": 2}, {"wait": 400}, {"tokens": 5}, "final"]},
+    g, key, b = fault_gate(transport, {"do": ["role", {"tokens": 2}, {"wait": 2000}, {"tokens": 5}, "final"]},
                            "on_disconnect: drain")
     s = g.stream(key, "one two three")
     s.read(3)
