@@ -116,6 +116,7 @@ class RawUpstream:
 
     def serve(self, c, number):
         c.settimeout(60)
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent is there, and not when it is acknowledged
         rest = b""
         with contextlib.suppress(OSError), c:
             while not self.stopping.is_set():

@@ -85,7 +85,7 @@ class Example:
         process = subprocess.Popen(["bash", "-c", script], cwd=self.root, env=self.environment, text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         try:
-            out, err = process.communicate(timeout=90 * SLOW)
+            out, err = process.communicate(timeout=600 * SLOW)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

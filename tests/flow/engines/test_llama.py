@@ -167,8 +167,9 @@ def test_many_streams_at_once(gate, key, llama):
         return counts(events[-2]["usage"])
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         bills = list(pool.map(one, range(24)))
-    assert llama.metric("prompt_tokens_total") - before[0] == sum(uncached for uncached, _, _ in bills)
-    assert llama.metric("tokens_predicted_total") - before[1] == sum(output for _, _, output in bills)
+    for name, then, billed_ in (("prompt_tokens_total", before[0], sum(uncached for uncached, _, _ in bills)),
+                                ("tokens_predicted_total", before[1], sum(output for _, _, output in bills))):
+        wait_until(lambda name=name, sum_=then + billed_: llama.metric(name) == sum_, what=f"{name} of what was billed")
 
 
 def test_a_client_that_leaves_frees_the_slot(gate, key, llama):
@@ -177,7 +178,7 @@ def test_a_client_that_leaves_frees_the_slot(gate, key, llama):
                for n in range(4)]
     for s in streams:
         s.read(4)
-    assert llama.busy() == 4
+    wait_until(lambda: llama.busy() == 4, what="four slots")
     for s in streams:
         s.close()
     wait_until(lambda: llama.busy() == 0, what="the slots")
@@ -246,7 +247,7 @@ def test_killed_and_restarted(make_gate, directory):
     assert a.status in (502, 503), a
     engine = Llama(directory, port=engine.port)
     try:
-        wait_until(lambda: g.chat(key, "back?", max_tokens=3, **GREEDY).status == 200, 40, "the engine's return")
+        wait_until(lambda: g.chat(key, "back?", max_tokens=3, **GREEDY).status == 200, what="the engine's return")
     finally:
         engine.stop()
 
