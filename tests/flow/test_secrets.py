@@ -69,8 +69,8 @@ def test_no_secret_in_any_output(make_gate):
 
 
 def self_named(text, canary):
-    """A client that puts its key where a model's name belongs reads it back in its own answer."""
-    return text.startswith(b'{"error"') and b"model_not_found" in text
+    """A client that puts its key where a model's or an endpoint's name belongs reads it back in its own answer."""
+    return text.startswith(b'{"error"') and (b"model_not_found" in text or b"unsupported_endpoint" in text)
 
 
 def test_prompts_are_not_kept(make_gate):
