@@ -327,7 +327,7 @@ class Gate:
         """Ends everything and checks what every test owes."""
         try:
             if self.daemon and self.daemon.running():
-                wait_until(lambda: not self.running_requests(), 15, "the end of the last request")
+                wait_until(lambda: not self.running_requests(), what="the end of the last request")
                 audit = self.cli("audit", check=False)
                 assert audit.returncode == 0, f"audit:\n{audit.stdout}{audit.stderr}"
                 self.terminate()

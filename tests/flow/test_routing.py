@@ -389,16 +389,21 @@ def state(gate, name):
     return next(b["state"] for b in gate.ask("backend", "list")["backends"] if b["name"] == name)
 
 
+def on_both(gate, key, content, **fields):
+    """Four streams that have begun, or as many as it takes until each of the two backends has one."""
+    streams = []
+    while len(streams) < 4 or len({s.headers["x-maas-backend"] for s in streams}) < 2:
+        streams.append(gate.stream(key, content, **fields))
+        streams[-1].read(1)
+    return streams
+
+
 @pytest.mark.short
 def test_drain_and_enable_without_dropping_a_stream(make_gate):
     g, _ = two_workers(make_gate, settings={"backend_header": "shown"})
     key = g.key()
-    streams = [g.stream(key, "#tokens=60 #delay=20 x") for _ in range(4)]
-    lasting = [g.stream(key, "#tokens=4000 #delay=100 x", max_tokens=4000) for _ in range(4)]
-    for s in streams + lasting:
-        s.read(1)
-    assert {s.headers["x-maas-backend"] for s in streams} == {"a", "b"}
-    assert {s.headers["x-maas-backend"] for s in lasting} == {"a", "b"}
+    streams = on_both(g, key, "#tokens=60 #delay=20 x")
+    lasting = on_both(g, key, "#tokens=4000 #delay=100 x", max_tokens=4000)
     done = g.cli("backend", "drain", "a")
     assert done.stdout == "backend a is drained (it was enabled)\n"
     assert state(g, "a") == "draining" and state(g, "b") == "up"
