@@ -9,7 +9,7 @@ import time
 import pytest
 from gate import BUILD, SLOW, Gate, this_month, wait_until
 from test_archive import DAEMON, age, rows
-from test_price_publish import MODELS, approver, at, publish, reconcile, until, write
+from test_price_publish import MODELS, approver, at, publish, reconcile, until, us, write
 
 NOTICE = {"price_source": "published", "price_notice_ms": "1s"}
 LIST = """price_book: list-{0}
@@ -189,9 +189,8 @@ def test_restart_reload_and_load(gate):
     seen = {"acme": set(), "zeta": set()}
 
     def work(n):
-        end = time.time() + 5 * SLOW
-        name = ["acme", "zeta"][n % 2]
-        while time.time() < end:
+        end, name = us(two["effective"]) + 500000, ["acme", "zeta"][n % 2]
+        while time.time() * 10**6 < end:
             seen[name].add(version(chat(gate, getattr(gate, name))))
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

@@ -30,9 +30,12 @@ def book(name, output="10/1M"):
             f"    output_text_tokens: {output}\n  base/image: {{images: 0.02}}\n")
 
 
+pace = [0.0]  # seconds that two command lines took, the last time
+
+
 def at(seconds):
-    """An instant that a command line says to the second, and some more, for a slow machine."""
-    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds + 2 * SLOW)
+    """An instant that a command line says to the second, and some more, for a slow machine: for twenty of them."""
+    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds + 2 * SLOW + 10 * pace[0])
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -41,9 +44,10 @@ def us(text):
 
 
 def approver(gate, name):
-    path = gate.dir / f"{name}.key"
+    path, began = gate.dir / f"{name}.key", time.monotonic()
     digest = gate.cli("price", "key", path).stdout.strip()
     gate.cli("price", "approver", "add", name, digest)
+    pace[0] = time.monotonic() - began
     time.sleep(0.01)  # what is proposed now comes later
     return path
 
@@ -67,7 +71,7 @@ def reconcile(gate):
 
 
 def until(when):
-    wait_until(lambda: time.time() * 10**6 > us(when) + 50000, 20, "the moment")
+    wait_until(lambda: time.time() * 10**6 > us(when) + 50000, 120, "the moment")
 
 
 def gate_of(catalog=MODELS, **settings):
