@@ -15,14 +15,14 @@
 
 /* Either purse and either budget of what is resold can run out in the middle. */
 const struct world_buyer_terms world_buyers[WORLD_BUYERS] = {
-    [PAYG] = { "payg", "{}", 0, -1, BUDGET, 0 },
-    [ON_CREDIT] = { "on-credit", "{}", 0, CREDIT, UNLIMITED, 0 },
-    [SUBSCRIBER] = { "subscriber", "{\"fee\":\"1.00\",\"included\":\"0.01\"}", 0, -1, UNLIMITED,
-                     0 },
-    [OWN_BOOK] = { "own-book", "{\"minimum\":\"2.00\"}", 0, -1, UNLIMITED, 0 },
-    [RESELLER] = { "shop", "{}", 0, 10 * CREDIT, UNLIMITED, 0 },
-    [BRANCH] = { "branch", "{}", 1 + RESELLER, -1, BUDGET, UNLIMITED },
-    [CORNER] = { "corner", "{}", 1 + RESELLER, CREDIT, UNLIMITED, BUDGET },
+    [PAYG] = { "payg", "{}", 0, -1, BUDGET, 0, 1 },
+    [ON_CREDIT] = { "on-credit", "{}", 0, CREDIT, UNLIMITED, 0, 1 },
+    [SUBSCRIBER] = { "subscriber", "{\"fee\":\"1.00\",\"included\":\"0.01\"}", 0, -1, UNLIMITED, 0,
+                     1 },
+    [OWN_BOOK] = { "own-book", "{\"minimum\":\"2.00\"}", 0, -1, UNLIMITED, 0, 1 },
+    [RESELLER] = { "shop", "{}", 0, 10 * CREDIT, UNLIMITED, 0, 6 },
+    [BRANCH] = { "branch", "{}", 1 + RESELLER, -1, BUDGET, UNLIMITED, 1 },
+    [CORNER] = { "corner", "{}", 1 + RESELLER, CREDIT, UNLIMITED, BUDGET, 4 },
 };
 
 const struct book_owner world_books[WORLD_BOOKS] = {

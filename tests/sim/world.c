@@ -153,7 +153,7 @@ static enum status give_fund(void)
         .kind = kinds[world_dice(3)],
         .model = "",
         .note = "",
-        .amount = { 1 + (int64_t)world_dice(4000000) * (who == RESELLER ? 20 : 1) },
+        .amount = { 1 + (int64_t)world_dice(4000000) * world_buyers[who].funds },
         .from_us = world.now_us,
         .to_us = world_dice(2) ? INT64_MAX : world.now_us + 20 * WORLD_DAY
     };
@@ -248,7 +248,7 @@ static const struct operation {
     unsigned below; /* of a thousand */
     enum status (*run)(void);
 } operations[] = {
-    { 440, request_hold_one }, { 880, request_settle_one }, { 920, request_note_one },
+    { 420, request_hold_one }, { 840, request_settle_one }, { 900, request_note_one },
     { 945, request_grow_one }, { 965, give_fund },          { 977, raise_budget },
     { 979, publish_book },     { 984, deliver_alert },      { 1000, issue_one },
 };

@@ -23,6 +23,7 @@ struct world_buyer_terms {
     const char *slug, *plan;
     int64_t reseller, credit; /* 0: the operator; < 0: no limit */
     int64_t budget, twin_budget;
+    int64_t funds; /* how large those are that it gets */
 };
 extern const struct world_buyer_terms world_buyers[WORLD_BUYERS];
 
