@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CUTS_A_STORE = 25, SCRIPT_BATCHES = 40 };
+enum { CUTS_A_STORE = 25, SCRIPT_BATCHES = 80 };
 
 static unsigned passed, failed;
 
