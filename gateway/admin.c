@@ -227,9 +227,9 @@ static void turn_away(int fd, const char *code, const char *message)
 static void welcome(struct admin *a, int fd)
 {
     AUTO(close_ptr) int owned = fd;
-    struct ucred peer;
+    struct ucred peer = { .uid = (uid_t)-1 };
     if (!admin_peer_allowed(fd, &peer)) {
-        log_warning("admin_peer_refused");
+        log_warning("admin_peer_refused uid=%u pid=%d", (unsigned)peer.uid, (int)peer.pid);
         turn_away(fd, "permission_denied", "only root and the daemon's own user are served here");
         return;
     }

@@ -168,8 +168,9 @@ void control_run(struct daemon *d)
     start_watchdog(&c);
     sd_notifyf(0, "READY=1\nSTATUS=serving %u models on %u loops",
                (unsigned)d->conf->catalog->model_count, d->loop_count);
-    log_info("ready version=%s models=%zu loops=%u", MAAS_VERSION, d->conf->catalog->model_count,
-             d->loop_count);
+    uint64_t recovered = atomic_load(&ledger_stats(d->ledger)->recovered);
+    log_info("ready version=%s models=%zu loops=%u recovered=%" PRIu64, MAAS_VERSION,
+             d->conf->catalog->model_count, d->loop_count, recovered);
     uv_run(d->main_loop, UV_RUN_DEFAULT);
     drain(&c);
     uv_close((uv_handle_t *)&c.term, NULL);
