@@ -3,6 +3,7 @@
 #include "gateway/ask_ledger.h"
 #include "gateway/hold_more.h"
 #include "gateway/idempotency.h"
+#include "gateway/kind.h"
 #include "gateway/recount.h"
 #include "gateway/request.h"
 #include "gateway/retail.h"
@@ -74,6 +75,24 @@ static enum verdict bound_by_count(struct request *r)
     return NEXT;
 }
 
+/* What is held may be far more than it will cost: who learns the number can ask for less.  Of what
+ * is sold on, it is not the price of whoever asks. */
+static enum verdict refuse_quota(struct request *r)
+{
+    char most[MONEY_TEXT_BYTES];
+    COUNT(&r->loop->counters, refused_quota);
+    if (r->retail)
+        return request_fail(r, STATUS_NO_QUOTA, NULL,
+                            "the project's budget, or what your organization or the one that it "
+                            "buys from can pay, does not cover this request");
+    bool asked = kind_of(r->target.row->capability)->output == OUTPUT_ASKED;
+    return request_fail(r, STATUS_NO_QUOTA, NULL,
+                        "the project's budget, or what your organization can pay, does not cover "
+                        "this request, which may cost up to %s %s%s",
+                        money_text(r->work.hold, 2, most), r->catalog->currency,
+                        asked ? "; with a lower max_tokens it is less" : "");
+}
+
 enum verdict stage_hold(struct request *r)
 {
     if (r->asked == ASKED_NOT && r->model->tokenizer) {
@@ -95,12 +114,7 @@ enum verdict stage_hold(struct request *r)
     if (s == STATUS_CONFLICT && r->idem && r->idem->found != IDEM_NONE)
         return idempotency_known(r);
     if (s == STATUS_NO_QUOTA)
-        COUNT(&r->loop->counters, refused_quota);
-    else
-        r->answer.retry_after_ms = 5000;
-    if (s == STATUS_NO_QUOTA && r->retail)
-        return request_fail(r, s, NULL,
-                            "the project's budget, or what your organization or the one that it "
-                            "buys from can pay, does not cover this request");
+        return refuse_quota(r);
+    r->answer.retry_after_ms = 5000;
     return request_fail(r, s, NULL, NULL);
 }

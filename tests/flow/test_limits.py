@@ -1,6 +1,7 @@
 """Limits and budgets are hard: exactly so many, and nothing is charged for the rest."""
 import concurrent.futures
 import contextlib
+import re
 import socket
 import sqlite3
 import struct
@@ -154,7 +155,10 @@ def test_a_raised_budget_serves_again(gate):
 def test_an_expensive_request_is_refused_a_cheap_one_is_not(gate):
     gate.project("cheap", "0.0030", "total")
     key = gate.key("cheap")
-    assert gate.chat(key, "x", max_tokens=30000).code == "insufficient_quota"
+    refused = gate.chat(key, "x", max_tokens=30000)
+    assert refused.code == "insufficient_quota"
+    said = re.search(r"may cost up to ([0-9.]+) USD; with a lower max_tokens", refused.json()["error"]["message"])
+    assert 0.013 < float(said[1]) < 0.0131  # 30,000 tokens of output, the request, some bytes of input
     assert gate.chat(key, "#tokens=1 x", max_tokens=10).status == 200
 
 
