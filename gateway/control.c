@@ -38,6 +38,14 @@ static void on_hangup(uv_signal_t *s, int number)
     sd_notify(0, "READY=1");
 }
 
+void control_hold_hangup(bool hold)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    (void)pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &hangup, NULL);
+}
+
 /* A loop that stopped turning, or a ledger that cannot write, must not be kept
  * alive by a main thread that can. */
 static void on_watchdog(uv_timer_t *t)
@@ -171,8 +179,10 @@ void control_run(struct daemon *d)
     uint64_t recovered = atomic_load(&ledger_stats(d->ledger)->recovered);
     log_info("ready version=%s models=%zu loops=%u recovered=%" PRIu64, MAAS_VERSION,
              d->conf->catalog->model_count, d->loop_count, recovered);
+    control_hold_hangup(false);
     uv_run(d->main_loop, UV_RUN_DEFAULT);
     drain(&c);
+    control_hold_hangup(true);
     uv_close((uv_handle_t *)&c.term, NULL);
     uv_close((uv_handle_t *)&c.interrupt, NULL);
     uv_close((uv_handle_t *)&c.hangup, NULL);

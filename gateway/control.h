@@ -6,5 +6,8 @@
 /* Runs the main loop until SIGTERM or SIGINT has drained the daemon.  SIGHUP
  * reloads.  Tells the service manager when it is ready, alive, stopping. */
 void control_run(struct daemon *d);
+/* Until control_run takes it, and after, SIGHUP would end the process: it waits instead.  Of the calling
+ * thread and those that it makes. */
+void control_hold_hangup(bool hold);
 
 #endif

@@ -137,6 +137,7 @@ static void prepare_process(void)
 {
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
+    control_hold_hangup(true);
     prctl(PR_SET_DUMPABLE, 0);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;

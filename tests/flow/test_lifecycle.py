@@ -305,6 +305,21 @@ def test_clients_that_are_turned_away_are_counted(make_gate):
     wait_until(g.is_ready, what="room")
 
 
+def test_a_hangup_while_it_starts_is_a_reload(make_gate):
+    """Not its end: a script that has changed the file does not look whether the daemon is ready."""
+    g = make_gate(start=False, worker=False)
+    pepper = g.dir / "pepper"
+    os.mkfifo(pepper, 0o600)
+    g.write_conf(pepper_file=pepper)
+    g.start_daemon(ready=False)
+    with open(pepper, "wb") as it_waits_for:
+        g.daemon.signal(signal.SIGHUP)
+        it_waits_for.write(b"p" * 32)
+    g.daemon.wait_line("ready version=")
+    g.daemon.wait_line(f"reloaded file={g.conf}")
+    wait_until(g.is_ready, what="an answer")
+
+
 def test_reloads_by_the_command_line_are_in_the_log(make_gate):
     g = make_gate()
     g.cli("reload")
