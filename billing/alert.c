@@ -103,7 +103,7 @@ static enum status record(struct books *b, const struct fact *f, enum alert_type
         return STATUS_OK; /* it was there before */
     int64_t id = db_last_id(b->db);
     for (size_t i = 0; i < a->webhook_count && !s; i++)
-        if (a->webhooks[i].types >> type & 1)
+        if (alert_wanted_by(&a->webhooks[i], type, threshold))
             s = deliver(b, &a->webhooks[i], id, f->organization);
     b->alerts.news = true;
     return books_is_answer(s) ? STATUS_OK : s;

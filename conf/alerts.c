@@ -15,9 +15,10 @@ enum {
 #define HOUR_MS              3600000
 #define BAR_TYPE(NAME, type) "|" type
 
-static READER(read_thresholds);    /* struct catalog_alerts */
-static READER(read_organizations); /* const char *const * */
-static READER(read_webhooks);      /* struct catalog_alerts */
+static READER(read_thresholds);      /* struct catalog_alerts */
+static READER(read_organizations);   /* const char *const * */
+static READER(read_webhooks);        /* struct catalog_alerts */
+static READER(read_hook_thresholds); /* struct catalog_webhook */
 
 /* clang-format off */
 const struct conf_key alert_keys[] = {
@@ -50,6 +51,8 @@ const struct conf_key webhook_keys[] = {
       "https: its private key, not encrypted and not readable by everyone" },
     { "types", read_choices, HOOK(types), &(ALERT_TYPES(BAR_TYPE))[1], 1, ALERT_TYPE_COUNT, false,
       "list of what it is told; all when not given" },
+    { "thresholds", read_hook_thresholds, 0, "a list of percents", 1, ALERT_THRESHOLDS_MAX, false,
+      "of those above, the ones that it is told of; all when not given" },
     { "organizations", read_organizations, HOOK(organizations), "a list of slugs", 1,
       ALERT_ORGANIZATIONS_MAX, false, "whose events alone it gets; all when not given" },
     { .key = NULL }
@@ -66,12 +69,31 @@ const char *alert_type_name(enum alert_type t)
     return names[t];
 }
 
+static bool has(const unsigned *percents, unsigned count, unsigned percent)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (percents[i] == percent)
+            return true;
+    return false;
+}
+
+bool alert_wanted_by(const struct catalog_webhook *w, enum alert_type t, unsigned threshold)
+{
+    bool at =
+        !w->threshold_count || threshold == 0 || has(w->thresholds, w->threshold_count, threshold);
+    return (w->types >> t & 1) && at;
+}
+
+static bool reaches(const struct catalog_webhook *w)
+{
+    return w->types &
+           (1u << ALERT_BUDGET_REACHED | 1u << ALERT_CREDIT_REACHED | 1u << ALERT_PREPAID_REACHED);
+}
+
 bool alerts_reach(const struct catalog_alerts *a)
 {
-    const unsigned reached =
-        1u << ALERT_BUDGET_REACHED | 1u << ALERT_CREDIT_REACHED | 1u << ALERT_PREPAID_REACHED;
     for (size_t i = 0; i < a->webhook_count; i++)
-        if (a->webhooks[i].types & reached)
+        if (reaches(&a->webhooks[i]))
             return true;
     return false;
 }
@@ -88,22 +110,35 @@ static enum status want_some(struct conf_reader *r, const struct conf_key *k,
     return status;
 }
 
-static READER(read_thresholds)
+static enum status read_percents(struct conf_reader *r, const struct conf_key *k,
+                                 const struct yaml_node *value,
+                                 unsigned percents[static ALERT_THRESHOLDS_MAX], unsigned *count)
 {
     static const struct conf_key percent = { .expects = "a percentage", .min = 1, .max = 100 };
-    struct catalog_alerts *a = field;
     enum status status = want_some(r, k, value);
-    a->threshold_count = 0;
+    *count = 0;
     for (const struct yaml_node *n = value->first; !status && n; n = n->next) {
         uint32_t p;
         status = read_count32(r, &percent, n, &p);
-        if (!status && a->threshold_count && p <= a->thresholds[a->threshold_count - 1])
+        if (!status && *count && p <= percents[*count - 1])
             return conf_fail(r, n, "%u does not come after %u: thresholds ascend", p,
-                             a->thresholds[a->threshold_count - 1]);
+                             percents[*count - 1]);
         if (!status)
-            a->thresholds[a->threshold_count++] = p;
+            percents[(*count)++] = p;
     }
     return status;
+}
+
+static READER(read_thresholds)
+{
+    struct catalog_alerts *a = field;
+    return read_percents(r, k, value, a->thresholds, &a->threshold_count);
+}
+
+static READER(read_hook_thresholds)
+{
+    struct catalog_webhook *w = field;
+    return read_percents(r, k, value, w->thresholds, &w->threshold_count);
 }
 
 static READER(read_organizations)
@@ -232,6 +267,21 @@ READER(read_alerts)
     return conf_walk(r, value, alert_keys, a);
 }
 
+static enum status check_hook(struct conf_reader *r, const struct yaml_node *n,
+                              const struct catalog_webhook *w, const struct catalog *c)
+{
+    const struct catalog_alerts *a = &c->alerts;
+    const struct yaml_node *own = yaml_get(n, "thresholds"), *at = own ? own->first : NULL;
+    if (own && !reaches(w))
+        return conf_fail_key(r, own,
+                             "'thresholds' has no effect: 'types' has no threshold_reached");
+    for (unsigned i = 0; i < w->threshold_count; i++, at = at->next)
+        if (!has(a->thresholds, a->threshold_count, w->thresholds[i]))
+            return conf_fail(r, at, "%u is not among alerts.thresholds: add it there, too",
+                             w->thresholds[i]);
+    return egress_check_address(r, yaml_get(n, "url"), w->url, &c->egress);
+}
+
 enum status alerts_check(struct conf_reader *r, const struct yaml_node *map,
                          const struct catalog *c)
 {
@@ -246,9 +296,8 @@ enum status alerts_check(struct conf_reader *r, const struct yaml_node *map,
     if (wait && a->attempts == 1)
         return conf_fail_key(r, wait, "'retry_ms' has no effect: attempts is 1");
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < a->webhook_count && !status; i++) {
-        const struct yaml_node *n = yaml_get(yaml_get(map, "webhooks"), a->webhooks[i].name);
-        status = egress_check_address(r, yaml_get(n, "url"), a->webhooks[i].url, &c->egress);
-    }
+    for (size_t i = 0; i < a->webhook_count && !status; i++)
+        status = check_hook(r, yaml_get(yaml_get(map, "webhooks"), a->webhooks[i].name),
+                            &a->webhooks[i], c);
     return status;
 }

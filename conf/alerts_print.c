@@ -29,6 +29,14 @@ static bool organizations(struct buf *b, const char *const *slugs)
     return ok && buf_text(b, "]\n");
 }
 
+static bool thresholds(struct buf *b, const char *indent, const unsigned *percents, unsigned count)
+{
+    bool ok = buf_printf(b, "%sthresholds: [", indent);
+    for (unsigned i = 0; ok && i < count; i++)
+        ok = buf_printf(b, "%s%u", i ? ", " : "", percents[i]);
+    return ok && buf_text(b, "]\n");
+}
+
 static bool webhook(struct buf *b, const struct catalog_webhook *w)
 {
     return buf_printf(b, "    \"%s\":\n", w->name) && text(b, "url", w->url) &&
@@ -36,15 +44,8 @@ static bool webhook(struct buf *b, const struct catalog_webhook *w)
            buf_text(b, " # holds ********\n") && text(b, "ca_file", w->ca_file) &&
            text(b, "client_cert_file", w->client_cert_file) &&
            text(b, "client_key_file", w->client_key_file) && types(b, w->types) &&
+           (!w->threshold_count || thresholds(b, "      ", w->thresholds, w->threshold_count)) &&
            organizations(b, w->organizations);
-}
-
-static bool thresholds(struct buf *b, const struct catalog_alerts *a)
-{
-    bool ok = buf_text(b, "  thresholds: [");
-    for (unsigned i = 0; ok && i < a->threshold_count; i++)
-        ok = buf_printf(b, "%s%u", i ? ", " : "", a->thresholds[i]);
-    return ok && buf_text(b, "]\n");
 }
 
 static bool time_ms(struct buf *b, const char *key, uint64_t value)
@@ -57,7 +58,8 @@ bool alerts_print(struct buf *b, const struct catalog_alerts *a)
 {
     if (!a->webhook_count)
         return true;
-    bool ok = buf_text(b, "\nalerts:\n") && (!alerts_reach(a) || thresholds(b, a)) &&
+    bool ok = buf_text(b, "\nalerts:\n") &&
+              (!alerts_reach(a) || thresholds(b, "  ", a->thresholds, a->threshold_count)) &&
               time_ms(b, "timeout_ms", a->timeout_ms) &&
               (a->attempts == 1 || time_ms(b, "retry_ms", a->retry_ms)) &&
               buf_printf(b, "  attempts: %u\n  webhooks:\n", a->attempts);

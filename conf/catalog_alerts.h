@@ -37,9 +37,11 @@ struct catalog_webhook {
     struct hmac_key keys[ALERT_KEYS_MAX]; /* what it held at load; each event is signed by all */
     unsigned key_count;
     const char *ca_file, *client_cert_file, *client_key_file; /* "" none; at load in `tls` */
-    struct tls *tls;                  /* the catalog's own; NULL without https */
-    unsigned types;                   /* a bit for each alert_type */
-    const char *const *organizations; /* slugs, ends with NULL; NULL: of all */
+    struct tls *tls;                           /* the catalog's own; NULL without https */
+    unsigned types;                            /* a bit for each alert_type */
+    const char *const *organizations;          /* slugs, ends with NULL; NULL: of all */
+    unsigned thresholds[ALERT_THRESHOLDS_MAX]; /* of the common ones, those that it hears of */
+    unsigned threshold_count;                  /* 0: of all */
 };
 
 struct catalog_alerts {
@@ -53,5 +55,7 @@ struct catalog_alerts {
 };
 
 const char *alert_type_name(enum alert_type t);
+/* Whether it wants to hear of the type, and of the threshold; a hard stop's is 0. */
+bool alert_wanted_by(const struct catalog_webhook *w, enum alert_type t, unsigned threshold);
 bool alerts_reach(const struct catalog_alerts *a); /* somebody wants to hear of thresholds */
 #endif

@@ -363,6 +363,27 @@ def test_gone(g):
     fin.stop()
 
 
+def test_each_webhook_its_own_thresholds(g, fin):
+    """What is crossed is recorded once, for all; who hears of it is said for each, by organization and by percent."""
+    late = Receiver(SECRET)
+    try:
+        conf(g, hook(g, fin.url), hook(g, late.url, "late", organizations="[p]", thresholds="[100]"))
+        g.start()
+        one = price(g)
+        g.project("p", money(10 * one))
+        g.project("other", money(2 * one))
+        assert spend(g, g.key("other"), 2) == 200
+        key = g.key("p")
+        assert spend(g, key, 10) == 200 and spend(g, key) == 429
+        stop = [("budget.hard_stop", 0)]
+        wait_until(lambda: sorted(fin.crossings()) == sorted(2 * REACHED + stop), what="all of both")
+        wait_until(lambda: sorted(late.crossings()) == sorted(REACHED[2:] + stop), what="the last of one")
+        wait_until(lambda: "waiting" not in states(g), what="the end of the deliveries")
+        assert len(alerts(g, "--webhook", "late")) == 2 and len(alerts(g, "--webhook", "fin")) == 7
+    finally:
+        late.stop()
+
+
 @pytest.mark.short
 def test_limits_change(g, fin):
     """A lower limit that is used up already is told without another request; thresholds likewise."""
@@ -618,6 +639,8 @@ WRONG = [
     ("alerts: {{thresholds: [80, 50], webhooks: {{fin: {fin}}}}}\n", "thresholds ascend"),
     ("alerts: {{thresholds: [0], webhooks: {{fin: {fin}}}}}\n", "alerts.thresholds[0]"),
     ("alerts: {{thresholds: [10], webhooks: {{fin: {stops}}}}}\n", "'thresholds' has no effect"),
+    ("alerts: {{webhooks: {{fin: {some}}}}}\n", "90 is not among alerts.thresholds"),
+    ("alerts: {{webhooks: {{fin: {none}}}}}\n", "'types' has no threshold_reached"),
     ("alerts: {{attempts: 1, retry_ms: 1s, webhooks: {{fin: {fin}}}}}\n", "'retry_ms' has no effect"),
     ("alerts: {{webhooks: {{fin: {bad}}}}}\n", "does not hold whsec_"),
     ("alerts: {{webhooks: {{fin: {open}}}}}\n", "can be read by everyone"),
@@ -641,7 +664,8 @@ def test_what_the_configuration_refuses(tmp_path, text, said):
 
     fields = {"fin": made(), "stops": made(more=", types: [budget.hard_stop]"), "bad": made("bad"), "open": made("open"),
               "ca": made(more=f", ca_file: {tmp_path}/good"), "url": made(url="http://user:pass@h/x"),
-              "type": made(more=", types: [budget.low]")}
+              "some": made(more=", thresholds: [50, 90]"),
+              "none": made(more=", types: [budget.hard_stop], thresholds: [50]"), "type": made(more=", types: [budget.low]")}
     file = tmp_path / "c.yaml"
     file.write_text(text.format(**fields))
     done = subprocess.run([BUILD / "maasgated", "--check", "--config", file], capture_output=True, text=True, timeout=60 * SLOW)
@@ -661,7 +685,7 @@ alerts:
   retry_ms: 2m
   webhooks:
     b: {{url: "https://b.example/x", secret_file: {tmp_path}/s}}
-    a: {{url: "http://a.example:81", secret_file: {tmp_path}/s, types: [credit.hard_stop], organizations: [acme, other]}}
+    a: {{url: "http://a.example:81", secret_file: {tmp_path}/s, thresholds: [99], organizations: [acme, other]}}
 """)
 
     def printed():
@@ -670,6 +694,6 @@ alerts:
 
     first = printed()
     assert SECRET not in first and "********" in first
-    assert "thresholds: [33, 99]" in first and 'organizations: ["acme", "other"]' in first and "retry_ms: 2m" in first
+    assert "  thresholds: [33, 99]" in first and "      thresholds: [99]" in first and 'organizations: ["acme", "other"]' in first and "retry_ms: 2m" in first
     file.write_text(first)
     assert printed().replace(" # default", "") == first.replace(" # default", "")
