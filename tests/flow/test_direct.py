@@ -20,13 +20,14 @@ PAID, ROOM = 20000, {"stream_buffer_max": "16M"}  # more than a socket takes, le
 PLAIN = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 
-def dechunk(data):
-    """The body at the start of the data, framing checked to the byte, and what is behind it."""
-    body = b""
+def dechunk(data, sizes=None):
+    """The body at the start of the data, framing checked to the byte, and what is behind it; sizes: of the chunks."""
+    body, sizes = b"", [] if sizes is None else sizes
     while True:
         size, data = data.split(b"\r\n", 1)
         assert re.fullmatch(rb"[0-9a-fA-F]+", size), size
         n = int(size, 16)
+        sizes.append(n)
         body, rest = body + data[:n], data[n:]
         assert rest[:2] == b"\r\n", rest[:20]
         data = rest[2:]
@@ -57,14 +58,18 @@ def test_answers_follow_one_another_on_one_connection(make_gate, writes):
     with socket.create_connection(("127.0.0.1", g.port), timeout=30 * SLOW) as s:
         s.sendall(ask + ask + PLAIN)
         data = everything(s)
+    sizes = []
     for _ in range(2):
         head, data = data.split(b"\r\n\r\n", 1)
         assert head.startswith(b"HTTP/1.1 200") and b"ransfer-Encoding: chunked" in head
-        body, data = dechunk(data)
+        body, data = dechunk(data, sizes)
         events = events_of(body)
         assert sum(bool(e["choices"][0]["delta"].get("content")) for e in events) == 40
     assert data.startswith(b"HTTP/1.1 200") and data.count(b"HTTP/1.1") == 1
-    assert g.metric(CHUNKS) > 40 if writes == "direct" else g.metric(CHUNKS) == 0
+    if writes == "direct":  # three of each stream are the library's, and a loop that was held up sends few
+        assert g.metric(CHUNKS) >= (len(sizes) - 2 * 3) / 2
+    else:
+        assert g.metric(CHUNKS) == 0
 
 
 @pytest.mark.short
@@ -195,9 +200,7 @@ def test_the_daemon_stops_beside_a_full_socket(fault_gate, tokens):
 def test_the_setting_can_be_changed_while_it_runs(make_gate):
     g = make_gate()
     key = g.key()
-    g.stream(key, "#tokens=20 #delay=2 x").rest()
-    before = g.metric(CHUNKS)
-    assert before > 0
+    wait_until(lambda: g.stream(key, "#tokens=20 #delay=2 x").rest() and g.metric(CHUNKS) > 0, what="direct chunks")
     g.write_conf(stream_writes="library")
     g.daemon.signal(signal.SIGHUP)
 
