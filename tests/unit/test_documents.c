@@ -506,6 +506,35 @@ START_TEST(test_html_escapes)
 }
 END_TEST
 
+/* Each number on paper follows from others on it. */
+START_TEST(test_html_explains)
+{
+    plan("{\"included\":\"0.40\",\"fee\":\"1.00\"}");
+    fixture_request(&f, project, 400000, 0);
+    f.wall_us = MAY_1;
+    AUTO(json_decref_ptr) json_t *d = issue("2027-04");
+    const char *number = json_string_value(json_object_get(d, "number"));
+    AUTO(free_ptr) char *html = document_html(d);
+    static const char *const says[] = { ">400000 <small>token<",
+                                        "2.50 per 1000000",
+                                        ">0.6000000000<br><small>funds paid 0.4000000000<",
+                                        ">S 6.00 %<",
+                                        ">Sum before rounding</td><td class=n>1.6000000000<",
+                                        ">Rounding of the lines</td><td class=n>0.0000000000<",
+                                        "Tax S 6.00 % on 1.60",
+                                        "2027-04-01 to 2027-04-30 UTC",
+                                        "All amounts are in USD" };
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+        ck_assert_msg(strstr(html, says[i]) != NULL, "%s", says[i]);
+    json_t *note = NULL;
+    ck_assert_int_eq(credit(number, 2, "0.50", &note), STATUS_OK);
+    AUTO(free_ptr) char *credited = document_html(note);
+    ck_assert_ptr_nonnull(strstr(credited, "Credit of invoice MG-2027-000001"));
+    ck_assert_ptr_nonnull(strstr(credited, "Line 2 of the invoice"));
+    json_decref(note);
+}
+END_TEST
+
 static enum status buy_it(struct db *db, int64_t now_us, void *arg)
 {
     const struct fund_new n = { .organization = 1,
@@ -556,6 +585,7 @@ Suite *documents_suite(void)
     tcase_add_test(t, test_only_what_was_approved_is_issued);
     tcase_add_test(t, test_payments_up_to_what_is_open);
     tcase_add_test(t, test_html_escapes);
+    tcase_add_test(t, test_html_explains);
     tcase_add_test(t, test_a_bought_commitment_is_invoiced_and_drawn);
     suite_add_tcase(s, t);
     return s;
