@@ -137,13 +137,21 @@ static bool same_fee(const struct plan *a, const struct plan *b)
     return a->fee.atoms == b->fee.atoms && a->yearly == b->yearly;
 }
 
+/* The first instant of the day that it lies in. */
+static int64_t day_of(const struct zone *z, int64_t us)
+{
+    int year, month, day;
+    zone_date(z, us, &year, &month, &day);
+    return zone_day(z, year, month, day);
+}
+
 static enum status monthly_fee(struct work *w, const struct plan *p, int64_t from_us, int64_t to_us)
 {
     char text[CLOSING_TEXT_BYTES], from[ZONE_DAY_BYTES], to[ZONE_DAY_BYTES];
     int64_t atoms;
     enum status s = by_days(w, p->fee.atoms, from_us, to_us, &atoms);
     snprintf(text, sizeof text, "subscription %s to %s: ", zone_day_text(w->zone, from_us, from),
-             zone_day_text(w->zone, to_us - 1, to));
+             zone_day_text(w->zone, day_of(w->zone, to_us) - 1, to));
     say_days(w, p->fee.atoms, from_us, to_us, text);
     return s ? s : add(w, "subscription", atoms, false, text);
 }

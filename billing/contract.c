@@ -17,7 +17,7 @@ static const char sql_insert[] =
     "INSERT INTO contract (organization, starts_us, time_zone, credit_atoms, plan, created_us)"
     " VALUES (?1,?2,?3,?4,?5,?6)";
 static const char sql_later[] =
-    "SELECT count(*) FROM contract WHERE organization = ?1 AND starts_us >= ?2";
+    "SELECT coalesce(max(starts_us), 0) FROM contract WHERE organization = ?1 AND starts_us >= ?2";
 static const char sql_other_zone[] =
     "SELECT count(*) FROM billing_period WHERE organization = ?1 AND time_zone <> ?2";
 static const char sql_list[] = "SELECT starts_us, time_zone, credit_atoms, plan FROM contract"
@@ -270,7 +270,9 @@ enum status contract_change(struct db *db, int64_t organization, const struct co
     if (c->starts_us < now_us)
         return bad(err, "from: it lies in the past, where usage was settled under other terms");
     if (later) {
-        bad(err, "from: a contract begins at that instant or later already");
+        char at[PERIOD_TEXT_BYTES];
+        bad(err, "from: a contract begins at %s already: say a --from after it",
+            period_instant_text(later, at));
         return STATUS_CONFLICT;
     }
     next.starts_us = c->starts_us;

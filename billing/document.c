@@ -19,6 +19,10 @@ static const char sql_list[] =
     "SELECT d.number FROM document d JOIN organization o ON o.id = d.organization"
     " WHERE ?1 IS NULL OR o.slug = ?1 ORDER BY d.series, d.number LIMIT 10000";
 
+static const char sql_approvals[] =
+    "SELECT a.approved_by, a.approved_us FROM document d JOIN billing_period p ON p.id = d.period"
+    " JOIN approval a ON a.organization = d.organization AND a.starts_us = p.starts_us"
+    " WHERE d.number = ?1 ORDER BY a.approved_us, a.rowid";
 static const char sql_credited[] =
     "SELECT coalesce(sum(net_minor), 0) FROM credit_line WHERE invoice = ?1 AND line = ?2";
 
@@ -208,6 +212,21 @@ enum status document_find(struct db *db, const char *number, json_t **ret)
         status = add_state(*ret, s);
     db_reset(s);
     return status;
+}
+
+static json_t *approval_row(struct db_stmt *s, const void *arg)
+{
+    char at[PERIOD_TEXT_BYTES];
+    (void)arg;
+    return json_pack("{s:s, s:s}", "by", db_col_text(s, 0, NULL), "at",
+                     period_instant_text(db_col_int(s, 1), at));
+}
+
+enum status document_approvals(struct db *db, const char *number, json_t **ret)
+{
+    struct db_stmt *s = db_prepare(db, sql_approvals);
+    db_text(s, 1, number, -1);
+    return db_list(db, s, approval_row, NULL, ret);
 }
 
 enum status document_credited(struct db *db, const char *invoice, int64_t line, int64_t *ret_minor)

@@ -98,7 +98,11 @@ struct document_query {
  * NOT_FOUND: `after` is no document of the organization. */
 MUST_CHECK enum status document_page(struct db *db, const struct document_query *q, json_t **ret);
 
-/* issue.c; all inside a ledger_call. */
+/* Who has approved a draft of its period, and when: [{"by","at"}], the first first. */
+MUST_CHECK enum status document_approvals(struct db *db, const char *number, json_t **ret);
+
+/* issue.c; all inside a ledger_call.  CONFLICT: the month goes on, or is invoiced already (then *ret is
+ * that invoice). */
 MUST_CHECK enum status document_approve(struct db *db, const char *organization, const char *month,
                                         const struct seller *s, const char *by, int64_t now_us,
                                         json_t **ret);

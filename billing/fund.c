@@ -210,27 +210,33 @@ enum status funds_expire(struct db *db, const struct marks *marks, int64_t organ
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
+static const char *state_of(int64_t from_us, int64_t to_us, int64_t now_us)
+{
+    return now_us < from_us ? "later" : now_us < to_us ? "now" : "over";
+}
+
 static json_t *listed(struct db_stmt *s, const void *arg)
 {
-    (void)arg;
+    int64_t now_us = *(const int64_t *)arg;
     char amount[MONEY_TEXT_BYTES], drawn[MONEY_TEXT_BYTES], expired[MONEY_TEXT_BYTES];
     char left[MONEY_TEXT_BYTES], from[PERIOD_TEXT_BYTES], to[PERIOD_TEXT_BYTES];
     int64_t rest = db_col_int(s, 2) - db_col_int(s, 3) - db_col_int(s, 4);
     bool ends = db_col_int(s, 8) != INT64_MAX;
     return json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s}", "id",
+        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s, s:s}", "id",
         (json_int_t)db_col_int(s, 0), "kind", db_col_text(s, 1, NULL), "amount",
         money_text((money_t){ db_col_int(s, 2) }, 2, amount), "drawn",
         money_text((money_t){ db_col_int(s, 3) }, 2, drawn), "expired",
         money_text((money_t){ db_col_int(s, 4) }, 2, expired), "left",
         money_text((money_t){ rest }, 2, left), "model", db_col_text(s, 5, NULL), "priority",
         (json_int_t)db_col_int(s, 6), "from", period_instant_text(db_col_int(s, 7), from), "to",
-        ends ? period_instant_text(db_col_int(s, 8), to) : NULL, "note", db_col_text(s, 9, NULL));
+        ends ? period_instant_text(db_col_int(s, 8), to) : NULL, "note", db_col_text(s, 9, NULL),
+        "state", state_of(db_col_int(s, 7), db_col_int(s, 8), now_us));
 }
 
-enum status fund_list(struct db *db, int64_t organization, json_t **ret)
+enum status fund_list(struct db *db, int64_t organization, int64_t now_us, json_t **ret)
 {
     struct db_stmt *s = db_prepare(db, sql_list);
     db_int(s, 1, organization);
-    return db_list(db, s, listed, NULL, ret);
+    return db_list(db, s, listed, &now_us, ret);
 }

@@ -46,6 +46,7 @@ MUST_CHECK enum status charge_add(struct db *db, const struct charge_new *c, int
 MUST_CHECK enum status funds_expire(struct db *db, const struct marks *marks, int64_t organization,
                                     int64_t now_us);
 
-/* [{"id","kind","amount","drawn","expired","left","model","priority","from","to","note"}] */
-MUST_CHECK enum status fund_list(struct db *db, int64_t organization, json_t **ret);
+/* [{"id","kind","amount","drawn","expired","left","model","priority","from","to","note","state"}]; state: later,
+ * now, or over, of which what is left is breakage with the next period that begins. */
+MUST_CHECK enum status fund_list(struct db *db, int64_t organization, int64_t now_us, json_t **ret);
 #endif

@@ -218,9 +218,14 @@ enum status document_approve(struct db *db, const char *organization, const char
 {
     AUTO(draft_clear) struct draft d = { 0 };
     uint8_t sha256[32];
-    enum status status = draft_build(db, organization, month, s, true, now_us, &d);
-    if (!status && now_us < d.to_us)
-        status = STATUS_CONFLICT;
+    *ret = NULL;
+    enum status status = draft_begin(db, organization, month, s, now_us, &d);
+    if (!status)
+        status = document_find_invoice(db, d.organization, d.from_us, ret);
+    if (!status && (*ret || now_us < d.to_us))
+        return STATUS_CONFLICT;
+    if (!status)
+        status = draft_fill(db, &d, true);
     if (!status)
         status = document_digest(&d, sha256);
     struct db_stmt *insert = status ? NULL : db_prepare(db, sql_approve);

@@ -131,12 +131,19 @@ enum exit_code show_fund(json_t *result)
 enum exit_code show_funds(json_t *result)
 {
     static const struct column columns[] = {
-        { "FUND", "id", true, NULL },         { "KIND", "kind", false, NULL },
-        { "AMOUNT", "amount", true, NULL },   { "DRAWN", "drawn", true, NULL },
-        { "EXPIRED", "expired", true, NULL }, { "LEFT", "left", true, NULL },
-        { "MODEL", "model", false, NULL },    { "PRIORITY", "priority", true, NULL },
-        { "FROM", "from", false, NULL },      { "TO", "to", false, NULL },
-        { "NOTE", "note", false, NULL },      { 0 },
+        { "FUND", "id", true, NULL },
+        { "KIND", "kind", false, NULL },
+        { "AMOUNT", "amount", true, NULL },
+        { "DRAWN", "drawn", true, NULL },
+        { "EXPIRED", "expired", true, NULL },
+        { "LEFT", "left", true, NULL },
+        { "MODEL", "model", false, NULL },
+        { "PRIORITY", "priority", true, NULL },
+        { "FROM", "from", false, NULL },
+        { "TO", "to", false, NULL },
+        { "STATE", "state", false, NULL },
+        { "NOTE", "note", false, NULL },
+        { 0 },
     };
     table_print(json_object_get(result, "funds"), columns);
     return EXIT_OK;

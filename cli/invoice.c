@@ -57,6 +57,16 @@ static void print_title(json_t *d)
         puts("DRAFT, not an invoice: not issued yet");
 }
 
+static void print_approvals(json_t *list)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (list, i, one) {
+        AUTO(free_ptr) char *by = cell_text(json_object_get(one, "by"));
+        printf("%-9s by %s at %s\n", "approved", by ? by : "", text_of(one, "at"));
+    }
+}
+
 static void print_head(json_t *invoice)
 {
     json_t *buyer = json_object_get(invoice, "buyer"), *period = json_object_get(invoice, "period");
@@ -67,6 +77,7 @@ static void print_head(json_t *invoice)
            text_of(period, "last_day"), text_of(period, "time_zone"));
     print_fact("due", invoice, "due_date");
     print_fact("state", invoice, "state");
+    print_approvals(json_object_get(invoice, "approvals"));
     print_party("seller", json_object_get(invoice, "seller"));
     print_party("buyer", buyer);
     print_fact("order", buyer, "po_number");

@@ -55,6 +55,18 @@ static enum status printed(struct admin_job *job, json_t *document)
     return admin_answered(job, text ? json_pack("{s:s}", f->name, text) : NULL);
 }
 
+/* Takes the invoice that there is; NULL: the month goes on. */
+static enum status refuse_again(struct admin_job *job, json_t *document)
+{
+    AUTO(json_decref_ptr) json_t *issued = document;
+    const char *number = json_string_value(json_object_get(issued, "number"));
+    if (!number)
+        return admin_refuse(job, STATUS_CONFLICT, "month",
+                            "%s has not ended: it cannot be issued yet", job->args.month);
+    return admin_refuse(job, STATUS_CONFLICT, "month", "%s is invoiced already: %s",
+                        job->args.month, number);
+}
+
 static enum status of_month(struct admin_job *job, enum status status, json_t *document)
 {
     const struct admin_args *a = &job->args;
@@ -65,8 +77,7 @@ static enum status of_month(struct admin_job *job, enum status status, json_t *d
         return admin_refuse(job, status, "organization", "there is no organization '%s'",
                             a->organization);
     case STATUS_CONFLICT:
-        return admin_refuse(job, status, "month", "%s has not ended: it cannot be issued yet",
-                            a->month);
+        return refuse_again(job, document);
     case STATUS_FORBIDDEN:
         return admin_refuse(job, status, "month",
                             "the contract wants an approval of this draft first: "
@@ -185,9 +196,14 @@ enum status run_invoice_pay(struct admin_job *job, struct db *db, int64_t now_us
 enum status run_document_get(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)now_us;
-    json_t *document = NULL;
+    AUTO(json_decref_ptr) json_t *document = NULL;
+    AUTO(json_decref_ptr) json_t *approvals = NULL;
     enum status s = no_such(job, document_find(db, job->args.number, &document));
-    return s ? s : printed(job, document);
+    if (!s)
+        s = document_approvals(db, job->args.number, &approvals);
+    if (!s && json_array_size(approvals) && json_object_set(document, "approvals", approvals))
+        s = STATUS_NO_MEMORY;
+    return s ? s : printed(job, TAKE(document));
 }
 
 /* One form each, in the order of the cost centres. */

@@ -133,18 +133,12 @@ enum status run_trial_balance(struct admin_job *job, struct db *db, int64_t now_
     return s ? s : admin_answered(job, balance);
 }
 
-/* What the organization of the arguments has of something. */
-static enum status list_of(struct admin_job *job, struct db *db,
-                           enum status (*list)(struct db *db, int64_t organization, json_t **ret),
-                           const char *name)
+/* What the organization of the arguments has of something; takes the rows. */
+static enum status listed(struct admin_job *job, enum status status, const char *name, json_t *rows)
 {
-    const char *slug = job->args.organization;
-    int64_t organization;
-    json_t *rows = NULL;
-    enum status s = admin_find_organization(job, db, slug, &organization);
-    if (!s)
-        s = list(db, organization, &rows);
-    return s ? s : admin_answered(job, json_pack("{s:s, s:o}", "organization", slug, name, rows));
+    return status ? status
+                  : admin_answered(job, json_pack("{s:s, s:o}", "organization",
+                                                  job->args.organization, name, rows));
 }
 
 /* ---- contracts ---- */
@@ -206,7 +200,12 @@ enum status run_contract_set(struct admin_job *job, struct db *db, int64_t now_u
 enum status run_contract_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
     (void)now_us;
-    return list_of(job, db, contract_list, "contracts");
+    int64_t organization;
+    json_t *rows = NULL;
+    enum status s = admin_find_organization(job, db, job->args.organization, &organization);
+    if (!s)
+        s = contract_list(db, organization, &rows);
+    return listed(job, s, "contracts", rows);
 }
 
 /* ---- funds and charges ---- */
@@ -257,8 +256,12 @@ enum status run_fund_add(struct admin_job *job, struct db *db, int64_t now_us)
 
 enum status run_fund_list(struct admin_job *job, struct db *db, int64_t now_us)
 {
-    (void)now_us;
-    return list_of(job, db, fund_list, "funds");
+    int64_t organization;
+    json_t *rows = NULL;
+    enum status s = admin_find_organization(job, db, job->args.organization, &organization);
+    if (!s)
+        s = fund_list(db, organization, now_us, &rows);
+    return listed(job, s, "funds", rows);
 }
 
 enum status run_charge_add(struct admin_job *job, struct db *db, int64_t now_us)

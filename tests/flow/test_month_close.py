@@ -73,6 +73,10 @@ def test_all_of_a_month_are_invoiced(dated):
     assert [d["organization"] for d in json.loads(done.stdout)] == ["delhi", "idle"]
     g.cli("invoice", "2027-03", "--org", "asks", "--approve", "Ada")
     assert len(g.ask("invoice", "2027-03", "--issue")) == 3
+    done = g.cli("invoice", "2027-03", "--org", "asks", "--approve", "Ada", check=False)
+    number = g.ask("document", "list", "--org", "asks")["documents"][0]["number"]
+    assert done.returncode == 1 and f"2027-03 is invoiced already: {number}" in done.stderr
+    assert "approved  by Ada at 2027-04-01T00:00:0" in g.cli("document", number).stdout
     done = g.cli("invoice", "2027-13", check=False)
     assert done.returncode == 1 and done.stderr.count("is not a month") == 1
     text = g.cli("document", "MG-2027-000002").stdout
@@ -94,6 +98,23 @@ def test_what_is_open_is_said(dated):
     note = documents[1]["number"]
     done = g.cli("pay", note, "1", check=False)
     assert done.returncode == 1 and "is no invoice" in done.stderr
+
+
+def test_funds_say_whether_they_count(dated):
+    g, calendar = dated("2027-02-01T00:00:00")
+    organization(g, "funded")
+    g.cli("fund", "add", "funded", "prepaid", "5", "--to", "2027-02-10")
+    g.cli("fund", "add", "funded", "promo", "5", "--from", "2027-03-01")
+    g.cli("fund", "add", "funded", "commit", "5")
+
+    def states():
+        return [fund["state"] for fund in g.ask("fund", "list", "funded")["funds"]]
+    assert states() == ["now", "later", "now"]
+    calendar.set("2027-03-02T00:00:00")
+    assert states() == ["over", "now", "now"]
+    g.cli("contract", "set", "funded", "--from", "2027-04-01", "--fee", "1")
+    done = g.cli("contract", "set", "funded", "--fee", "2", check=False)
+    assert done.returncode == 1 and "begins at 2027-04-01T00:00:00Z already: say a --from after it" in done.stderr
 
 
 def test_rows_of_usage_have_names(gate, key):

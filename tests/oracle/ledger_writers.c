@@ -184,7 +184,7 @@ static enum status run_funds(struct db *db, const json_t *c)
     int64_t id = 0;
     json_t *list = NULL;
     enum status s = organization_find(db, text(c, "organization"), &id);
-    s = s ? s : fund_list(db, id, &list);
+    s = s ? s : fund_list(db, id, oracle.now_us, &list);
     say("funds", list);
     return s;
 }

@@ -328,7 +328,10 @@ class Year:
 
     def do_approve(self, c, answer):
         o = self.organizations[c["organization"]]
-        self.approved.add((o.slug, self.find_period(o, c["month"]).start))
+        period = self.find_period(o, c["month"])
+        if period.closed:
+            return {"status": "CONFLICT"}
+        self.approved.add((o.slug, period.start))
         return {}
 
     def do_issue(self, c, answer):

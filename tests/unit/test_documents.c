@@ -171,13 +171,17 @@ START_TEST(test_a_plan_changes_in_the_middle)
     plan("{\"fee\":\"99.00\"}");
     f.wall_us = MAY_1 + 5 * DAY_US;
     plan("{\"payment_days\":14}");
-    f.wall_us = MAY_1 + 17 * DAY_US;
+    f.wall_us = MAY_1 + 17 * DAY_US + 3600000000; /* a day is of the plan that it ends with */
     plan("{\"fee\":\"31.00\"}");
     f.wall_us = MAY_1 + 32 * DAY_US;
     AUTO(json_decref_ptr) json_t *d = issue("2027-05");
     ck_assert_uint_eq(json_array_size(json_object_get(d, "lines")), 2);
     ck_assert_str_eq(line_text(d, 0, "net"), "54.29"); /* V12 */
     ck_assert_str_eq(line_text(d, 1, "net"), "14.00");
+    ck_assert_str_eq(line_text(d, 0, "text"),
+                     "subscription 2027-05-01 to 2027-05-17: 17 of 31 days of 99.00");
+    ck_assert_str_eq(line_text(d, 1, "text"),
+                     "subscription 2027-05-18 to 2027-05-31: 14 of 31 days of 31.00");
     ck_assert_str_eq(json_string_value(json_object_get(d, "due_date")), "2027-06-16");
 }
 END_TEST
@@ -465,7 +469,11 @@ START_TEST(test_only_what_was_approved_is_issued)
     a.document = NULL;
     ck_assert_int_eq(on_ledger(issue_it, &a), STATUS_OK);
     json_decref(a.document);
+    ck_assert_int_eq(on_ledger(approve_it, &a), STATUS_CONFLICT); /* it is invoiced */
+    ck_assert_ptr_nonnull(json_object_get(a.document, "number"));
+    json_decref(a.document);
     ck_assert_int_eq(fixture_int(&f, "SELECT approved_by = 'Ada' FROM approval"), 1);
+    ck_assert_int_eq(fixture_int(&f, "SELECT count(*) FROM approval"), 1);
 }
 END_TEST
 
