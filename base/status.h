@@ -40,7 +40,7 @@ enum status_retry { RETRY_UNSAID, RETRY_YES, RETRY_NO };
     X(BODY_TOO_LARGE,     413, "invalid_request_error",   "request_too_large",           RETRY_NO,     "the body is larger than allowed")           \
     X(UNSUPPORTED_MEDIA,  415, "invalid_request_error",   "unsupported_media_type",      RETRY_NO,     "the content type or encoding is not supported") \
     X(IDEMPOTENCY_REUSED, 422, "invalid_request_error",   "idempotency_key_reused",      RETRY_NO,     "the Idempotency-Key was sent with another request") \
-    X(HEADERS_TOO_LARGE,  431, "invalid_request_error",   "headers_too_large",           RETRY_NO,     "the request headers are larger than allowed") \
+    X(HEADERS_TOO_LARGE,  431, "invalid_request_error",   "headers_too_large",           RETRY_NO,     "the path or the headers are larger than allowed") \
     X(RATE_REQUESTS,      429, "requests",                "rate_limit_exceeded",         RETRY_UNSAID, "too many requests")                         \
     X(RATE_TOKENS,        429, "tokens",                  "rate_limit_exceeded",         RETRY_UNSAID, "too many tokens")                           \
     X(RATE_CONCURRENCY,   429, "concurrency",             "rate_limit_exceeded",         RETRY_UNSAID, "too many requests at once")                 \
