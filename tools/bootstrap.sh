@@ -24,7 +24,7 @@ packages() {
     build) echo build-essential pkg-config dpkg-dev debian-archive-keyring ca-certificates xz-utils \
         curl python3 libjansson-dev libuv1-dev libssl-dev libcurl4-openssl-dev libnghttp2-dev libyaml-dev \
         libsystemd-dev zlib1g-dev libpcre2-dev tzdata ;;
-    test) echo check libsubunit-dev clang clang-format llvm valgrind shellcheck \
+    test) echo check libsubunit-dev clang clang-format llvm valgrind shellcheck pyflakes3 \
         python3-venv procps openssl spin nginx
         [ -n "$(clang_version)" ] && echo "libclang-rt-$(clang_version)-dev"
         # systemd-analyze checks our units; it needs no running systemd.

@@ -31,6 +31,9 @@ for script in "${scripts[@]}"; do bash -n "$script" || bad=1; done
 shellcheck --severity=warning --format=gcc "${scripts[@]}" || bad=1
 verdict $bad shell
 
+files '*.py' | tr '\n' '\0' | xargs -0 -r pyflakes3
+verdict $? python
+
 # In C this is checked by lint_c.py, which knows a comment from a string.
 { files '*.py' '*.sql' '*.yaml' Makefile; printf '%s\n' "${scripts[@]}"; } | grep -v '^tools/lint' |
     tr '\n' '\0' | xargs -0 -r awk '/(^|[^[:alnum:]_])(TODO|FIXME|XXX)([^[:alnum:]_]|$)/ && !/#[0-9]/ {

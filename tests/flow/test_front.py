@@ -1,7 +1,6 @@
 """nginx in front of the gateway, as docs/operator.md prints it: what it must not change."""
 import json
 import re
-import ssl
 import subprocess
 
 import certs

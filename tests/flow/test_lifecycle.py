@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from gate import BUILD, CATALOG, OUTPUT, REQUESTS, ROOT, SLOW, Process, atoms, wait_until

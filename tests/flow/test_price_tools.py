@@ -45,9 +45,9 @@ def gate():
         for project, count in (("acme", 3), ("zeta", 2)):
             key = g.key(project)
             for n in range(count):
-                for model in ("base/chat", "base/free", "industry/mine/chat"):
+                for name in ("base/chat", "base/free", "industry/mine/chat"):
                     words = " river" * (30 * (n % 2))
-                    assert g.chat(key, f"#tokens={n + 3} hi{words}", model=model, max_tokens=40).status == 200
+                    assert g.chat(key, f"#tokens={n + 3} hi{words}", model=name, max_tokens=40).status == 200
         image = {"model": "base/image", "prompt": "a hill", "n": 2, "size": "256x256"}
         assert g.post("/v1/images/generations", image, key).status == 200
         yield g
