@@ -73,6 +73,8 @@ enum status seller_may_issue(struct db *db, const struct seller *house,
 {
     if (own->name)
         return *own->series ? STATUS_OK : STATUS_MISSING_FIELD;
+    if (!*house->name)
+        return STATUS_MISSING_FIELD;
     struct db_stmt *taken = db_prepare(db, sql_taken);
     if (!taken)
         return db_status(db);

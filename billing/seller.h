@@ -22,7 +22,8 @@ void seller_clear(struct seller_own *s);
  * error. */
 MUST_CHECK enum status seller_to(struct db *db, int64_t organization, const struct seller *house,
                                  struct seller_own *own, const struct seller **ret);
-/* Before anything gets a number.  MISSING_FIELD: the reseller has no series yet; UNSUPPORTED_FIELD: the
+/* Before anything gets a number.  MISSING_FIELD: the reseller has no series yet, or the operator no
+ * name, without which it is no invoice (Directive 2006/112/EC, article 226); UNSUPPORTED_FIELD: the
  * operator's series is a reseller's. */
 MUST_CHECK enum status seller_may_issue(struct db *db, const struct seller *house,
                                         const struct seller_own *own);

@@ -67,6 +67,20 @@ static enum status refuse_again(struct admin_job *job, json_t *document)
                         job->args.month, number);
 }
 
+/* Who sells, the operator or a reseller, cannot stand on a document yet. */
+static enum status refuse_nameless(struct admin_job *job)
+{
+    if (*job->seller.name)
+        return admin_refuse(job, STATUS_MISSING_FIELD, "organization",
+                            "the reseller of '%s' has no series of documents yet: "
+                            "maasgate org seller RESELLER --series SERIES",
+                            job->args.organization);
+    return admin_refuse(job, STATUS_MISSING_FIELD, "organization",
+                        "an invoice says who sells: set seller_name, seller_address and "
+                        "seller_tax_id, then maasgate reload (of a reseller: maasgate org seller "
+                        "RESELLER --series SERIES)");
+}
+
 static enum status of_month(struct admin_job *job, enum status status, json_t *document)
 {
     const struct admin_args *a = &job->args;
@@ -84,10 +98,7 @@ static enum status of_month(struct admin_job *job, enum status status, json_t *d
                             "maasgate invoice %s --org %s --approve NAME",
                             a->month, a->organization);
     case STATUS_MISSING_FIELD:
-        return admin_refuse(job, status, "organization",
-                            "the reseller of '%s' has no series of documents yet: "
-                            "maasgate org seller RESELLER --series SERIES",
-                            a->organization);
+        return refuse_nameless(job);
     case STATUS_UNSUPPORTED_FIELD:
         return admin_refuse(job, STATUS_CONFLICT, "",
                             "a reseller numbers its documents in the series '%s': "

@@ -52,6 +52,20 @@ def use(gate, key, tokens=10):
     return a.headers["x-request-id"]
 
 
+def test_no_invoice_without_a_seller(dated):
+    """A draft may be looked at; what gets a number says who sells."""
+    g, calendar = dated("2027-03-10T12:00:00", seller_name='""')
+    use(g, organization(g, "acme"))
+    calendar.set("2027-04-02T00:00:00")
+    assert g.cli("invoice", "2027-03", "--org", "acme").returncode == 0
+    refused = g.cli("invoice", "2027-03", "--org", "acme", "--issue", check=False)
+    assert refused.returncode == 1 and "set seller_name, seller_address and seller_tax_id" in refused.stderr
+    g.conf.write_text(g.conf.read_text().replace('seller_name: ""', "seller_name: Models Ltd"))
+    g.cli("reload")
+    assert "Models Ltd" in g.cli("invoice", "2027-03", "--org", "acme", "--issue").stdout
+    assert len(g.ask("document", "list")["documents"]) == 1
+
+
 @pytest.mark.timeout(120 * SLOW)
 def test_all_of_a_month_are_invoiced(dated):
     """Who owes a fee alone, who used something in another zone's month, and no one else; a refusal stops nobody."""
