@@ -74,7 +74,7 @@ char *cell_text(json_t *value);
 /* A member that is a text, borrowed; "" when it is none. */
 const char *text_of(json_t *object, const char *key);
 
-/* ---- show.c, money.c, invoice.c, requests.c, contract.c ---- */
+/* ---- show.c, money.c, invoice.c, line_requests.c, contract.c ---- */
 enum exit_code show_project(json_t *result);
 enum exit_code show_projects(json_t *result);
 enum exit_code show_new_key(json_t *result);

@@ -2,43 +2,67 @@
 #include "cli/cli.h"
 #include "base/cleanup.h"
 
-static void line(const char *title, json_t *object, const char *key)
+struct fact {
+    const char *title, *key;
+};
+
+/* What the object has of them, up to a row without a title. */
+static void print_facts(json_t *object, const struct fact *f)
 {
-    AUTO(free_ptr) char *text = cell_text(json_object_get(object, key));
-    if (text && *text)
-        printf("%-14s %s\n", title, text);
+    for (; f->title; f++) {
+        AUTO(free_ptr) char *text = cell_text(json_object_get(object, f->key));
+        if (text && *text)
+            printf("%-14s %s\n", f->title, text);
+    }
 }
 
-static void show_settled(json_t *r)
+static void print_list(json_t *rows, const struct column *columns)
 {
-    static const struct column columns[] = {
+    if (json_array_size(rows) == 0)
+        return;
+    putchar('\n');
+    table_print(rows, columns);
+}
+
+enum exit_code show_request(json_t *r)
+{
+    static const struct fact facts[] = {
+        { "request", "request" },
+        { "worker's id", "rid" },
+        { "state", "state" },
+        { "organization", "organization" },
+        { "project", "project" },
+        { "key", "key" },
+        { "label", "label" },
+        { "model", "model" },
+        { "endpoint", "endpoint" },
+        { "price version", "price_version" },
+        { "accepted", "accepted_at" },
+        { "held", "held" },
+        { "settled", "settled_at" },
+        { "outcome", "outcome" },
+        { "evidence", "evidence" },
+        { "HTTP status", "http_status" },
+        { "billed as", "model_billed" },
+        { "served by", "model_served" },
+        { "backend", "backend" },
+        { "first byte us", "first_byte_us" },
+        { "duration us", "duration_us" },
+        { "amount", "amount" },
+        { 0 },
+    };
+    static const struct fact resold[] = {
+        { "resold to", "project" },
+        { "for", "amount" },
+        { 0 },
+    };
+    static const struct column meters[] = {
         { "METER", "meter", false, NULL },
         { "QUANTITY", "quantity", true, NULL },
         { "AMOUNT", "amount", true, NULL },
         { 0 },
     };
-    line("settled", r, "settled_at");
-    line("outcome", r, "outcome");
-    line("evidence", r, "evidence");
-    line("HTTP status", r, "http_status");
-    line("billed as", r, "model_billed");
-    line("served by", r, "model_served");
-    line("backend", r, "backend");
-    line("first byte us", r, "first_byte_us");
-    line("duration us", r, "duration_us");
-    line("amount", r, "amount");
-    json_t *resold = json_object_get(r, "resold");
-    line("resold to", resold, "project");
-    line("for", resold, "amount");
-    if (json_array_size(json_object_get(r, "usage")) > 0) {
-        putchar('\n');
-        table_print(json_object_get(r, "usage"), columns);
-    }
-}
-
-enum exit_code show_request(json_t *r)
-{
-    static const struct column columns[] = {
+    static const struct column calls[] = {
         { "CALL", "number", true, NULL },
         { "BACKEND", "backend", false, NULL },
         { "MODEL", "model", false, NULL },
@@ -47,23 +71,9 @@ enum exit_code show_request(json_t *r)
         { "WASTED", "wasted", true, NULL },
         { 0 },
     };
-    line("request", r, "request");
-    line("worker's id", r, "rid");
-    line("state", r, "state");
-    line("organization", r, "organization");
-    line("project", r, "project");
-    line("key", r, "key");
-    line("label", r, "label");
-    line("model", r, "model");
-    line("endpoint", r, "endpoint");
-    line("price version", r, "price_version");
-    line("accepted", r, "accepted_at");
-    line("held", r, "held");
-    if (json_object_get(r, "settled_at"))
-        show_settled(r);
-    if (json_array_size(json_object_get(r, "calls")) > 0) {
-        putchar('\n');
-        table_print(json_object_get(r, "calls"), columns);
-    }
+    print_facts(r, facts);
+    print_facts(json_object_get(r, "resold"), resold);
+    print_list(json_object_get(r, "usage"), meters);
+    print_list(json_object_get(r, "calls"), calls);
     return EXIT_OK;
 }

@@ -97,6 +97,19 @@ static enum status ask_draft(struct question *q, struct db *db)
     return s ? s : printed(q, i->form, document);
 }
 
+/* The one that the path names. */
+static enum status find_document(struct question *q, struct db *db, int64_t organization,
+                                 json_t **ret)
+{
+    const struct invoice_question *i = (const struct invoice_question *)q;
+    enum status s = document_find_of(db, organization, i->number, ret);
+    if (s == STATUS_NOT_FOUND) {
+        q->param = "number";
+        q->problem = "there is no such document of your organization";
+    }
+    return s;
+}
+
 static enum status ask_one(struct question *q, struct db *db)
 {
     struct invoice_question *i = (struct invoice_question *)q;
@@ -105,11 +118,7 @@ static enum status ask_one(struct question *q, struct db *db)
     enum status s;
     if (!find_payer(q, db, &payer, &s))
         return s;
-    s = document_find_of(db, payer.organization, i->number, &document);
-    if (s == STATUS_NOT_FOUND) {
-        q->param = "number";
-        q->problem = "there is no such document of your organization";
-    }
+    s = find_document(q, db, payer.organization, &document);
     return s ? s : printed(q, i->form, document);
 }
 
@@ -171,11 +180,7 @@ static enum status ask_requests(struct question *q, struct db *db)
     enum status s;
     if (!find_payer(q, db, &payer, &s))
         return s;
-    s = document_find_of(db, payer.organization, i->number, &document);
-    if (s == STATUS_NOT_FOUND) {
-        q->param = "number";
-        q->problem = "there is no such document of your organization";
-    }
+    s = find_document(q, db, payer.organization, &document);
     if (s)
         return s;
     s = line_requests(db, &l, &page, i->err);

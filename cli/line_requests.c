@@ -1,4 +1,4 @@
-/* cli/requests.c -- the requests that an invoice's lines are the sums of, and what they add up to beside what
+/* cli/line_requests.c -- the requests that an invoice's lines are the sums of, and what they add up to beside what
  * the lines say. */
 #include "cli/cli.h"
 #include "base/cleanup.h"
