@@ -12,13 +12,9 @@ DAY, ROOM = 86400, 120  # seconds
 @pytest.fixture(scope="module")
 def gate():
     """One daemon with one of everything, shared by the tests of a file."""
-    g = Gate()
-    try:
+    with Gate() as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

@@ -353,6 +353,16 @@ class Gate:
             if process and process.running():
                 process.kill()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, problem, *_):
+        try:
+            if not problem:
+                self.stop()
+        finally:
+            self.abandon()
+
     # ---- the command line ----
 
     def cli(self, *words, check=True):

@@ -19,13 +19,9 @@ REQUEST_ID = re.compile(r"req_[0-9a-hjkmnp-tv-z]{13}\Z")
 
 @pytest.fixture(scope="module")
 def gate():
-    g = Gate(settings={"body_bytes_max": "512K"})
-    try:
+    with Gate(settings={"body_bytes_max": "512K"}) as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

@@ -85,15 +85,11 @@ def up():
 
 @pytest.fixture(scope="module")
 def gate(up):
-    g = Gate(catalog=CATALOG, worker=False, fields={"port": up.upstream.port},
-             settings={"body_bytes_max": "2M", "stream_buffer_max": "64K"})
-    try:
+    with Gate(catalog=CATALOG, worker=False, fields={"port": up.upstream.port},
+              settings={"body_bytes_max": "2M", "stream_buffer_max": "64K"}) as g:
         g.start()
         g.wait_backend("up")
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

@@ -26,15 +26,11 @@ SOUND = b"\0\1" * 30_000 + b"\2\r\n"
 
 @pytest.fixture(scope="module", params=["shm", "unix"])
 def gate(request):
-    g = Gate(catalog=CATALOG, transport=request.param, worker=False)
-    try:
+    with Gate(catalog=CATALOG, transport=request.param, worker=False) as g:
         g.start()
         g.workers.append(PythonWorker(g))
         g.wait_backend()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

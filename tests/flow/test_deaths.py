@@ -118,16 +118,12 @@ def one_death(mortal, key, point):
 @pytest.fixture(scope="module", params=["shm", "unix"])
 def mortals(request):
     names = [f"mortal{i}" for i in range(WORKERS)]
-    g = Gate(catalog=catalog(request.param, names), worker=False, settings={"loop_threads": 1})
-    try:
+    with Gate(catalog=catalog(request.param, names), worker=False, settings={"loop_threads": 1}) as g:
         g.write_conf()
         g.workers.append(Worker(g.dir, f"shm:{g.dir}/healthy.sock"))
         g.start()
         g.wait_backend("healthy")
         yield g, g.key(), [Mortal(g, request.param, n) for n in names]
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.mark.short

@@ -29,13 +29,9 @@ MODELS = CATALOG + """
 
 @pytest.fixture(scope="module")
 def gate():
-    g = Gate(catalog=MODELS)
-    try:
+    with Gate(catalog=MODELS) as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

@@ -198,13 +198,9 @@ SILENT = ("tab-for-space", "method-space", "method-too-long", "target-nul")
 
 @pytest.fixture(scope="module")
 def gate():
-    g = Gate(settings={"body_bytes_max": "1M"})
-    try:
+    with Gate(settings={"body_bytes_max": "1M"}) as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

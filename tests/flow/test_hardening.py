@@ -18,14 +18,10 @@ SHORT = {"header_timeout_ms": "500ms", "body_timeout_ms": "1s", "idle_timeout_ms
 @pytest.fixture(scope="module")
 def hard():
     from gate import Gate
-    g = Gate(settings=SHORT)
-    try:
+    with Gate(settings=SHORT) as g:
         g.start()
         g.the_key = g.key("hard")
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 def head(key, length, *more, path="/v1/chat/completions"):

@@ -185,13 +185,9 @@ class Hostile:
 
 @pytest.fixture(scope="module", params=["shm", "unix"])
 def hostile(request):
-    g = Gate(catalog=catalog(request.param), worker=False,
-             settings={"loop_threads": 1, "answer_bytes_max": "1M"})
-    try:
+    with Gate(catalog=catalog(request.param), worker=False,
+              settings={"loop_threads": 1, "answer_bytes_max": "1M"}) as g:
         yield Hostile(g, request.param)
-        g.stop()
-    finally:
-        g.abandon()
 
 
 def check_end(r, status, what, bill):

@@ -37,12 +37,8 @@ def check(gate, path):
 
 @contextlib.contextmanager
 def new_gate():
-    g = Gate()
-    try:
+    with Gate() as g:
         yield g.start()
-        g.stop()
-    finally:
-        g.abandon()
 
 
 class Tally:

@@ -75,17 +75,13 @@ class Client(threading.Thread):
 
 @pytest.fixture(scope="module")
 def mortals():
-    g = Gate()
-    try:
+    with Gate() as g:
         g.start()
         g.mortal_key = g.key("mortal")
         g.cli("org", "create", "partner")
         g.cli("share", "set", "base/", "partner", "--basis-points", "1000")
         g.journal = Journal(g.dir / "client.journal")
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture

@@ -114,15 +114,11 @@ def test_costs_follow_a_reload(fault_gate):
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     from gate import Gate
-    g = Gate(catalog=CATALOG.replace("address: {address}", "address: {address}\n    costs: {{ngram-general: "
-                                     "{{output_text_tokens: 0.10/1M}}, ngram-code: {{requests: 1.00}}}}"),
-             settings={"house_organization": "house"})
-    try:
+    with Gate(catalog=CATALOG.replace("address: {address}", "address: {address}\n    costs: {{ngram-general: "
+                                      "{{output_text_tokens: 0.10/1M}}, ngram-code: {{requests: 1.00}}}}"),
+              settings={"house_organization": "house"}) as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.mark.short

@@ -10,19 +10,15 @@ GOOD = {"model": "base/chat", "messages": MESSAGES}
 
 @pytest.fixture(scope="module")
 def gate():
-    g = Gate(catalog=CATALOG.replace("  domain/code/review:", """  base/embed-2:
+    with Gate(catalog=CATALOG.replace("  domain/code/review:", """  base/embed-2:
     parent: base/embed
   base/rank:
     capabilities: [rerank]
     price: {{input_uncached_tokens: 0}}
     routes: [{{backend: worker, model: hash-rerank}}]
-  domain/code/review:"""))
-    try:
+  domain/code/review:""")) as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

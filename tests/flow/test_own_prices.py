@@ -56,8 +56,7 @@ def output_price(gate, key):
 
 @pytest.fixture
 def gate():
-    g = Gate(catalog=MODELS, settings=NOTICE)
-    try:
+    with Gate(catalog=MODELS, settings=NOTICE) as g:
         g.start()
         g.ada = approver(g, "ada")
         first = publish(g, LIST.format(10), at(1), g.ada)
@@ -65,9 +64,6 @@ def gate():
         g.acme, g.zeta = g.key("acme"), g.key("zeta")
         yield g
         reconcile(g)
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.mark.short

@@ -261,8 +261,7 @@ def test_kill_in_the_middle_of_a_publication(gate):
 
 
 def test_from_configuration_to_publishing_and_not_back():
-    g = Gate(catalog=CONFIGURED)
-    try:
+    with Gate(catalog=CONFIGURED) as g:
         g.start()
         key = g.key("acme")
         refused = g.cli("price", "publish", write(g, book("x")), "--from", at(60), check=False)
@@ -295,9 +294,6 @@ def test_from_configuration_to_publishing_and_not_back():
         assert 'price_source: "published"' in printed
         assert not re.search(r"^\s*(price|price_book):", printed, re.M)
         reconcile(g)
-        g.stop()
-    finally:
-        g.abandon()
 
 
 def test_a_model_that_the_book_does_not_know(gate):

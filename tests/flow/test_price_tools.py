@@ -39,8 +39,7 @@ models:
 
 @pytest.fixture(scope="module")
 def gate():
-    g = Gate(catalog=CATALOG)
-    try:
+    with Gate(catalog=CATALOG) as g:
         g.start()
         for project, count in (("acme", 3), ("zeta", 2)):
             key = g.key(project)
@@ -51,9 +50,6 @@ def gate():
         image = {"model": "base/image", "prompt": "a hill", "n": 2, "size": "256x256"}
         assert g.post("/v1/images/generations", image, key).status == 200
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.mark.short

@@ -48,14 +48,10 @@ CATALOG = "price_book: bands" + BACKENDS + model("base/chat", CHAT, """
 
 @pytest.fixture(scope="module")
 def gate():
-    g = Gate(catalog=CATALOG)
-    try:
+    with Gate(catalog=CATALOG) as g:
         g.start()
         yield g
         g.reconcile("--allow-open")
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,7 @@ def legs(gate):
 
 @pytest.fixture
 def gate():
-    g = Gate(catalog=MODELS, settings={**NOTICE, "stream_hold_tokens": STEP})
-    try:
+    with Gate(catalog=MODELS, settings={**NOTICE, "stream_hold_tokens": STEP}) as g:
         g.start()
         g.ada = approver(g, "ada")
         until(publish(g, LIST.format(10), at(1), g.ada)["effective"])
@@ -40,9 +39,6 @@ def gate():
         g.direct = g.key("zeta")
         yield g
         reconcile(g)
-        g.stop()
-    finally:
-        g.abandon()
 
 
 def test_each_leg_has_its_own_book(gate):

@@ -49,15 +49,11 @@ def up():
 
 @pytest.fixture(scope="module")
 def client(up):
-    g = Gate(catalog=CATALOG, fields={"port": up.upstream.port})
-    try:
+    with Gate(catalog=CATALOG, fields={"port": up.upstream.port}) as g:
         g.start()
         g.wait_backend("up")
         with openai.OpenAI(base_url=g.url + "/v1", api_key=g.key("sdk"), max_retries=0, timeout=60 * SLOW) as c:
             yield c
-        g.stop()
-    finally:
-        g.abandon()
 
 
 # ---- completions ----

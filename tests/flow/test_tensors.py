@@ -31,13 +31,9 @@ models:
 
 @pytest.fixture(scope="module", params=["shm", "tcp"])
 def gate(request):
-    g = Gate(catalog=MODELS, transport=request.param)
-    try:
+    with Gate(catalog=MODELS, transport=request.param) as g:
         g.start()
         yield g
-        g.stop()
-    finally:
-        g.abandon()
 
 
 @pytest.fixture(scope="module")

@@ -25,14 +25,10 @@ CATALOG = "price_book: volume" + BACKENDS + model("base/chat", CHAT, """
 
 @pytest.fixture
 def gate():
-    g = Gate(catalog=CATALOG, fields={"cheap": "3.00"}, settings={"default_budget": "100000.00"})
-    try:
+    with Gate(catalog=CATALOG, fields={"cheap": "3.00"}, settings={"default_budget": "100000.00"}) as g:
         g.start()
         yield g
         g.reconcile("--allow-open")
-        g.stop()
-    finally:
-        g.abandon()
 
 
 def key_of(gate, project="acme"):
