@@ -191,16 +191,12 @@ def test_memory_for_bodies_is_refused_at_the_head(make_gate):
     key = g.key()
     held = [dial(g) for _ in range(2)]
     for s in held:
-        s.sendall(head(key, 2 << 20) + b"x")
-
-    def refused():
-        with dial(g) as s:
-            s.sendall(head(key, 2 << 20, "Expect: 100-continue"))
-            answer = s.recv(100)
-            if answer.startswith(b"HTTP/1.1 100"):  # the others were not seen yet
-                return reset(s)
-            return answer + to_the_end(s)
-    answer = wait_until(refused, what="the refusal")
+        s.sendall(head(key, 2 << 20, "Expect: 100-continue"))
+        assert s.recv(100).startswith(b"HTTP/1.1 100")
+        s.sendall(b"x")
+    with dial(g) as s:
+        s.sendall(head(key, 2 << 20, "Expect: 100-continue"))
+        answer = to_the_end(s)
     assert answer.startswith(b"HTTP/1.1 503") and b"retry-after" in answer.lower()
     for s in held:
         reset(s)
