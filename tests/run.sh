@@ -67,11 +67,11 @@ make_venv() {
     echo "$want" >"$venv/.stamp"
 }
 
-# They mostly wait, so all of them run a file on each of two processors; chosen ones run in their order.
+# They mostly wait, so all of them run three files at a time; chosen ones run in their order.
 run_flow() {
     local args=(-v --tb=short --durations=8)
     [ -z "$short" ] || args+=(-m short)
-    [ $# -gt 0 ] || args+=(-n 2 --dist loadfile)
+    [ $# -gt 0 ] || args+=(-n 3 --dist loadfile)
     make_venv venv tests/requirements.txt && (cd tests/flow && PYTHONDONTWRITEBYTECODE=1 ../../build/venv/bin/python -m pytest "${args[@]}" "$@")
 }
 
