@@ -321,6 +321,30 @@ long fixture_audit_problems(struct fixture *f)
     return count;
 }
 
+/* ---- documents ----------------------------------------------------------------------------- */
+
+struct issue_call {
+    struct ledger_call call;
+    char *number;
+};
+
+static enum status issue(struct ledger_call *call, struct db *db, int64_t now_us)
+{
+    static const struct seller seller = { "Seller", "", "", "MG", 1900, 2 };
+    AUTO(json_decref_ptr) json_t *document = NULL;
+    enum status s = document_issue(db, "acme", "2026-11", &seller, now_us, &document);
+    if (!s)
+        snprintf(((struct issue_call *)call)->number, DOCUMENT_NUMBER_BYTES, "%s",
+                 json_string_value(json_object_get(document, "number")));
+    return s;
+}
+
+void fixture_invoice(struct fixture *f, char ret_number[static DOCUMENT_NUMBER_BYTES])
+{
+    struct issue_call c = { { .op.kind = LEDGER_CALL, .run = issue }, ret_number };
+    ck_assert_int_eq(fixture_submit(f, &c.call.op), STATUS_OK);
+}
+
 /* ---- the whole of a test ------------------------------------------------------------------- */
 
 int64_t fixture_rich(struct fixture *f)

@@ -3,6 +3,7 @@
 #ifndef MAAS_BOOKS_FIXTURE_H
 #define MAAS_BOOKS_FIXTURE_H
 #include "base/db.h"
+#include "billing/document.h"
 #include "billing/ledger.h"
 #include "billing/usage_page.h"
 
@@ -42,6 +43,9 @@ enum status fixture_settle(struct fixture *f, struct ledger_settle *s);
 enum status fixture_submit(struct fixture *f, struct ledger_op *op);
 /* Hold and settle; returns the request's id. */
 rid_t fixture_request(struct fixture *f, int64_t project, uint64_t in, uint64_t out);
+
+/* Issues what "acme" owes for 2026-11, which must have ended, at 19 %; the invoice's number. */
+void fixture_invoice(struct fixture *f, char ret_number[static DOCUMENT_NUMBER_BYTES]);
 
 /* The first column of the first row, by a connection of its own. */
 int64_t fixture_int(struct fixture *f, const char *sql);

@@ -15,7 +15,6 @@
 
 static struct fixture f;
 static int64_t projects[4]; /* without a cost centre, then A, B, C */
-static const struct seller seller = { "Seller", "", "", "MG", 1900, 2 };
 static char number[DOCUMENT_NUMBER_BYTES];
 
 static enum status add_projects(struct ledger_call *call, struct db *db, int64_t now_us)
@@ -47,17 +46,6 @@ static enum status charge(struct ledger_call *call, struct db *db, int64_t now_u
                                   .amount = { 1000000000 },
                                   .at_us = now_us };
     return charge_add(db, &c, now_us);
-}
-
-static enum status issue(struct ledger_call *call, struct db *db, int64_t now_us)
-{
-    AUTO(json_decref_ptr) json_t *document = NULL;
-    (void)call;
-    enum status s = document_issue(db, "acme", "2026-11", &seller, now_us, &document);
-    if (!s)
-        snprintf(number, sizeof number, "%s",
-                 json_string_value(json_object_get(document, "number")));
-    return s;
 }
 
 static void call(enum status (*run)(struct ledger_call *call, struct db *db, int64_t now_us))
@@ -124,7 +112,7 @@ START_TEST(test_parts_are_the_whole)
     fixture_request(&f, projects[0], (uint64_t)_i * 1000 + 1, 333);
     call(charge);
     f.wall_us += 20 * DAY_US;
-    call(issue);
+    fixture_invoice(&f, number);
     AUTO(json_decref_ptr) json_t *list = statements(number, NULL, STATUS_OK);
     AUTO(json_decref_ptr) json_t *whole = invoice();
     ck_assert_uint_eq(json_array_size(list), 4);
@@ -146,7 +134,7 @@ START_TEST(test_what_is_no_statement)
 {
     fixture_request(&f, projects[1], 100000, 0);
     f.wall_us += 20 * DAY_US;
-    call(issue);
+    fixture_invoice(&f, number);
     ck_assert_ptr_null(statements("MG-2026-999999", NULL, STATUS_NOT_FOUND));
     ck_assert_ptr_null(statements(number, "C", STATUS_NOT_FOUND)); /* it has used nothing */
     ck_assert_ptr_null(statements(number, "nobody", STATUS_NOT_FOUND));
